@@ -1,0 +1,17 @@
+//! The uxdp packet VM.
+//!
+//! Takes XDP programs exactly as clang compiles them for the Linux kernel, proves them safe, compiles them to machine code and runs
+//! them per packet in any process, with maps that many cores use at once. It needs no kernel support and no operating system:
+//! what it wants from its surroundings is the [`platform::Platform`] trait.
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
+#[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]
+compile_error!("uxdp runs on 64-bit little-endian hosts only");
+
+pub mod error;
+pub mod isa;
+pub mod limits;
+pub mod mem;
+pub mod sync;
