@@ -11,7 +11,12 @@ extern crate alloc;
 compile_error!("uxdp runs on 64-bit little-endian hosts only");
 
 pub mod error;
+pub mod helpers;
 pub mod isa;
 pub mod limits;
+pub mod maps;
 pub mod mem;
+pub mod platform;
+pub mod program;
 pub mod sync;
+pub mod vm;

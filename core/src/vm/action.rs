@@ -1,0 +1,63 @@
+//! What a program says of its packet, and why a run can end as aborted.
+
+/// The return codes of an XDP program (`enum xdp_action`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Action {
+    /// Something went wrong; the packet is dropped and the reason counted.
+    Aborted = 0,
+    /// Drop it.
+    Drop = 1,
+    /// To the host, or to whoever embeds us.
+    Pass = 2,
+    /// Back out of the port it came from.
+    Tx = 3,
+    /// To the target that the context's redirect names.
+    Redirect = 4,
+}
+
+impl Action {
+    /// The action for a code; `None` for codes that mean nothing.
+    pub const fn from_code(code: u32) -> Option<Action> {
+        Some(match code {
+            0 => Action::Aborted,
+            1 => Action::Drop,
+            2 => Action::Pass,
+            3 => Action::Tx,
+            4 => Action::Redirect,
+            _ => return None,
+        })
+    }
+
+    /// The kernel's name, for example `XDP_PASS`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Action::Aborted => "XDP_ABORTED",
+            Action::Drop => "XDP_DROP",
+            Action::Pass => "XDP_PASS",
+            Action::Tx => "XDP_TX",
+            Action::Redirect => "XDP_REDIRECT",
+        }
+    }
+}
+
+/// Why a run ended as aborted. Append-only: the numbers are in the C ABI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum AbortReason {
+    /// The program returned XDP_ABORTED.
+    Returned = 0,
+    /// The program returned a code that means nothing.
+    UnknownCode = 1,
+    /// An instruction was reached that the verifier had proven dead, or memory was touched out of bounds: a bug of ours, caught.
+    Fault = 2,
+    /// The hook has no program.
+    NoProgram = 3,
+    /// REDIRECT was returned, but no target was set.
+    NoRedirectTarget = 4,
+}
+
+impl AbortReason {
+    /// How many reasons there are.
+    pub const COUNT: usize = 5;
+}
