@@ -17,6 +17,14 @@ macro_rules! errnos {
 
             /// Every value that this library can return, with its name and a sentence.
             pub const ALL: &'static [(Errno, &'static str, &'static str)] = &[$((Errno($value), stringify!($name), $text)),*];
+
+            /// The sentence for this value, or a general one, with a NUL byte at its end for C.
+            pub const fn text_nul(self) -> &'static str {
+                match self {
+                    $(Errno::$name => concat!($text, "\0"),)*
+                    _ => "unknown error\0",
+                }
+            }
         }
     };
 }
@@ -55,7 +63,7 @@ errnos! {
 impl Errno {
     /// The sentence for this value, or a general one.
     pub fn text(self) -> &'static str {
-        Self::ALL.iter().find(|e| e.0 == self).map_or("unknown error", |e| e.2)
+        self.text_nul().trim_end_matches('\0')
     }
 
     /// The value as a helper returns it to a program: negative, in 64 bits.

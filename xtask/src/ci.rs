@@ -1,0 +1,40 @@
+//! What CI runs, in order; the first failure ends it.
+
+use crate::{archive, header, licences};
+use anyhow::Result;
+use xshell::{Shell, cmd};
+
+/// Everything that has to hold on main.
+pub(crate) fn run(sh: &Shell) -> Result<()> {
+    step("format");
+    cmd!(sh, "cargo fmt --all --check").run()?;
+    step("lints");
+    cmd!(sh, "cargo clippy --quiet --workspace --all-targets -- -D warnings").run()?;
+    step("licences");
+    licences::run(sh)?;
+    step("header");
+    header::run(sh, header::Mode::Check)?;
+    step("core builds for bare metal");
+    cmd!(sh, "cargo build --quiet --release --package uxdp-core --target x86_64-unknown-none").run()?;
+    step("the C library");
+    archive::dist(sh)?;
+    step("tests");
+    cmd!(sh, "cargo test --workspace").run()?;
+    Ok(())
+}
+
+/// Builds the conformance driver apart from everything else: its cfg must never reach the library.
+pub(crate) fn conformance_driver(sh: &Shell) -> Result<()> {
+    let dir = archive::target_dir(sh)?.join("conformance");
+    let _flags = sh.push_env("RUSTFLAGS", "--cfg uxdp_conformance");
+    let _target = sh.push_env("CARGO_TARGET_DIR", &dir);
+    cmd!(sh, "cargo build --quiet --release --package uxdp-conformance").run()?;
+    let (from, to) = (dir.join("release/uxdp-conformance"), dir.join("uxdp-conformance"));
+    sh.copy_file(from, to)?;
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "progress of a long run")]
+fn step(what: &str) {
+    eprintln!("== {what}");
+}

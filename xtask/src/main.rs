@@ -1,0 +1,67 @@
+//! The project's chores. `cargo xtask --help` lists them; `cargo xtask ci` is exactly what CI runs.
+
+mod archive;
+mod ci;
+mod header;
+mod install;
+mod licences;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use xshell::Shell;
+
+/// The project's chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask", after_help = "Example: cargo xtask dist && ls dist/lib")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything that CI runs: format, lints, tests of every crate, the C library, the documentation.
+    Ci,
+    /// Writes include/uxdp.h from the C API's source.
+    Header {
+        /// Only compare; fail when the committed header differs.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Builds the C library into dist/: the one-object archive, the shared library, headers, uxdp.pc.
+    Dist,
+    /// Copies what `dist` made to a prefix.
+    Install {
+        /// Where it will be used.
+        #[arg(long, default_value = "/usr/local")]
+        prefix: PathBuf,
+        /// A root to put before the prefix, for packagers.
+        #[arg(long, default_value = "")]
+        destdir: String,
+    },
+    /// Builds the driver of the public eBPF conformance suite into target/conformance/.
+    ConformanceDriver,
+    /// Lists the licences of all dependencies and fails on one that is not allowed.
+    Licences,
+}
+
+fn main() -> Result<()> {
+    let sh = Shell::new()?;
+    sh.change_dir(root());
+    match Args::parse().task {
+        Task::Ci => ci::run(&sh),
+        Task::Header { check } => {
+            header::run(&sh, if check { header::Mode::Check } else { header::Mode::Write })
+        }
+        Task::Dist => archive::dist(&sh).map(|_| ()),
+        Task::Install { prefix, destdir } => install::run(&sh, &prefix, &destdir),
+        Task::ConformanceDriver => ci::conformance_driver(&sh),
+        Task::Licences => licences::run(&sh),
+    }
+}
+
+/// The workspace's top folder.
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the workspace exists")
+}
