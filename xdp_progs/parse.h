@@ -2,8 +2,8 @@
 /*
  * Header parsing that several programs share.
  *
- * A cursor walks from `data` to `data_end`. Each take_*() returns a header that lies wholly in the packet and moves
- * the cursor behind it, or returns NULL and leaves the cursor where it was. Nothing here looks at a header's contents
+ * A cursor walks from `data` to `data_end`. Each take_*() gives a header that lies wholly in the packet, moves the
+ * cursor behind it and returns 1; or it returns 0 and leaves the cursor where it was. Nothing here looks at a header's contents
  * beyond what is needed to find the next one.
  */
 #ifndef XDP_PROGS_PARSE_H
@@ -44,14 +44,15 @@ static __always_inline struct cursor cursor_of(struct xdp_md *ctx)
 }
 
 #define TAKE(name, type)                                            \
-	static __always_inline type *name(struct cursor *c)         \
+	static __always_inline int name(struct cursor *c, type **hdr) \
 	{                                                           \
-		type *hdr = c->pos;                                 \
+		type *here = c->pos;                                \
                                                                     \
-		if ((void *)(hdr + 1) > c->end)                     \
-			return NULL;                                \
-		c->pos = hdr + 1;                                   \
-		return hdr;                                         \
+		if ((void *)(here + 1) > c->end)                    \
+			return 0;                                   \
+		c->pos = here + 1;                                  \
+		*hdr = here;                                        \
+		return 1;                                           \
 	}
 
 TAKE(take_eth, struct ethhdr)
@@ -60,33 +61,35 @@ TAKE(take_ipv6, struct ipv6hdr)
 TAKE(take_udp, struct udphdr)
 
 /* An IPv4 header with its options; refused when it says another version or fewer than 20 bytes. */
-static __always_inline struct iphdr *take_ipv4(struct cursor *c)
+static __always_inline int take_ipv4(struct cursor *c, struct iphdr **hdr)
 {
 	struct iphdr *ip = c->pos;
 	__u32 len;
 
 	if ((void *)(ip + 1) > c->end || ip->version != 4)
-		return NULL;
+		return 0;
 	len = ip->ihl * 4;
 	if (len < sizeof(*ip) || c->pos + len > c->end)
-		return NULL;
+		return 0;
 	c->pos += len;
-	return ip;
+	*hdr = ip;
+	return 1;
 }
 
 /* A TCP header with its options. */
-static __always_inline struct tcphdr *take_tcp(struct cursor *c)
+static __always_inline int take_tcp(struct cursor *c, struct tcphdr **hdr)
 {
 	struct tcphdr *tcp = c->pos;
 	__u32 len;
 
 	if ((void *)(tcp + 1) > c->end)
-		return NULL;
+		return 0;
 	len = tcp->doff * 4;
 	if (len < sizeof(*tcp) || c->pos + len > c->end)
-		return NULL;
+		return 0;
 	c->pos += len;
-	return tcp;
+	*hdr = tcp;
+	return 1;
 }
 
 static __always_inline int is_vlan(__be16 proto)
@@ -107,21 +110,27 @@ static __always_inline __be16 skip_vlans(struct cursor *c, __be16 proto)
 	for (i = 0; i < MAX_VLAN_TAGS; i++) {
 		if (!is_vlan(proto))
 			break;
-		tag = take_vlan(c);
-		if (!tag)
+		if (!take_vlan(c, &tag))
 			break;
 		proto = tag->next_proto;
 	}
 	return proto;
 }
 
+/* Both addresses are six bytes; three 16-bit words each, since a header is at least 2-byte aligned. */
 static __always_inline void swap_macs(struct ethhdr *eth)
 {
-	__u8 old_dest[ETH_ALEN];
+	__u16 *dest = (void *)eth->h_dest;
+	__u16 *source = (void *)eth->h_source;
+	int i;
 
-	__builtin_memcpy(old_dest, eth->h_dest, ETH_ALEN);
-	__builtin_memcpy(eth->h_dest, eth->h_source, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, old_dest, ETH_ALEN);
+#pragma unroll
+	for (i = 0; i < ETH_ALEN / 2; i++) {
+		__u16 word = dest[i];
+
+		dest[i] = source[i];
+		source[i] = word;
+	}
 }
 
 /* Folds a 32-bit sum, as bpf_csum_diff() gives it, to the 16 bits of the ones-complement sum. */

@@ -24,14 +24,14 @@ SEC("xdp")
 int xdp_csum(struct xdp_md *ctx)
 {
 	struct cursor c = cursor_of(ctx);
-	struct ethhdr *eth = take_eth(&c);
+	struct ethhdr *eth;
 	struct iphdr *ip;
 	__u64 *packets;
 	__u32 protocol;
 	__s64 sum = 0;
 	int i;
 
-	if (!eth || skip_vlans(&c, eth->h_proto) != bpf_htons(ETH_P_IP))
+	if (!take_eth(&c, &eth) || skip_vlans(&c, eth->h_proto) != bpf_htons(ETH_P_IP))
 		return XDP_PASS;
 	ip = c.pos;
 	if ((void *)(ip + 1) > c.end || ip->version != 4 || ip->ihl != 5)

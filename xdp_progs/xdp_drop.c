@@ -15,27 +15,26 @@ SEC("xdp")
 int xdp_drop(struct xdp_md *ctx)
 {
 	struct cursor c = cursor_of(ctx);
-	struct ethhdr *eth = take_eth(&c);
+	struct ethhdr *eth;
 	struct ipv6hdr *ip6;
+	struct tcphdr *tcp;
 	struct iphdr *ip;
 	__be16 proto;
 
-	if (!eth)
+	if (!take_eth(&c, &eth))
 		return XDP_PASS;
 	proto = skip_vlans(&c, eth->h_proto);
 
 	if (proto == bpf_htons(ETH_P_IP)) {
-		ip = take_ipv4(&c);
-		if (!ip || ip->protocol != IPPROTO_TCP || (ip->frag_off & bpf_htons(FRAG_OFFSET)))
+		if (!take_ipv4(&c, &ip) || ip->protocol != IPPROTO_TCP || (ip->frag_off & bpf_htons(FRAG_OFFSET)))
 			return XDP_PASS;
 	} else if (proto == bpf_htons(ETH_P_IPV6)) {
-		ip6 = take_ipv6(&c);
-		if (!ip6 || ip6->nexthdr != IPPROTO_TCP)
+		if (!take_ipv6(&c, &ip6) || ip6->nexthdr != IPPROTO_TCP)
 			return XDP_PASS;
 	} else {
 		return XDP_PASS;
 	}
-	return take_tcp(&c) ? XDP_DROP : XDP_PASS;
+	return take_tcp(&c, &tcp) ? XDP_DROP : XDP_PASS;
 }
 
 char _license[] SEC("license") = "Dual MIT/GPL";

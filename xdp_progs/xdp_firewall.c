@@ -101,20 +101,19 @@ SEC("xdp")
 int xdp_firewall(struct xdp_md *ctx)
 {
 	struct cursor c = cursor_of(ctx);
-	struct ethhdr *eth = take_eth(&c);
+	struct ethhdr *eth;
 	struct rule *rule;
 	struct iphdr *ip;
 	__be16 proto;
 
-	if (!eth)
+	if (!take_eth(&c, &eth))
 		return decide(ctx, MALFORMED, XDP_DROP);
 	proto = skip_vlans(&c, eth->h_proto);
 	if (is_vlan(proto) && c.pos + sizeof(struct vlan_tag) > c.end)
 		return decide(ctx, MALFORMED, XDP_DROP);
 	if (proto != bpf_htons(ETH_P_IP))
 		return decide(ctx, NOT_IPV4, XDP_PASS);
-	ip = take_ipv4(&c);
-	if (!ip)
+	if (!take_ipv4(&c, &ip))
 		return decide(ctx, MALFORMED, XDP_DROP);
 
 	rule = rule_of(ip->saddr);

@@ -41,9 +41,9 @@ SEC("xdp")
 int xdp_root(struct xdp_md *ctx)
 {
 	struct cursor c = cursor_of(ctx);
-	struct ethhdr *eth = take_eth(&c);
+	struct ethhdr *eth;
 
-	if (!eth)
+	if (!take_eth(&c, &eth))
 		return XDP_DROP;
 	/* One call a case: with a constant slot, the call may become a direct jump. */
 	switch (eth->h_proto) {
@@ -74,14 +74,13 @@ SEC("xdp")
 int root_ipv4(struct xdp_md *ctx)
 {
 	struct cursor c = cursor_of(ctx);
-	struct ethhdr *eth = take_eth(&c);
+	struct ethhdr *eth;
 	struct iphdr *ip;
 	__u32 check;
 
-	if (!eth)
+	if (!take_eth(&c, &eth))
 		return XDP_DROP;
-	ip = take_ipv4(&c);
-	if (!ip || ip->ttl <= 1)
+	if (!take_ipv4(&c, &ip) || ip->ttl <= 1)
 		return XDP_DROP;
 	ip->ttl -= 1;
 	/* The TTL is the high byte of its 16-bit word: the sum loses 0x0100, so its complement gains it (RFC 1624). */
@@ -95,13 +94,12 @@ SEC("xdp")
 int root_ipv6(struct xdp_md *ctx)
 {
 	struct cursor c = cursor_of(ctx);
-	struct ethhdr *eth = take_eth(&c);
+	struct ethhdr *eth;
 	struct ipv6hdr *ip6;
 
-	if (!eth)
+	if (!take_eth(&c, &eth))
 		return XDP_DROP;
-	ip6 = take_ipv6(&c);
-	if (!ip6 || ip6->hop_limit <= 1)
+	if (!take_ipv6(&c, &ip6) || ip6->hop_limit <= 1)
 		return XDP_DROP;
 	ip6->hop_limit -= 1;
 	bpf_tail_call(ctx, &chain, slot_of_protocol(ip6->nexthdr));
@@ -112,9 +110,9 @@ SEC("xdp")
 int root_udp(struct xdp_md *ctx)
 {
 	struct cursor c = cursor_of(ctx);
-	struct ethhdr *eth = take_eth(&c);
+	struct ethhdr *eth;
 
-	if (!eth)
+	if (!take_eth(&c, &eth))
 		return XDP_DROP;
 	swap_macs(eth);
 	return XDP_TX;

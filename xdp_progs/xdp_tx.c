@@ -12,9 +12,9 @@ SEC("xdp")
 int xdp_tx(struct xdp_md *ctx)
 {
 	struct cursor c = cursor_of(ctx);
-	struct ethhdr *eth = take_eth(&c);
+	struct ethhdr *eth;
 
-	if (!eth)
+	if (!take_eth(&c, &eth))
 		return XDP_DROP;
 	swap_macs(eth);
 	return XDP_TX;

@@ -61,15 +61,14 @@ SEC("xdp")
 int xdping(struct xdp_md *ctx)
 {
 	struct cursor c = cursor_of(ctx);
-	struct ethhdr *eth = take_eth(&c);
+	struct ethhdr *eth;
 	struct icmp_echo *icmp;
 	struct iphdr *ip;
 	__be32 source;
 
-	if (!eth || eth->h_proto != bpf_htons(ETH_P_IP))
+	if (!take_eth(&c, &eth) || eth->h_proto != bpf_htons(ETH_P_IP))
 		return XDP_PASS;
-	ip = take_ipv4(&c);
-	if (!ip || ip->protocol != IPPROTO_ICMP || (ip->frag_off & bpf_htons(IS_FRAGMENT)))
+	if (!take_ipv4(&c, &ip) || ip->protocol != IPPROTO_ICMP || (ip->frag_off & bpf_htons(IS_FRAGMENT)))
 		return XDP_PASS;
 	icmp = c.pos;
 	if ((void *)(icmp + 1) > c.end || icmp->type != ICMP_ECHO || icmp->code != 0)
