@@ -1,0 +1,131 @@
+//! Packets in and out: capture files of both formats, raw bytes, digits.
+
+use anyhow::{Context, Result, bail};
+use pcap_file::DataLink;
+use pcap_file::pcap::{PcapHeader, PcapPacket, PcapReader, PcapWriter};
+use pcap_file::pcapng::{Block, PcapNgReader};
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::Path;
+use std::time::Duration;
+
+/// One packet of a capture.
+pub(crate) struct Packet {
+    pub(crate) time: Duration,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Reads all packets of a pcap or pcapng file.
+pub(crate) fn read_capture(path: &Path) -> Result<Vec<Packet>> {
+    let name = path.display();
+    let mut file = BufReader::new(File::open(path).with_context(|| format!("cannot open {name}"))?);
+    let mut magic = [0; 4];
+    file.read_exact(&mut magic).with_context(|| format!("{name} is too short for a capture"))?;
+    let source = magic.as_slice().chain(file);
+    let packets = match magic {
+        [0x0a, 0x0d, 0x0d, 0x0a] => read_pcapng(source),
+        _ => read_pcap(source),
+    };
+    packets.with_context(|| format!("{name} is not a readable capture of Ethernet frames"))
+}
+
+fn read_pcap(source: impl Read) -> Result<Vec<Packet>> {
+    let mut reader = PcapReader::new(source)?;
+    ethernet(reader.header().datalink)?;
+    let mut packets = Vec::new();
+    while let Some(packet) = reader.next_packet() {
+        let packet = packet?;
+        packets.push(Packet { time: packet.timestamp, bytes: packet.data.into_owned() });
+    }
+    Ok(packets)
+}
+
+fn read_pcapng(source: impl Read) -> Result<Vec<Packet>> {
+    let mut reader = PcapNgReader::new(source)?;
+    let mut packets = Vec::new();
+    while let Some(block) = reader.next_block() {
+        let (time, data) = match block? {
+            Block::InterfaceDescription(i) => {
+                ethernet(i.linktype)?;
+                continue;
+            }
+            Block::EnhancedPacket(p) => (p.timestamp, p.data.into_owned()),
+            Block::SimplePacket(p) => (Duration::ZERO, p.data.into_owned()),
+            _ => continue,
+        };
+        packets.push(Packet { time, bytes: data });
+    }
+    Ok(packets)
+}
+
+fn ethernet(link: DataLink) -> Result<()> {
+    if link != DataLink::ETHERNET {
+        bail!("its link type is {link:?}; XDP programs take Ethernet frames");
+    }
+    Ok(())
+}
+
+/// A capture file being written; made when it is opened, so that it exists even if no packet goes there.
+pub(crate) struct Capture(PcapWriter<BufWriter<File>>);
+
+impl Capture {
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let header = PcapHeader { datalink: DataLink::ETHERNET, ..PcapHeader::default() };
+        Ok(Capture(PcapWriter::with_header(BufWriter::new(file), header)?))
+    }
+
+    pub(crate) fn write(&mut self, time: Duration, bytes: &[u8]) -> Result<()> {
+        self.0.write_packet(&PcapPacket { timestamp: time, orig_len: bytes.len() as u32, data: Cow::Borrowed(bytes) })?;
+        Ok(())
+    }
+
+    /// Writes what is buffered; an error that `drop` would swallow is seen here.
+    pub(crate) fn finish(self) -> Result<()> {
+        self.0.into_writer().flush()?;
+        Ok(())
+    }
+}
+
+/// The bytes of `--data-in`: `hex:…`, `-` or a file.
+pub(crate) fn read_raw(what: &str) -> Result<Vec<u8>> {
+    if let Some(digits) = what.strip_prefix("hex:") {
+        let digits: Vec<u8> = digits.bytes().filter(|b| !matches!(b, b' ' | b':')).collect();
+        let pair = |p: &[u8]| std::str::from_utf8(p).ok().and_then(|p| u8::from_str_radix(p, 16).ok());
+        return digits
+            .chunks(2)
+            .map(|p| if p.len() == 2 { pair(p) } else { None })
+            .collect::<Option<Vec<u8>>>()
+            .context("hex: takes pairs of hexadecimal digits");
+    }
+    let mut bytes = Vec::new();
+    if what == "-" {
+        std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
+    } else {
+        File::open(what).and_then(|mut f| f.read_to_end(&mut bytes)).with_context(|| format!("cannot read {what}"))?;
+    }
+    Ok(bytes)
+}
+
+/// 64 different IPv4/UDP packets of 64 bytes, what `bench` runs over when nothing is given.
+pub(crate) fn sample() -> Vec<Packet> {
+    (0..64u8)
+        .map(|i| {
+            let mut p = vec![0u8; 64];
+            p[..6].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
+            p[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 2]);
+            p[12..14].copy_from_slice(&[8, 0]);
+            p[14..24].copy_from_slice(&[0x45, 0, 0, 50, 0, i, 0, 0, 64, 17]);
+            p[26..34].copy_from_slice(&[10, 0, 0, i, 192, 0, 2, 1]);
+            let sum: u32 = p[14..34].chunks(2).map(|w| u32::from(w[0]) << 8 | u32::from(w[1])).sum();
+            let check = !((sum & 0xffff) + (sum >> 16)) as u16;
+            p[24..26].copy_from_slice(&check.to_be_bytes());
+            p[34..42].copy_from_slice(&[0x10, i, 0, 53, 0, 30, 0, 0]);
+            for (j, byte) in p[42..].iter_mut().enumerate() {
+                *byte = i.wrapping_mul(7).wrapping_add(j as u8);
+            }
+            Packet { time: Duration::from_micros(u64::from(i)), bytes: p }
+        })
+        .collect()
+}
