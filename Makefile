@@ -3,6 +3,9 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 
+# Where rustup puts cargo, which a shell started before the installation does not look in yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
 .PHONY: help run test install
 
 help:

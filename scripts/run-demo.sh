@@ -1,10 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
-# The demonstration of `make run`: l2fwd with xdp_firewall between two ports, on a capture, without root, huge pages or a NIC.
+# The demonstration of `make run`: l2fwd with xdp_firewall between two ports, on a capture, without root, huge
+# pages or a NIC.
 #
-# Port 0 reads xdp_progs/demo/firewall.pcap; what the rules of xdp_progs/demo/firewall.maps.json pass is counted, what they
-# drop is freed. It ends by itself half a second after the last packet. Further arguments go to l2fwd.
+# Port 0 reads xdp_progs/demo/firewall.pcap; what the rules of xdp_progs/demo/firewall.maps.json pass is
+# counted, what they drop is freed. It ends by itself half a second after the last packet. Further arguments
+# go to l2fwd.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -14,7 +16,8 @@ if [ ! -x "$l2fwd" ]; then
 	exit 2
 fi
 
-# EAL keeps its sockets in XDG_RUNTIME_DIR, which a build machine may not have; and two demonstrations may run at once.
+# EAL keeps its sockets in XDG_RUNTIME_DIR, which a build machine may not have; and two demonstrations may run
+# at once.
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM

@@ -6,10 +6,10 @@
 #   scripts/setup.sh run     what `make run` needs: DPDK, a C compiler, pkg-config
 #   scripts/setup.sh test    what `make test` needs as well: clang for BPF, libbpf, valgrind, ...
 #
-# When all is there it says nothing, touches nothing and takes a moment. Else: on a terminal it says what is missing and
-# why, and asks once; without a terminal, root installs without a question, and anyone else gets the exact command and
-# exit status 2. Rust is checked, never installed. What is asked for is the tool or the library, not the package: a DPDK
-# of one's own, found by pkg-config, is as good as Debian's.
+# When all is there it says nothing, touches nothing and takes a moment. Else: on a terminal it says what is
+# missing and why, and asks once; without a terminal, root installs without a question, and anyone else gets
+# the exact command and exit status 2. Rust is checked, never installed. What is asked for is the tool or the
+# library, not the package: a DPDK of one's own, found by pkg-config, is as good as Debian's.
 set -eu
 
 RUST_MINOR=88 # cargo 1.88, as Cargo.toml's rust-version
@@ -85,7 +85,7 @@ install_packages() {
 		exit 2
 	fi
 
-	install="apt-get update && apt-get install -y --no-install-recommends$missing"
+	install="apt-get update; apt-get install -y --no-install-recommends$missing"
 	if [ "$(id -u)" = 0 ]; then
 		as_root=
 		shown=$install
@@ -149,7 +149,8 @@ check_cargo() {
 	fi
 }
 
-# The core is built for bare metal to show that it needs no operating system. Without the target that one test is skipped.
+# The core is built for bare metal to show that it needs no operating system. Without the target that one test
+# is skipped.
 add_bare_metal_target() {
 	command -v rustup >/dev/null || return 0
 	rustup target list --installed 2>/dev/null | grep -qx "$BARE_METAL" && return 0
