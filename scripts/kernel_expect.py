@@ -6,16 +6,19 @@
     scripts/kernel_expect.py --check             compares instead: exit 1 and a line for each difference
     scripts/kernel_expect.py --check --obj xdp_progs/obj/v4 xdp_tx xdping       other objects, some programs
 
-Needs Linux, root (bpf(2)) and libbpf 1.0 or later (libbpf1). Each program is loaded afresh, its maps are filled from
-xdp_progs/NAME.maps.json (docs/maps-json.md), and the packets of xdp_progs/pcap/NAME.pcap go through
+xdp_progs/demo/firewall.expect.json, the same for the capture and rules of `make run`, is the program "demo".
+
+Needs Linux, root (bpf(2)) and libbpf 1.0 or later (libbpf1). Each program is loaded afresh, its maps are filled
+from xdp_progs/NAME.maps.json (docs/maps-json.md), and the packets of xdp_progs/pcap/NAME.pcap go through
 BPF_PROG_TEST_RUN one by one, in order, on CPU 0.
 
 An expectation is
     {"program": NAME,
      "packets": [{"action": "XDP_TX", "data": HEX, only if the packet changed}, ...],
      "maps": {MAP: [{"key": HEX, "value": HEX}, ...]}}        what the maps hold after the last packet
-with entries in the order of their key bytes, arrays without their all-zero entries, per-CPU maps with the value of CPU
-0, and program arrays and global data (.rodata) left out. For a program that the kernel refuses it is {"program": NAME, "refused": REASON}.
+with entries in the order of their key bytes, arrays without their all-zero entries, per-CPU maps with the
+value of CPU 0, and program arrays and global data (.rodata) left out. For a program that the kernel refuses it
+is {"program": NAME, "refused": REASON}.
 """
 
 import argparse
@@ -183,7 +186,21 @@ def reason_of(log):
     return lines[last + 1]
 
 
-def expectation(obj_path, name):
+DEMO = "demo"
+
+
+def files_of(name, objects):
+    """Program name, object, capture, map contents and expectation of one run."""
+    progs = ROOT / "xdp_progs"
+    if name == DEMO:
+        demo = progs / "demo"
+        beside = (demo / f"firewall.{kind}" for kind in ("pcap", "maps.json", "expect.json"))
+        return "xdp_firewall", objects / "xdp_firewall.o", *beside
+    beside = (progs / path for path in (f"pcap/{name}.pcap", f"{name}.maps.json", f"expect/{name}.json"))
+    return name, objects / f"{name}.o", *beside
+
+
+def expectation(name, obj_path, capture, rules):
     obj = c.c_void_p(must(LIB.bpf_object__open(str(obj_path).encode()), obj_path))
     handles = [c.c_void_p(p) for p in walk(LIB.bpf_object__next_program, obj)]
     log = c.create_string_buffer(1 << 16)
@@ -194,18 +211,23 @@ def expectation(obj_path, name):
     programs = {LIB.bpf_program__name(p).decode(): LIB.bpf_program__fd(p) for p in handles}
     maps = [Map(m) for m in walk(LIB.bpf_object__next_map, obj)]
 
-    rules = ROOT / "xdp_progs" / f"{name}.maps.json"
     if rules.exists():
         by_name = {m.name: m for m in maps}
         for map_name, entries in json.loads(rules.read_text())["maps"].items():
             for entry in entries:
                 by_name[map_name].put(entry, programs)
 
-    packets = [run(programs[name], p) for p in packets_of(ROOT / "xdp_progs" / "pcap" / f"{name}.pcap")]
+    packets = [run(programs[name], p) for p in packets_of(capture)]
     said = {"program": name, "packets": packets}
     said["maps"] = {m.name: m.entries() for m in maps if m.type != PROG_ARRAY and "." not in m.name}
     LIB.bpf_object__close(obj)
     return said
+
+
+def entries_as_text(entries):
+    if not entries:
+        return "[]"
+    return "[\n" + ",\n".join("      " + json.dumps(e) for e in entries) + "\n    ]"
 
 
 def as_text(said):
@@ -214,10 +236,7 @@ def as_text(said):
     if "refused" in said:
         return f'{{"program": {lines[0]}, "refused": {json.dumps(said["refused"])}}}\n'
     packets = ",\n".join("    " + json.dumps(p) for p in said["packets"])
-    maps = ",\n".join(
-        f"    {json.dumps(name)}: [" + ",".join("\n      " + json.dumps(e) for e in entries) + ("\n    ]" if entries else "]")
-        for name, entries in said["maps"].items()
-    )
+    maps = ",\n".join(f"    {json.dumps(name)}: {entries_as_text(e)}" for name, e in said["maps"].items())
     maps = f"{{\n{maps}\n  }}" if maps else "{}"
     return f'{{\n  "program": {lines[0]},\n  "packets": [\n{packets}\n  ],\n  "maps": {maps}\n}}\n'
 
@@ -226,14 +245,14 @@ def main():
     parser = argparse.ArgumentParser(description="Expected actions, packets and maps, from the kernel.")
     parser.add_argument("--check", action="store_true", help="compare with what is committed instead of writing")
     parser.add_argument("--obj", type=pathlib.Path, default=ROOT / "xdp_progs" / "obj", help="folder of the objects")
-    parser.add_argument("programs", nargs="*", help="names; all by default")
+    parser.add_argument("programs", nargs="*", help="names, 'demo' among them; all by default")
     args = parser.parse_args()
 
     os.sched_setaffinity(0, {0})
     failed = False
-    for name in args.programs or sorted(p.stem for p in (ROOT / "xdp_progs").glob("*.c")):
-        said = as_text(expectation(args.obj / f"{name}.o", name))
-        path = ROOT / "xdp_progs" / "expect" / f"{name}.json"
+    for run_name in args.programs or [*sorted(p.stem for p in (ROOT / "xdp_progs").glob("*.c")), DEMO]:
+        name, obj_path, capture, rules, path = files_of(run_name, args.obj)
+        said = as_text(expectation(name, obj_path, capture, rules))
         if not args.check:
             path.parent.mkdir(exist_ok=True)
             path.write_text(said)
@@ -245,7 +264,7 @@ def main():
             same = "refused" in json.loads(kept)
         if not same:
             failed = True
-            print(f"{name}: the kernel differs from {path.relative_to(ROOT)}")
+            print(f"{run_name}: the kernel differs from {path.relative_to(ROOT)}")
             old, new = kept.splitlines(), said.splitlines()
             for number, (a, b) in enumerate(zip(old, new), 1):
                 if a != b:

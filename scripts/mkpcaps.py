@@ -4,8 +4,8 @@
 
     scripts/mkpcaps.py [ROOT]      writes xdp_progs/pcap/*.pcap and xdp_progs/demo/firewall.pcap below ROOT
 
-The same bytes come out every time: no clock, no random source but the small generator below. Classic pcap, little-endian,
-microseconds, Ethernet. No packet is shorter than 14 bytes, since the kernel's test run refuses those.
+The same bytes come out every time: no clock, no random source but the small generator below. Classic pcap,
+little-endian, microseconds, Ethernet. No packet is shorter than 14 bytes: the kernel's test run refuses those.
 """
 
 import pathlib
@@ -62,7 +62,8 @@ def eth(payload, proto=IPV4, dst=ROUTER, src=HOST, tags=()):
 def ipv4(payload, proto, src, dst, ttl=64, options=b"", frag=0, bad_checksum=False, version=4, ihl=None):
     ihl = 5 + len(options) // 4 if ihl is None else ihl
     length = 20 + len(options) + len(payload)
-    head = struct.pack(">BBHHHBBH", version << 4 | ihl, 0, length, 0x1234, frag, ttl, proto, 0) + ip(src) + ip(dst) + options
+    head = struct.pack(">BBHHHBBH", version << 4 | ihl, 0, length, 0x1234, frag, ttl, proto, 0)
+    head += ip(src) + ip(dst) + options
     total = checksum(head) ^ (0x0101 if bad_checksum else 0)
     return head[:10] + struct.pack(">H", total) + head[12:] + payload
 
@@ -191,7 +192,7 @@ def mix():
         eth(ipv4(filler(20), UDP, "192.0.2.1", "198.51.100.1", version=5)),
         eth(ipv4(filler(20), UDP, "192.0.2.1", "198.51.100.1", ihl=4)),
         eth(ipv4(filler(8), UDP, "192.0.2.1", "198.51.100.1", ihl=15)),
-        # The same frame cut at: Ethernet, inside each tag, inside IPv4, behind IPv4, inside TCP, one byte before TCP's end.
+        # One frame cut behind Ethernet, inside and behind each tag, inside and behind IPv4, inside and behind TCP.
         *(whole[:end] for end in (14, 16, 18, 20, 22, 41, 42, 50, 61, 62)),
         tcp6()[:40],
         tcp6()[:60],
@@ -285,7 +286,7 @@ def firewall():
 
 
 def demo():
-    """For `make run`: an hour at a provider's edge, in sixty packets."""
+    """For `make run`: a provider's edge in sixty packets; each rule of the demonstration is hit."""
     out = []
     for n in range(12):
         out.append(tcp_in(f"198.51.100.{n + 1}", size=40 * n, sport=5000 + n, tags=QINQ))

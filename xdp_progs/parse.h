@@ -2,9 +2,9 @@
 /*
  * Header parsing that several programs share.
  *
- * A cursor walks from `data` to `data_end`. Each take_*() gives a header that lies wholly in the packet, moves the
- * cursor behind it and returns 1; or it returns 0 and leaves the cursor where it was. Nothing here looks at a header's contents
- * beyond what is needed to find the next one.
+ * A cursor walks from `data` to `data_end`. Each take_*() gives a header that lies wholly in the packet,
+ * moves the cursor behind it and returns 1; or it returns 0 and leaves the cursor where it was. Nothing here
+ * looks at a header's contents beyond what is needed to find the next one.
  */
 #ifndef XDP_PROGS_PARSE_H
 #define XDP_PROGS_PARSE_H

@@ -4,10 +4,10 @@
  *
  * Maps: protocols (PERCPU_ARRAY, 256 x u64): index is the IPv4 protocol number, value the packets seen.
  * Helpers: bpf_map_lookup_elem, bpf_csum_diff.
- * Expect: for IPv4 behind up to two VLAN tags, with a header without options: the protocol's counter is one higher,
- * and the packet is XDP_PASS if the header's ones-complement sum is right, else XDP_DROP. The header is summed 32 times
- * into one sum: 32 is prime to 65535, so this is zero exactly when a single one is. Other packets are XDP_PASS and are
- * not counted. No packet changes.
+ * Expect: for IPv4 behind up to two VLAN tags, with a header without options: the protocol's counter is one
+ * higher, and the packet is XDP_PASS if the header's ones-complement sum is right, else XDP_DROP. The header
+ * is summed 32 times into one sum: 32 is prime to 65535, so this is zero exactly when a single one is. Other
+ * packets are XDP_PASS and are not counted. No packet changes.
  */
 #include "parse.h"
 

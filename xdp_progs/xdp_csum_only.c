@@ -3,9 +3,9 @@
  * xdp_csum_only: the checksum loop of xdp_csum without parsing and without a map.
  *
  * Maps: none. Helpers: bpf_csum_diff.
- * Expect: the first 32 bytes are summed 32 times, the sum starting at 0; its 16-bit fold is written to bytes 10 and 11
- * (the end of the source MAC address), in the packet's own byte order, and the packet is XDP_TX. A packet of fewer
- * than 32 bytes is XDP_DROP, untouched.
+ * Expect: the first 32 bytes are summed 32 times, the sum starting at 0; its 16-bit fold is written to bytes
+ * 10 and 11 (the end of the source MAC address), in the packet's own byte order, and the packet is XDP_TX. A
+ * packet of fewer than 32 bytes is XDP_DROP, untouched.
  */
 #include "parse.h"
 

@@ -3,8 +3,9 @@
  * xdp_drop: parse down to TCP and drop it.
  *
  * Maps: none. Helpers: none.
- * Expect: XDP_DROP for a packet with a complete TCP header over IPv4 (options and up to two VLAN tags included) or
- * directly over IPv6. Everything else, cut-short headers and later fragments among it, is XDP_PASS. No packet changes.
+ * Expect: XDP_DROP for a packet with a complete TCP header over IPv4 (options and up to two VLAN tags
+ * included) or directly over IPv6. Everything else, cut-short headers and later fragments among it, is
+ * XDP_PASS. No packet changes.
  */
 #include "parse.h"
 

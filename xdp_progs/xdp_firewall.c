@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR MIT OR Apache-2.0)
 /*
- * xdp_firewall: filter IPv4 by source prefix, and VRRP by who may speak it, behind up to two VLAN tags (QinQ).
+ * xdp_firewall: filter IPv4 by source prefix, and VRRP by who may speak it, behind up to two VLAN tags
+ * (QinQ).
  *
- * Maps: rules (PERCPU_HASH): prefix length and network -> verdict, number and flags of the rule. Lengths 32, 24, 16, 8
- *       and 0 are looked at, longest first; the first rule found decides. Addresses stand as in the packet. The value is
- *       the same on every CPU; it is kept per CPU so that the lookup never shares a cache line.
- *       counters (PERCPU_ARRAY): by rule number, how many packets passed and were dropped, and their bytes. Numbers below
- *       FIRST_RULE are the program's own decisions, named in enum own_rule.
+ * Maps: rules (PERCPU_HASH): prefix length and network -> verdict, number and flags of the rule. Lengths 32,
+ *       24, 16, 8 and 0 are looked at, longest first; the first rule found decides. Addresses stand as in the
+ *       packet. The value is the same on every CPU; it is kept per CPU so that the lookup never shares a
+ *       cache line.
+ *       counters (PERCPU_ARRAY): by rule number, how many packets passed and were dropped, and their bytes.
+ *       Numbers below FIRST_RULE are the program's own decisions, named in enum own_rule.
  * Helpers: bpf_map_lookup_elem.
  * Expect: XDP_PASS or XDP_DROP, no packet changes.
  *  - What is not IPv4 behind zero, one or two tags passes (NOT_IPV4).
  *  - A cut-short or malformed Ethernet, tag or IPv4 header is dropped (MALFORMED).
- *  - VRRP (protocol 112) passes only if its TTL is 255, it goes to 224.0.0.18 and the source's rule has ALLOW_VRRP; it is
- *    counted there. All other VRRP is dropped (VRRP_REFUSED), whatever the rule's verdict.
+ *  - VRRP (protocol 112) passes only if its TTL is 255, it goes to 224.0.0.18 and the source's rule has
+ *    ALLOW_VRRP; it is counted there. All other VRRP is dropped (VRRP_REFUSED), whatever the rule's verdict.
  *  - Other packets get the verdict of their source's rule, or pass when there is none (NO_RULE).
  *  - A rule number that is no index of `counters` makes the packet XDP_ABORTED: the rule file is wrong.
  */

@@ -3,9 +3,9 @@
  * xdp_hash_sum: add up the first 60 bytes, hash the sum, send the packet back with the hash in it.
  *
  * Maps: none. Helpers: none.
- * Expect: XDP_TX; bytes 6 to 9 (in the source MAC address) hold, least significant byte first, the xxHash32 with seed 0
- * of the sum's four bytes (least significant first). The sum is taken before anything is written. A packet of fewer
- * than 60 bytes is XDP_PASS, untouched.
+ * Expect: XDP_TX; bytes 6 to 9 (in the source MAC address) hold, least significant byte first, the xxHash32
+ * with seed 0 of the sum's four bytes (least significant first). The sum is taken before anything is written.
+ * A packet of fewer than 60 bytes is XDP_PASS, untouched.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>

@@ -2,10 +2,12 @@
 /*
  * xdp_map_access: count packets and bytes while a flag asks for it.
  *
- * Maps: flags (ARRAY, 1 x u32): bit 0 counts packets, bit 1 counts bytes; zero, its state after loading, counts nothing.
+ * Maps: flags (ARRAY, 1 x u32): bit 0 counts packets, bit 1 counts bytes; zero, its state after loading,
+ *       counts nothing.
  *       counters (PERCPU_ARRAY, 2 x u64): 0 packets, 1 bytes.
  * Helpers: bpf_map_lookup_elem.
- * Expect: XDP_PASS, the packet untouched. A control plane may change the flags at any time; the next packet obeys.
+ * Expect: XDP_PASS, the packet untouched. A control plane may change the flags at any time; the next packet
+ * obeys.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>

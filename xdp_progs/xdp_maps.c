@@ -4,8 +4,8 @@
  *
  * Maps: lengths (HASH, 16 entries): u32 length rounded down to a multiple of 64 -> u64 packets.
  * Helpers: bpf_map_lookup_elem, bpf_map_update_elem.
- * Expect: XDP_PASS, the packet untouched, and its bucket one higher; the first packet of a bucket makes it. When the
- * map is full, a packet that would need a seventeenth bucket is XDP_DROP and is counted nowhere.
+ * Expect: XDP_PASS, the packet untouched, and its bucket one higher; the first packet of a bucket makes it.
+ * When the map is full, a packet that would need a seventeenth bucket is XDP_DROP and is counted nowhere.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>

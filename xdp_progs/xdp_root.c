@@ -4,8 +4,9 @@
  *
  * Maps: chain (PROG_ARRAY, 8 slots, empty after loading; see enum slot and xdp_root.maps.json).
  * Helpers: bpf_tail_call.
- * Expect: xdp_root is the entry. It calls the slot of the EtherType; root_ipv4 and root_ipv6 take one from TTL or hop limit
- * and call the slot of the protocol. An empty slot, or a protocol without a slot, ends the chain with XDP_PASS.
+ * Expect: xdp_root is the entry. It calls the slot of the EtherType; root_ipv4 and root_ipv6 take one from
+ * TTL or hop limit and call the slot of the protocol. An empty slot, or a protocol without a slot, ends the
+ * chain with XDP_PASS.
  *  - root_arp: XDP_PASS, untouched.
  *  - root_ipv4, root_ipv6: XDP_DROP, untouched, if the header is cut short or the hop count is at most one.
  *  - root_udp: XDP_TX with MAC addresses exchanged. root_tcp: XDP_DROP.
@@ -83,7 +84,7 @@ int root_ipv4(struct xdp_md *ctx)
 	if (!take_ipv4(&c, &ip) || ip->ttl <= 1)
 		return XDP_DROP;
 	ip->ttl -= 1;
-	/* The TTL is the high byte of its 16-bit word: the sum loses 0x0100, so its complement gains it (RFC 1624). */
+	/* TTL is the high byte of its word: the sum loses 0x0100, so its complement gains it (RFC 1624). */
 	check = (__u32)ip->check + bpf_htons(0x0100);
 	ip->check = check + (check >= 0xffff);
 	bpf_tail_call(ctx, &chain, slot_of_protocol(ip->protocol));

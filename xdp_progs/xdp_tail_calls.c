@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR MIT OR Apache-2.0)
 /*
- * xdp_tail_calls: a chain through three program arrays that writes its way into the packet, up to the call limit.
+ * xdp_tail_calls: a chain through three program arrays that writes its way into the packet, up to the call
+ * limit.
  *
  * Maps: first, second, third (PROG_ARRAY, 4 slots each, empty after loading; see xdp_tail_calls.maps.json).
  * Helpers: bpf_tail_call.
- * Expect: xdp_tail_calls is the entry. It clears the source MAC address; each program that runs after it adds one to the
- * byte of its stage: byte 7 (first), 8 (second), 9 (third). A call that fails sets byte 11 to the stage that made it
- * (1 the entry, 2 the first, ...), and the packet is XDP_PASS unless said otherwise.
+ * Expect: xdp_tail_calls is the entry. It clears the source MAC address; each program that runs after it adds
+ * one to the byte of its stage: byte 7 (first), 8 (second), 9 (third). A call that fails sets byte 11 to the
+ * stage that made it (1 the entry, 2 the first, ...), and the packet is XDP_PASS unless said otherwise.
  *  - first[0] first_ipv4, first[1] first_ipv6 (slots 2 and 3 are empty): by EtherType; others go to slot 2.
  *    Both are XDP_DROP on a header cut short, with their mark set.
- *  - second[0] second_udp, second[1] second_tcp, second[2] second_icmp: by protocol; others go to slot 77, out of range.
- *  - third[0] third_tx: XDP_TX. third[1] third_again: calls itself until the limit of 33 tail calls a packet refuses, then
- *    XDP_TX; byte 9 is 31 then, since two calls led there. third[2] third_drop: XDP_DROP.
+ *  - second[0] second_udp, second[1] second_tcp, second[2] second_icmp: by protocol; others go to slot 77,
+ *    out of range.
+ *  - third[0] third_tx: XDP_TX. third[1] third_again: calls itself until the limit of 33 tail calls a packet
+ *    refuses, then XDP_TX; byte 9 is 31 then, since two calls led there. third[2] third_drop: XDP_DROP.
  */
 #include "parse.h"
 

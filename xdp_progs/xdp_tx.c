@@ -3,8 +3,8 @@
  * xdp_tx: swap the MAC addresses and send the packet back.
  *
  * Maps: none. Helpers: none.
- * Expect: XDP_TX, the first twelve bytes exchanged six by six, the rest untouched. A packet without a whole Ethernet
- * header is XDP_DROP.
+ * Expect: XDP_TX, the first twelve bytes exchanged six by six, the rest untouched. A packet without a whole
+ * Ethernet header is XDP_DROP.
  */
 #include "parse.h"
 

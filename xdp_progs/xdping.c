@@ -3,10 +3,11 @@
  * xdping: answer ICMP echo requests in the driver, and count them by who asks.
  *
  * Maps: pings (HASH, 8 entries): source IPv4 address, as it stands in the packet -> u64 answered requests.
- * Helpers: bpf_map_lookup_elem, bpf_map_update_elem, bpf_csum_diff, bpf_trace_printk (once for each new source).
- * Expect: an ICMP echo request in an untagged, unfragmented IPv4 packet is XDP_TX, with MAC and IPv4 addresses
- * exchanged, the type made "echo reply" and the ICMP checksum adjusted. Everything else is XDP_PASS, untouched. A
- * source that finds the map full is answered but not counted.
+ * Helpers: bpf_map_lookup_elem, bpf_map_update_elem, bpf_csum_diff, bpf_trace_printk (once for each new
+ * source).
+ * Expect: an ICMP echo request in an untagged, unfragmented IPv4 packet is XDP_TX, with MAC and IPv4
+ * addresses exchanged, the type made "echo reply" and the ICMP checksum adjusted. Everything else is
+ * XDP_PASS, untouched. A source that finds the map full is answered but not counted.
  */
 #include "parse.h"
 
