@@ -23,6 +23,8 @@ const _: () = assert!(STACK_BYTES >= MAX_CALL_FRAMES * MAX_BPF_STACK as usize);
 #[derive(Clone, Copy)]
 pub(super) struct Record<'a> {
     pub(super) program: &'a Program<Verified>,
+    /// What the context calls it.
+    pub(super) prog: *const u8,
     pub(super) pc: u32,
     /// The caller's r10.
     pub(super) fp: u64,
@@ -86,12 +88,13 @@ impl<'a> Frames<'a> {
     pub(super) fn push(
         &mut self,
         program: &'a Program<Verified>,
+        prog: *const u8,
         pc: u32,
         fp: u64,
         saved: [u64; 4],
     ) -> Result<(), FaultKind> {
         let record = self.records.get_mut(self.depth).ok_or(FaultKind::CallDepth)?;
-        record.write(Record { program, pc, fp, saved, top: self.top });
+        record.write(Record { program, prog, pc, fp, saved, top: self.top });
         self.depth += 1;
         Ok(())
     }

@@ -4,11 +4,14 @@ use super::atomic::{self, Outcome};
 use super::frames::Frames;
 use super::memory::{Access, AccessKind, Memory, load, store};
 use super::{Fault, FaultKind, alu};
-use crate::helpers::HelperSet;
+use crate::helpers::{Helper, HelperSet, TAIL_CALL};
 use crate::isa::Insn;
 use crate::isa::op::*;
+use crate::limits::MAX_TAIL_CALL_CNT;
+use crate::maps::Map;
 use crate::program::{CtxField, CtxFieldKind, Program, Rewrite, Subprog, Verified};
-use crate::vm::Ctx;
+use crate::sync::Ordering;
+use crate::vm::{Ctx, interpreted};
 
 /// What a watcher sees before each instruction.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub struct Step<'a> {
 /// One run.
 pub(super) struct Machine<'a, 'm, M> {
     program: &'a Program<Verified>,
+    /// What the context calls the running program; differs from the one it began with after a tail call.
+    prog: *const u8,
     helpers: HelperSet,
     ctx: *mut Ctx,
     memory: &'m mut M,
@@ -58,7 +63,9 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
     ) -> Self {
         let mut regs = [0; 16];
         [regs[1], regs[2], regs[3], regs[4], regs[5]] = args;
-        Machine { program, helpers, ctx, memory, regs, frames: Frames::new(), pc: 0 }
+        // SAFETY: the caller says that the context is null or valid.
+        let prog = unsafe { ctx.as_ref() }.map_or(core::ptr::null(), |c| c.prog);
+        Machine { program, prog, helpers, ctx, memory, regs, frames: Frames::new(), pc: 0 }
     }
 
     /// # Safety
@@ -166,7 +173,7 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
         match insn.code & 0xf0 {
             BPF_JA => self.branch(i32::from(insn.off)),
             // SAFETY: handed on.
-            BPF_CALL => unsafe { self.call(insn, rewrite)? },
+            BPF_CALL => return unsafe { self.call(insn, rewrite) },
             BPF_EXIT => return Ok(self.exit()),
             op => {
                 if alu::condition(op, self.reg(insn.dst()), value).ok_or(FaultKind::BadInsn)? {
@@ -182,12 +189,17 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
         [self.regs[6], self.regs[7], self.regs[8], self.regs[9]] = record.saved;
         self.set(FP, record.fp);
         (self.program, self.pc) = (record.program, record.pc);
+        if self.prog != record.prog {
+            self.prog = record.prog;
+            // SAFETY: only a tail call changes it, and that has a context.
+            unsafe { (*self.ctx).prog = record.prog };
+        }
         Next::Follow
     }
 
     /// # Safety
     /// As [`super::run_with`].
-    unsafe fn call(&mut self, insn: Insn, rewrite: Rewrite) -> Result<(), FaultKind> {
+    unsafe fn call(&mut self, insn: Insn, rewrite: Rewrite) -> Result<Next, FaultKind> {
         if insn.code & BPF_X != 0 {
             // SAFETY: handed on.
             return unsafe { self.call_register(self.reg(insn.dst())) };
@@ -200,14 +212,14 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
         }
     }
 
-    fn call_subprog(&mut self, index: u32) -> Result<(), FaultKind> {
+    fn call_subprog(&mut self, index: u32) -> Result<Next, FaultKind> {
         let saved = [self.regs[6], self.regs[7], self.regs[8], self.regs[9]];
-        self.frames.push(self.program, self.pc, self.reg(FP), saved)?;
+        self.frames.push(self.program, self.prog, self.pc, self.reg(FP), saved)?;
         self.enter(index)
     }
 
     /// Starts a function of the running program.
-    fn enter(&mut self, index: u32) -> Result<(), FaultKind> {
+    fn enter(&mut self, index: u32) -> Result<Next, FaultKind> {
         let code = self.program.code();
         let frames = &self.program.rewrites().frames;
         let (Some(subprog), Some(frame)) = (code.subprogs.get(index as usize), frames.get(index as usize))
@@ -217,14 +229,14 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
         let fp = self.frames.enter(frame)?;
         self.pc = subprog.start;
         self.set(FP, fp);
-        Ok(())
+        Ok(Next::Follow)
     }
 
     /// A function value is the address of its [`Subprog`]; a small number is a helper's.
     ///
     /// # Safety
     /// As [`super::run_with`].
-    unsafe fn call_register(&mut self, callee: u64) -> Result<(), FaultKind> {
+    unsafe fn call_register(&mut self, callee: u64) -> Result<Next, FaultKind> {
         if let Some(row) = u32::try_from(callee).ok().and_then(|id| self.helpers.row_of(id)) {
             // SAFETY: handed on.
             return unsafe { self.call_helper(row) };
@@ -239,13 +251,51 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
 
     /// # Safety
     /// As [`super::run_with`].
-    unsafe fn call_helper(&mut self, row: u16) -> Result<(), FaultKind> {
+    unsafe fn call_helper(&mut self, row: u16) -> Result<Next, FaultKind> {
         let helper = self.helpers.get(row).ok_or(FaultKind::BadInsn)?;
+        if helper.id == TAIL_CALL {
+            // SAFETY: handed on.
+            return unsafe { self.tail_call(helper) };
+        }
         let r = &self.regs;
         // SAFETY: the verifier proved the arguments against the helper's prototype; the context is the caller's.
         let result = unsafe { (helper.func)(r[1], r[2], r[3], r[4], r[5], self.ctx) };
         self.regs[0] = result;
-        Ok(())
+        Ok(Next::Follow)
+    }
+
+    /// Goes on in another program: in place of this one in its main function, in place of the running function elsewhere. Without a target
+    /// the program goes on behind the call.
+    ///
+    /// # Safety
+    /// As [`super::run_with`].
+    unsafe fn tail_call(&mut self, helper: &Helper) -> Result<Next, FaultKind> {
+        // SAFETY: the verifier proved that r2 is a map of the program; the context is the run's.
+        let (array, ctx) = unsafe { ((*(self.regs[2] as *const Map)).prog_array(), &mut *self.ctx) };
+        let target = array.filter(|_| ctx.tail_calls < MAX_TAIL_CALL_CNT).and_then(|array| {
+            let index = self.regs[3] as u32;
+            // SAFETY: the index is below the number of entries. Acquire: pairs with the swap that set the entry.
+            (index < array.max_entries)
+                .then(|| unsafe { (*array.shadow.add(index as usize)).load(Ordering::Acquire) })
+        });
+        let Some(target) = target.filter(|t| !t.is_null()) else {
+            // SAFETY: it reads none of its arguments.
+            self.regs[0] = unsafe { (helper.func)(0, 0, 0, 0, 0, self.ctx) };
+            return Ok(Next::Follow);
+        };
+        ctx.tail_calls += 1;
+        // SAFETY: a target in the array lives until this worker was quiescent.
+        if let Some(prog) = unsafe { interpreted(target) } {
+            self.prog = core::ptr::from_ref(prog).cast();
+            ctx.prog = self.prog;
+            self.frames.leave_frame();
+            self.program = prog.program();
+            self.regs[1] = self.ctx as u64;
+            return self.enter(0);
+        }
+        // SAFETY: as above; an entry takes the context and its own target.
+        self.regs[0] = unsafe { ((*target).entry)(self.ctx, target) };
+        Ok(self.exit())
     }
 
     fn wide_immediate(&mut self, insn: Insn, rewrite: Rewrite) -> Result<(), FaultKind> {
@@ -255,6 +305,11 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
             Rewrite::MapPtr(index) => {
                 let map = self.program.maps().get(index as usize).ok_or(FaultKind::BadInsn)?;
                 crate::sync::Arc::as_ptr(map) as u64
+            }
+            Rewrite::MapValue { map, offset } => {
+                let map = self.program.maps().get(map as usize).ok_or(FaultKind::BadInsn)?;
+                let values = map.array().ok_or(FaultKind::BadInsn)?;
+                values.base as u64 + u64::from(offset)
             }
             Rewrite::Func(index) => {
                 let subprog = self.program.code().subprogs.get(index as usize);
