@@ -15,3 +15,4 @@ pub mod isa;
 pub mod limits;
 pub mod mem;
 pub mod sync;
+pub mod verifier;
