@@ -22,24 +22,20 @@ fn tnums(bits: u32) -> Vec<Tnum> {
 /// All ranges of `B` bits that are not empty.
 fn ranges<const B: u32>() -> Vec<Range<B>> {
     let half = 1u64 << (B - 1);
-    let mut parts = vec![None];
-    parts.extend((0..half).flat_map(|lo| (lo..half).map(move |hi| Some((lo, hi)))));
-    let mut out = Vec::new();
-    for p in &parts {
-        for n in &parts {
-            let mut r = Range::EMPTY;
-            if let Some((lo, hi)) = *p {
-                r.cover(lo, hi);
-            }
-            if let Some((lo, hi)) = *n {
-                r.cover(half + lo, half + hi);
-            }
-            if !r.is_empty() {
-                out.push(r);
-            }
+    let spans = (0..half).flat_map(|lo| (lo..half).map(move |hi| Some((lo, hi))));
+    let parts: Vec<_> = core::iter::once(None).chain(spans).collect();
+    let join = |p: &Option<(u64, u64)>, n: &Option<(u64, u64)>| {
+        let mut r = Range::EMPTY;
+        if let Some((lo, hi)) = *p {
+            r.cover(lo, hi);
         }
-    }
-    out
+        if let Some((lo, hi)) = *n {
+            r.cover(half + lo, half + hi);
+        }
+        r
+    };
+    let all = parts.iter().flat_map(|p| parts.iter().map(move |n| join(p, n)));
+    all.filter(|r| !r.is_empty()).collect()
 }
 
 /// All lanes of `B` bits.

@@ -21,7 +21,7 @@ pub(super) fn compute(op: AluOp, bits: u32, x: u64, y: u64) -> u64 {
     let r = match op {
         AluOp::Add => ux + uy,
         AluOp::Sub => ux - uy,
-        AluOp::Mul => return (u128::from(x) * u128::from(y) & ((1 << bits) - 1)) as u64,
+        AluOp::Mul => return ((u128::from(x) * u128::from(y)) & ((1 << bits) - 1)) as u64,
         AluOp::Div | AluOp::Sdiv if y == 0 => 0,
         AluOp::Mod | AluOp::Smod if y == 0 => ux,
         AluOp::Div => ux / uy,

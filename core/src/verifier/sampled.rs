@@ -90,7 +90,8 @@ fn refinement_keeps_random_members() {
         let ((a, mut xs), (mut b, mut ys)) = (sample(&mut random), sample(&mut random));
         if round % 3 == 0 {
             b = Scalar::constant(xs[0]);
-            ys = vec![xs[0]];
+            ys.truncate(1);
+            ys[0] = xs[0];
         } else {
             // Common members make equalities hold.
             let common = ys.iter().copied().filter(|y| a.contains(*y)).collect::<Vec<_>>();
