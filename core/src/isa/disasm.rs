@@ -259,3 +259,60 @@ fn call(f: &mut Formatter<'_>, callee: Callee, pc: u32, names: &dyn Names) -> fm
         Callee::Reg(r) => write!(f, "callx r{}", r.num()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::build::{ld_func, ld_map_idx, ld_map_value};
+    use super::*;
+
+    struct Known;
+
+    impl Names for Known {
+        fn helper(&self, id: u32) -> Option<&str> {
+            (id == 5).then_some("bpf_ktime_get_ns")
+        }
+        fn map(&self, idx: u32) -> Option<&str> {
+            (idx == 1).then_some("ports")
+        }
+    }
+
+    fn words(hex: &str) -> Vec<Insn> {
+        let byte = |i: usize| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap();
+        let slot = |s: usize| Insn::from_bytes(std::array::from_fn(|i| byte(8 * s + i)));
+        (0..hex.len() / 16).map(slot).collect()
+    }
+
+    #[test]
+    fn listing_reads_as_the_verifier_log_of_linux() {
+        let golden = include_str!("../../tests/golden/verifier_log.txt");
+        let rows = golden.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.split_once(' '));
+        let mut insns = Vec::new();
+        let mut wanted = String::new();
+        for (hex, text) in rows {
+            wanted += &format!("{}: {text}\n", insns.len());
+            insns.extend(words(hex));
+        }
+        assert!(insns.len() > 170);
+        assert_eq!(Listing::new(&insns, &Known).to_string(), wanted);
+    }
+
+    #[test]
+    fn references_show_names_where_known() {
+        let program = [ld_map_idx(1, 1), ld_map_idx(1, 2), ld_map_value(2, 1, 8), ld_func(3, -1)].concat();
+        let lines = [
+            "(18) r1 = map[ports]",
+            "(18) r1 = map[idx:2]",
+            "(18) r2 = map[ports][0]+8",
+            "(18) r3 = subprog[-1]",
+        ];
+        for (i, line) in lines.iter().enumerate() {
+            assert_eq!(Disasm::new(&program, 2 * i as u32, &Known).to_string(), *line);
+        }
+    }
+
+    #[test]
+    fn what_is_no_instruction_is_shown_with_the_reason() {
+        let bad = [Insn::new(0xff, 0, 0, 0, 0)];
+        assert_eq!(Disasm::new(&bad, 0, &NoNames).to_string(), "(ff) BUG_ff unknown opcode ff");
+    }
+}

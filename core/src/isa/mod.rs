@@ -20,5 +20,6 @@ pub use error::{InsnError, InsnReason, Reserved};
 pub use insn::Insn;
 pub use opcode::{Group, Opcode};
 pub use typed::{
-    AluOp, AtomicOp, Callee, Cond, EndKind, Ext, JaForm, Op, Operand, PacketMode, Reg, Size, WideImm, Width,
+    AluOp, AtomicOp, Callee, Cond, EndKind, Ext, JaForm, LEGACY_PACKET_REFUSAL, Op, Operand, PacketMode, Reg,
+    Size, WideImm, Width,
 };
