@@ -2,9 +2,11 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests may use std")]
 
 use std::path::{Path, PathBuf};
-use uxdp_core::isa::{Callee, Op, WideImm, decode};
+use uxdp_core::isa::{Callee, Listing, Op, WideImm, decode};
 use uxdp_core::maps::{MapSpec, MapType, spec::flags};
-use uxdp_core::object::{DataKind, FindError, MapOrigin, Object, ObjectErrorKind, OpenOptions, SlotInit};
+use uxdp_core::object::{
+    DataKind, FindError, MapOrigin, Object, ObjectErrorKind, ObjectNames, OpenOptions, SlotInit,
+};
 use uxdp_core::program::{ArgKind, AttachType, Code, Signature};
 
 fn open(bytes: &[u8]) -> Object {
@@ -172,6 +174,23 @@ fn source_lines_follow_functions_through_linking() {
     assert!(texts.contains(&"return x * limit;"), "{texts:?}");
     let line = code.line_at(leaf.end - 1).unwrap();
     assert!(code.string(line.file).ends_with("features.c"), "{}", code.string(line.file));
+}
+
+#[test]
+fn listing_shows_functions_lines_and_the_names_of_maps() {
+    let object = open(FEATURES);
+    let program = object.link(0).unwrap();
+    let names = ObjectNames::new(&object, program.code());
+    let text = Listing::new(&program.code().insns, &names).to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines[..3],
+        ["tail_target:", "; int tail_target(struct xdp_md *ctx) @ features.c:104", "0: (b4) w1 = 1"],
+        "{text}"
+    );
+    for line in ["(18) r1 = map[outer]", "(85) call bpf_map_lookup_elem#1", "#leaf", "leaf:"] {
+        assert!(lines.iter().any(|l| l.ends_with(line)), "{line} in {text}");
+    }
 }
 
 #[test]

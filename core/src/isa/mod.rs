@@ -8,15 +8,17 @@ mod decode;
 mod disasm;
 mod encode;
 mod error;
+mod helper_names;
 mod insn;
 pub mod op;
 pub mod opcode;
 mod typed;
 
 pub use decode::decode;
-pub use disasm::{Disasm, Listing, Names, NoNames};
+pub use disasm::{Disasm, Listing, Names, NoNames, Source};
 pub use encode::Encoded;
 pub use error::{InsnError, InsnReason, Reserved};
+pub use helper_names::helper_name;
 pub use insn::Insn;
 pub use opcode::{Group, Opcode};
 pub use typed::{

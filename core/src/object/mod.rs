@@ -28,12 +28,14 @@ mod error;
 mod ext;
 mod link;
 mod maps;
+mod names;
 mod reloc;
 mod section;
 
 pub use data::DataKind;
 pub use error::{Label, ObjectError, ObjectErrorKind};
 pub use maps::{MapDef, MapOrigin, SlotInit};
+pub use names::ObjectNames;
 
 use crate::error::Errno;
 use crate::mem::{String, Vec};
