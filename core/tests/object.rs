@@ -17,6 +17,8 @@ const FEATURES: &[u8] = include_bytes!("objects/features.o");
 const LEGACY: &[u8] = include_bytes!("objects/legacy.o");
 const EXTERNS: &[u8] = include_bytes!("objects/externs.o");
 
+const SECTIONS: &[u8] = include_bytes!("objects/sections.o");
+
 /// Every instruction of a linked program with its pc.
 fn ops(code: &Code) -> Vec<(u32, Op)> {
     let mut all = Vec::new();
@@ -160,6 +162,18 @@ fn linked_program_holds_every_function_it_reaches_once() {
     let mem = ArgKind::MemOrNull { size: 12 };
     let args = [Some(ArgKind::Ctx), Some(mem), Some(ArgKind::Scalar), None, None];
     assert_eq!(code.subprogs[4].signature, Some(Signature { args, returns_scalar: true }));
+}
+
+#[test]
+fn functions_of_other_sections_are_linked_and_untyped_entries_are_programs() {
+    let object = open(SECTIONS);
+    let names: Vec<_> = object.programs().iter().map(|p| (p.name.as_str(), p.insn_count)).collect();
+    assert_eq!(names, [("bare_entry", 2), ("shared", 3), ("across", 8)]);
+    let program = object.link(2).unwrap();
+    let linked: Vec<_> = program.code().subprogs.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(linked, ["across", "shared", "elsewhere"]);
+    let bare = object.link(object.find_program("bare").unwrap()).unwrap();
+    assert_eq!(ops(bare.code()).len(), 2);
 }
 
 #[test]
