@@ -3,7 +3,8 @@
 #
 #   compare.sh [PROGRAM ARGUMENTS OF L2FWD]      default: --native tx
 #
-# Environment: COUNT packets a run (10 million), ROUNDS (10), L2FWD (path of the binary), BUILD (folder for the C loop).
+# Environment: COUNT packets a run (10 million), ROUNDS (10), L2FWD (path of the binary), BUILD (folder for the C loop),
+# MEMORY (EAL options; default --no-huge -m 256 --no-shconf; where huge pages are reserved, --in-memory is nearer to real use).
 # Other work on the machine only ever slows a run down, so the minimum of many short runs is what counts.
 set -eu
 
@@ -19,7 +20,7 @@ make -s -C "$here" BUILD="$BUILD"
 XDG_RUNTIME_DIR=$(mktemp -d)
 export XDG_RUNTIME_DIR
 trap 'rm -rf "$XDG_RUNTIME_DIR"' EXIT
-eal="--no-huge -m 256 --no-pci --no-shconf --log-level=error --vdev=net_null0 --vdev=net_null1"
+eal="${MEMORY:---no-huge -m 256 --no-shconf} --no-pci --log-level=error --vdev=net_null0 --vdev=net_null1"
 
 round=0
 while [ "$round" -lt "$ROUNDS" ]; do

@@ -18,6 +18,8 @@ fn main() {
     glue.files(["glue/glue.c", "glue/fixture.c"]).std("gnu11").opt_level(3).warnings(true);
     // DPDK marks parts of its own inline code as experimental or deprecated; what the glue uses is neither.
     glue.flag("-Wno-deprecated-declarations");
+    // Six words a packet are stored one by one: paired up in vector registers they cost more than they save.
+    glue.flag_if_supported("-fno-tree-slp-vectorize");
     for flag in header_flags() {
         glue.flag(flag);
     }

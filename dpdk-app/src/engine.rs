@@ -5,7 +5,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use dpdk_sys::{Frame, FrameHead, Rewritten};
+use dpdk_sys::{Changes, Frame, FrameHead};
 
 use crate::args::{Args, Native};
 
@@ -31,6 +31,12 @@ unsafe impl FrameHead for Pkt {}
 
 impl Pkt {
     pub(crate) const EMPTY: Self = Self { frame: Frame::EMPTY, action: XDP_ABORTED, redirect_ifindex: 0 };
+
+    /// What decides where it goes, in one word. Packets of one fate go the same way; those of different fates may, too.
+    #[inline]
+    pub(crate) fn fate(&self) -> u64 {
+        u64::from(self.action) | u64::from(self.redirect_ifindex) << 32
+    }
 }
 
 /// Decides about packets, a burst at a time.
@@ -38,8 +44,8 @@ pub(crate) trait Engine {
     /// What runs, for the report.
     fn name(&self) -> String;
 
-    /// Whether it may write to packet bytes.
-    fn rewritten(&self) -> Rewritten;
+    /// The most that it may do to a packet.
+    fn changes(&self) -> Changes;
 
     /// Runs the program on every packet, in order, as received on `port`, and fills in `action` and `redirect_ifindex`.
     ///
@@ -104,8 +110,8 @@ impl Engine for NativeEngine {
         format!("native {:?}", self.which).to_lowercase()
     }
 
-    fn rewritten(&self) -> Rewritten {
-        if self.which == Native::Tx { Rewritten::Maybe } else { Rewritten::No }
+    fn changes(&self) -> Changes {
+        if self.which == Native::Tx { Changes::Bytes } else { Changes::Nothing }
     }
 
     unsafe fn run_burst(&mut self, _port: u16, pkts: &mut [Pkt]) {

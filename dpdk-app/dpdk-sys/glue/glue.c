@@ -193,6 +193,9 @@ static inline unsigned refusal(const struct rte_mbuf *m)
 	return rte_mbuf_ext_refcnt_read(m->shinfo) == 1 ? GLUE_REASONS : GLUE_EXTERNAL;
 }
 
+/* Not zero: flags or fields that a changed packet makes false. */
+static inline uint64_t vouches(const struct rte_mbuf *m) { return (m->ol_flags & STALE_FLAGS) | m->packet_type; }
+
 static inline void read_meta(const struct rte_mbuf *m, struct glue_rx_meta *meta)
 {
 	uint64_t flags = m->ol_flags & (RTE_MBUF_F_RX_RSS_HASH | RTE_MBUF_F_RX_VLAN_STRIPPED);
@@ -210,14 +213,16 @@ static inline void read_meta(const struct rte_mbuf *m, struct glue_rx_meta *meta
 	}
 }
 
-uint16_t glue_frames_load(struct rte_mbuf **mbufs, uint16_t n, void *frames, size_t stride, struct glue_rx_meta *meta,
-			  uint64_t *reasons)
+/* The loop of glue_frames_load, compiled with and without metadata. */
+static __rte_always_inline uint16_t load(struct rte_mbuf **mbufs, uint16_t n, uint8_t *at, size_t stride,
+					 struct glue_rx_meta *meta, uint64_t *reasons, int *vouched)
 {
+	uint64_t any = 0;
 	uint16_t kept = 0;
 
 	for (uint16_t i = 0; i < n; i++) {
 		struct rte_mbuf *m = mbufs[i];
-		struct glue_frame *frame = (struct glue_frame *)((uint8_t *)frames + kept * stride);
+		struct glue_frame *frame = (struct glue_frame *)at;
 		unsigned reason = refusal(m);
 
 		if (unlikely(reason != GLUE_REASONS)) {
@@ -233,10 +238,22 @@ uint16_t glue_frames_load(struct rte_mbuf **mbufs, uint16_t n, void *frames, siz
 		frame->data_end = data + m->data_len;
 		frame->frame_end = start + m->buf_len;
 		frame->cookie = m;
+		any |= vouches(m);
 		if (meta != NULL)
 			read_meta(m, &meta[kept]);
+		at += stride;
 		kept++;
 	}
+	*vouched = any != 0;
+	return kept;
+}
+
+uint16_t glue_frames_load(struct rte_mbuf **mbufs, uint16_t n, void *frames, size_t stride, struct glue_rx_meta *meta,
+			  uint64_t *reasons, int *vouched)
+{
+	uint16_t kept = meta == NULL ? load(mbufs, n, frames, stride, NULL, reasons, vouched)
+				     : load(mbufs, n, frames, stride, meta, reasons, vouched);
+
 	if (likely(kept == n))
 		return n;
 
@@ -256,19 +273,19 @@ uint16_t glue_frames_load(struct rte_mbuf **mbufs, uint16_t n, void *frames, siz
 	return kept;
 }
 
-uint64_t glue_frames_store(struct rte_mbuf **mbufs, uint16_t n, const void *frames, size_t stride, int rewritten)
+uint64_t glue_frames_store(struct rte_mbuf **mbufs, uint16_t n, const void *frames, size_t stride)
 {
 	uint64_t bad = 0;
+	const uint8_t *at = frames;
 
-	for (uint16_t i = 0; i < n; i++) {
+	for (uint16_t i = 0; i < n; i++, at += stride) {
 		struct rte_mbuf *m = mbufs[i];
-		const struct glue_frame *frame = (const struct glue_frame *)((const uint8_t *)frames + i * stride);
+		const struct glue_frame *frame = (const struct glue_frame *)at;
 		/* A pointer below the buffer wraps to a huge offset, so two comparisons check all three bounds. */
 		uint64_t off = (uint64_t)((uintptr_t)frame->data - (uintptr_t)m->buf_addr);
 		uint64_t len = (uint64_t)((uintptr_t)frame->data_end - (uintptr_t)frame->data);
-		int moved = off != m->data_off || len != m->data_len;
 
-		if (unlikely(moved)) {
+		if (unlikely(off != m->data_off || len != m->data_len)) {
 			if (unlikely(off > m->buf_len || len > m->buf_len - off)) {
 				bad |= UINT64_C(1) << i;
 				continue;
@@ -277,7 +294,7 @@ uint64_t glue_frames_store(struct rte_mbuf **mbufs, uint16_t n, const void *fram
 			m->data_len = (uint16_t)len;
 			m->pkt_len = (uint32_t)len;
 		}
-		if ((moved || rewritten) && ((m->ol_flags & STALE_FLAGS) | m->packet_type) != 0) {
+		if (unlikely(vouches(m) != 0)) {
 			m->ol_flags &= ~STALE_FLAGS;
 			m->packet_type = 0;
 		}

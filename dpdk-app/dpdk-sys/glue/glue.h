@@ -96,13 +96,13 @@ int glue_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned 
 
 /* Reads n mbufs into n records of `stride` bytes, each beginning with a struct glue_frame.
  * Those that no program may have are moved behind the others, order kept, and counted in reasons[GLUE_*].
- * meta may be NULL. Returns how many records were written: mbufs[0..ret) belong to them. n <= 64. */
+ * meta may be NULL. *vouched: whether the driver vouched for anything in any of the packets (see glue_frames_store). Returns how many records were written: mbufs[0..ret) belong to them. n <= 64. */
 uint16_t glue_frames_load(struct rte_mbuf **mbufs, uint16_t n, void *frames, size_t stride, struct glue_rx_meta *meta,
-			  uint64_t *reasons);
+			  uint64_t *reasons, int *vouched);
 
-/* Writes data_off and the lengths of n records back. `rewritten`: packet bytes may have changed too. Flags and fields by which the
- * driver vouched for the packet as it came (hash, checksums, packet type) are cleared where it may have changed.
+/* Writes data_off and the lengths of n records back, and clears flags and fields by which the driver vouched for the packet as it
+ * came (hash, checksums, packet type).
  * A record whose pointers are not inside its buffer leaves its mbuf as it was; its bit is set in the result. n <= 64. */
-uint64_t glue_frames_store(struct rte_mbuf **mbufs, uint16_t n, const void *frames, size_t stride, int rewritten);
+uint64_t glue_frames_store(struct rte_mbuf **mbufs, uint16_t n, const void *frames, size_t stride);
 
 #endif

@@ -93,19 +93,23 @@ impl Refusals {
     }
 }
 
-/// Whether whoever had the packets may have written to their bytes.
+/// What whoever had the packets may have done to them. The less it is, the less there is to write back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rewritten {
-    /// Only where a packet begins or ends may have changed.
-    No,
-    /// Anything may have changed, so what the driver vouched for is void.
-    Maybe,
+pub enum Changes {
+    /// Nothing: they were only read.
+    Nothing,
+    /// Their bytes may have changed, so what the driver vouched for is void. They begin and end where they did.
+    Bytes,
+    /// They may also begin and end elsewhere.
+    Bounds,
 }
 
 /// Up to [`BURST`] packets.
 #[derive(Debug)]
 pub struct Burst<'pool> {
     len: usize,
+    /// Set by `load`: the driver vouched for something in one of the packets.
+    vouched: i32,
     mbufs: [MaybeUninit<NonNull<RteMbuf>>; BURST],
     _pool: PhantomData<&'pool Mempool<'pool>>,
 }
@@ -145,7 +149,7 @@ impl Default for Burst<'_> {
 impl<'pool> Burst<'pool> {
     /// An empty burst.
     pub const fn new() -> Self {
-        Self { len: 0, mbufs: [MaybeUninit::uninit(); BURST], _pool: PhantomData }
+        Self { len: 0, vouched: 0, mbufs: [MaybeUninit::uninit(); BURST], _pool: PhantomData }
     }
 
     /// Packets in it.
@@ -228,13 +232,14 @@ impl<'pool> Burst<'pool> {
                 size_of::<T>(),
                 meta,
                 refused.0.as_mut_ptr(),
+                &raw mut self.vouched,
             )
         };
         self.free_from(usize::from(kept));
         usize::from(kept)
     }
 
-    /// Takes over where each packet lies now from the records that [`Burst::load`] filled.
+    /// Takes over from the records that [`Burst::load`] filled what may have changed since.
     ///
     /// A record whose pointers are not in order inside its packet's buffer changes nothing; it is counted in `refused` and its bit
     /// is set in the result.
@@ -242,9 +247,14 @@ impl<'pool> Burst<'pool> {
     pub fn store<T: FrameHead>(
         &mut self,
         records: &[T; BURST],
-        rewritten: Rewritten,
+        changes: Changes,
         refused: &mut Refusals,
     ) -> u64 {
+        match changes {
+            Changes::Nothing => return 0,
+            Changes::Bytes if self.vouched == 0 => return 0,
+            Changes::Bytes | Changes::Bounds => (),
+        }
         // SAFETY: as in load; the glue checks every pointer against the mbuf's own buffer and follows none.
         let bad = unsafe {
             ffi::glue_frames_store(
@@ -252,7 +262,6 @@ impl<'pool> Burst<'pool> {
                 self.len as u16,
                 records.as_ptr().cast(),
                 size_of::<T>(),
-                i32::from(rewritten == Rewritten::Maybe),
             )
         };
         if bad != 0 {

@@ -77,12 +77,12 @@ unsafe extern "C" {
         stride: usize,
         meta: *mut crate::RxMeta,
         reasons: *mut u64,
+        vouched: *mut c_int,
     ) -> u16;
     pub(crate) fn glue_frames_store(
         mbufs: *mut *mut RteMbuf,
         n: u16,
         frames: *const c_void,
         stride: usize,
-        rewritten: c_int,
     ) -> u64;
 }

@@ -21,7 +21,7 @@ mod port;
 #[cfg(test)]
 mod tests;
 
-pub use burst::{BURST, Burst, Frame, FrameHead, Mbuf, Refusals, Rewritten, RxMeta};
+pub use burst::{BURST, Burst, Changes, Frame, FrameHead, Mbuf, Refusals, RxMeta};
 pub use eal::{Eal, version};
 pub use error::Error;
 pub use mempool::{InUse, Mempool};

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use dpdk_sys::{Burst, Descriptors, Eal, Mempool, Port, Rewritten};
+use dpdk_sys::{Burst, Changes, Descriptors, Eal, Mempool, Port};
 
 use super::{EndedBy, Forwarder, Limits, PassTo};
 use crate::counters::Totals;
@@ -31,8 +31,8 @@ impl Engine for Script {
         "script".into()
     }
 
-    fn rewritten(&self) -> Rewritten {
-        Rewritten::No
+    fn changes(&self) -> Changes {
+        Changes::Bounds
     }
 
     unsafe fn run_burst(&mut self, port: u16, pkts: &mut [Pkt]) {
