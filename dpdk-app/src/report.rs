@@ -103,6 +103,14 @@ struct PortReport {
 struct PoolReport {
     size: u32,
     in_use: u32,
+    /// Of `in_use`: the most that drivers may have kept.
+    kept_by_drivers: u32,
+}
+
+impl PoolReport {
+    fn lost(&self) -> u32 {
+        self.in_use.saturating_sub(self.kept_by_drivers)
+    }
 }
 
 /// The final statistics. [`Report::close`] completes them.
@@ -150,6 +158,7 @@ impl Report {
         elapsed: Duration,
         infos: Vec<PortInfo>,
         lanes: Vec<(Counters, Option<PortStats>)>,
+        kept_by_drivers: u32,
     ) -> Self {
         let totals = Totals::of(lanes.iter().map(|(counters, _)| counters));
         let seconds = elapsed.as_secs_f64();
@@ -162,7 +171,7 @@ impl Report {
             rx: totals.rx,
             tx: totals.tx,
             unaccounted: totals.unaccounted(),
-            mempool: PoolReport { size: 0, in_use: 0 },
+            mempool: PoolReport { size: 0, in_use: 0, kept_by_drivers },
             ports: infos
                 .into_iter()
                 .zip(lanes)
@@ -175,8 +184,9 @@ impl Report {
     pub(crate) fn close(&mut self, pool: Mempool<'_>) -> Outcome {
         let size = pool.size();
         let in_use = pool.free().err().map_or(0, |InUse(lost)| lost);
-        self.mempool = PoolReport { size, in_use };
-        Outcome { lost_mbufs: in_use, unaccounted: self.unaccounted }
+        let kept_by_drivers = self.mempool.kept_by_drivers.min(in_use);
+        self.mempool = PoolReport { size, in_use, kept_by_drivers };
+        Outcome { lost_mbufs: self.mempool.lost(), unaccounted: self.unaccounted }
     }
 
     pub(crate) fn print(&self, json: bool) {
@@ -220,9 +230,11 @@ impl Report {
             lines.push(format!("{label:<label_width$}{cells}"));
         }
         lines.push(String::new());
-        lines.push(match self.mempool.in_use {
-            0 => format!("all {} packet buffers are back in their pool", self.mempool.size),
-            lost => format!("{lost} of {} packet buffers are lost", self.mempool.size),
+        let PoolReport { size, kept_by_drivers, .. } = self.mempool;
+        lines.push(match (self.mempool.lost(), kept_by_drivers) {
+            (0, 0) => format!("all {size} packet buffers are back in their pool"),
+            (0, kept) => format!("of {size} packet buffers a driver kept {kept} in its rings; all others are back in their pool"),
+            (lost, _) => format!("{lost} of {size} packet buffers are lost"),
         });
         lines.join("\n")
     }
