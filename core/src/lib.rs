@@ -19,4 +19,5 @@ pub mod mem;
 pub mod platform;
 pub mod program;
 pub mod sync;
+pub mod verifier;
 pub mod vm;
