@@ -1,6 +1,6 @@
 //! Removes what nothing needs: blocks that nothing leads to, parameters and operations whose value nothing reads.
 
-use crate::ir::{Block, Effect, Func, Term, Value, ValueDef};
+use crate::ir::{Block, Effect, Func, InstData, Op, Term, Value, ValueDef};
 use crate::mem::{OutOfMemory, Vec};
 
 /// Runs the pass.
@@ -23,6 +23,9 @@ pub(crate) fn run(func: &mut Func) -> Result<(), OutOfMemory> {
     if let Some(entry) = keep.first_mut() {
         entry.fill(true);
     }
+    for inst in insts.iter_mut().filter(|d| d.result.is_some_and(|v| !needed[v.index()])) {
+        forget_fetched(inst);
+    }
     for (i, block) in blocks.iter_mut().enumerate() {
         block.insts.retain(|inst| {
             let d = &insts[inst.index()];
@@ -34,6 +37,18 @@ pub(crate) fn run(func: &mut Func) -> Result<(), OutOfMemory> {
         }
     }
     Ok(())
+}
+
+/// An atomic operation whose old value nothing reads need not fetch it.
+fn forget_fetched(d: &mut InstData) {
+    d.op = match d.op {
+        Op::FetchAdd => Op::AtomicAdd,
+        Op::FetchAnd => Op::AtomicAnd,
+        Op::FetchOr => Op::AtomicOr,
+        Op::FetchXor => Op::AtomicXor,
+        _ => return,
+    };
+    d.result = None;
 }
 
 fn filter(list: &mut Vec<Value>, keep: &[bool]) {
