@@ -4,20 +4,36 @@
 //! them per packet in any process, with maps that many cores use at once. It needs no kernel support and no operating system:
 //! what it wants from its surroundings is the [`platform::Platform`] trait.
 #![cfg_attr(not(test), no_std)]
+#![cfg_attr(
+    test,
+    expect(
+        clippy::disallowed_methods,
+        clippy::disallowed_macros,
+        reason = "tests may use the aborting forms of std"
+    )
+)]
 
 extern crate alloc;
 
 #[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]
 compile_error!("uxdp runs on 64-bit little-endian hosts only");
 
+#[cfg(any(test, uxdp_conformance))]
+pub mod conformance;
 pub mod error;
 pub mod helpers;
+pub mod interp;
+pub mod ir;
 pub mod isa;
+pub mod jit;
 pub mod limits;
 pub mod maps;
 pub mod mem;
+pub mod object;
+pub mod opt;
 pub mod platform;
 pub mod program;
+pub mod regalloc;
 pub mod sync;
 pub mod verifier;
 pub mod vm;

@@ -1,6 +1,6 @@
 //! What each arithmetic instruction does to what is known of its operands.
 //!
-//! One function a width, [`lane_op`], says it for a value of `B` bits; [`alu`] runs it at 64 bits, at 32, or at both where the low half of
+//! One function a width, `lane_op`, says it for a value of `B` bits; [`alu`] runs it at 64 bits, at 32, or at both where the low half of
 //! the result depends on the low halves only.
 //!
 //! Bits go through the tnum equations. Bounds go part by part ([`Range::parts`]): a part has one sign, so each operation is monotone or has

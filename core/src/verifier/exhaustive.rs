@@ -338,7 +338,8 @@ fn check_casts<const W: u32, const H: u32, const N: u32>(all: &[Number<W, H>]) {
 
 #[test]
 fn number_reduction_and_operators_are_sound_in_four_bits_over_two() {
-    let all = numbers::<4, 2>(1 << 20);
+    // Fewer combinations than that: the reduction is checked on all of them.
+    let all = numbers::<4, 2>(1 << 21);
     check_numbers(&all, 8_000);
     check_casts::<4, 2, 1>(&all);
     check_casts::<4, 2, 2>(&all);

@@ -1,7 +1,7 @@
 //! What the verifier knows of a number in a register: its bits, its 64-bit bounds and its 32-bit bounds, each refined by the others.
 //!
 //! [`Number`] is generic in its width `W` and the width `H` of its low half, so that tests can try every value of a narrow one; the verifier's is
-//! [`Scalar`]. The three parts talk as follows, until nothing changes or [`ROUNDS`] rounds have passed (any stop is sound):
+//! [`Scalar`]. The three parts talk as follows, until nothing changes or `ROUNDS` rounds have passed (any stop is sound):
 //! - bits and bounds of the same width: [`Lane`];
 //! - low bounds from wide ones: each wide part, cut to `H` bits, is an arc of the low circle;
 //! - wide bounds from low ones: each wide end moves inwards to the next value whose low half is possible;
