@@ -14,7 +14,7 @@ unsafe extern "C" fn nothing(_: u64, _: u64, _: u64, _: u64, _: u64, _: *mut Ctx
 }
 
 const fn row(id: u32, name: &'static str, args: [A; 5], ret: RetType, changes_packet: bool, maps: &'static [MapType]) -> Helper {
-    Helper { id, name, proto: Proto { args, ret, changes_packet, maps }, func: nothing }
+    Helper { id, name, proto: Proto { args, ret, changes_packet, takes_packet: true, maps }, func: nothing }
 }
 
 const NO: A = A::DontCare;
