@@ -263,7 +263,7 @@ impl Session {
                 |rejection| SessionError::Refused {
                     file: self.file.clone(),
                     program: name.clone(),
-                    rejection,
+                    rejection: Box::new(rejection),
                 },
             )?;
         let verify = start.elapsed();
