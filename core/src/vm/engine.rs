@@ -2,14 +2,13 @@
 
 use super::prog::interpret;
 use super::run::on_abort;
-use super::{Entry, Env};
+use super::{Ctx, Entry, Env};
 use crate::error::{Errno, Status};
-use crate::jit::exec::{self, ExecCode};
-use crate::jit::{CompileError, CompileOptions, CpuFeatures, Target, UseFacts, compile};
+use crate::jit::exec::ExecCode;
+use crate::jit::{self, CompileError, CompileOptions, CpuFeatures, Target, UseFacts};
 use crate::limits::MAX_TAIL_CALL_CNT;
 use crate::maps::TailTarget;
 use crate::program::{Program, Verified};
-use crate::vm::Ctx;
 
 /// What a loader asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,16 +20,15 @@ pub enum EngineChoice {
     Interp,
     /// Compiled, or not loaded.
     Jit,
-    /// Compiled from what is mandatory alone, without the verifier's facts: for tests, which run both ways.
+    /// Compiled from what is mandatory alone, without the verifier's facts, or not loaded: for tests, which run both ways.
     JitWithoutFacts,
 }
 
 /// What runs a program.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum Engine {
-    /// The interpreter.
-    Interp,
+    /// The interpreter; why it was not compiled, where it was to be.
+    Interp(Option<CompileError>),
     /// Machine code.
     Compiled(ExecCode<'static>),
 }
@@ -39,46 +37,27 @@ pub enum Engine {
 pub(super) type TailEntry = unsafe extern "C" fn(*mut Ctx, *const TailTarget) -> u64;
 
 impl Engine {
-    /// The engine for a program of `env`.
+    /// The engine for a program.
     ///
     /// # Errors
-    /// Where the choice cannot be met; ENOMEM in any case where memory is short.
-    pub fn select(
-        env: &Env,
-        program: &Program<Verified>,
-        choice: EngineChoice,
-    ) -> Result<Engine, CompileError> {
+    /// ENOMEM. Where the machine has no backend or refuses executable memory, the best engine is the interpreter; a compiled one is EOPNOTSUPP then.
+    pub fn select(env: &Env, program: &Program<Verified>, choice: EngineChoice) -> Result<Engine, Errno> {
         let facts = match choice {
-            EngineChoice::Interp => return Ok(Engine::Interp),
+            EngineChoice::Interp => return Ok(Engine::Interp(None)),
             EngineChoice::Best | EngineChoice::Jit => UseFacts::Yes,
             EngineChoice::JitWithoutFacts => UseFacts::No,
         };
-        match Self::compiled(env, program, facts) {
-            Err(e) if choice == EngineChoice::Best && e.errno() != Errno::ENOMEM => Ok(Engine::Interp),
-            other => other,
+        match compiled(env, program, facts) {
+            Ok(code) => Ok(Engine::Compiled(code)),
+            Err(why) if choice != EngineChoice::Best || why == CompileError::OutOfMemory => Err(why.errno()),
+            Err(why) => Ok(Engine::Interp(Some(why))),
         }
-    }
-
-    fn compiled(env: &Env, program: &Program<Verified>, facts: UseFacts) -> Result<Engine, CompileError> {
-        let memory = env.platform().code_memory().ok_or(CompileError::NoCodeMemory(Errno::EOPNOTSUPP))?;
-        let options = CompileOptions {
-            target: Target::HOST,
-            features: CpuFeatures::host(),
-            helpers: env.helpers(),
-            on_abort,
-            tail_call_limit: MAX_TAIL_CALL_CNT,
-            facts,
-        };
-        let artifact = compile(program, &options)?;
-        // Near the library's own text, where the helpers are.
-        let near = on_abort as super::run::OnAbort as usize;
-        Ok(Engine::Compiled(exec::install(artifact, memory, near)?))
     }
 
     /// Its name: `interp` or `jit`.
     pub fn name(&self) -> &'static str {
         match self {
-            Engine::Interp => "interp",
+            Engine::Interp(_) => "interp",
             Engine::Compiled(_) => "jit",
         }
     }
@@ -86,14 +65,14 @@ impl Engine {
     /// The machine code, where there is some.
     pub fn code(&self) -> Option<&ExecCode<'static>> {
         match self {
-            Engine::Interp => None,
+            Engine::Interp(_) => None,
             Engine::Compiled(code) => Some(code),
         }
     }
 
     pub(super) fn tail_entry(&self) -> TailEntry {
         match self {
-            Engine::Interp => interpret,
+            Engine::Interp(_) => interpret,
             Engine::Compiled(code) => code.tail_entry(),
         }
     }
@@ -101,8 +80,31 @@ impl Engine {
     /// Code that is a hook's whole entry for this program: it runs it and judges r0, through [`on_abort`] where that is no plain action.
     pub(super) fn direct_entry(&self) -> Option<Entry> {
         match self {
-            Engine::Interp => None,
+            Engine::Interp(_) => None,
             Engine::Compiled(code) => Some(code.entry()),
         }
     }
+}
+
+/// How programs of an environment are compiled for the machine that this library runs on.
+pub fn compile_options(env: &Env) -> CompileOptions {
+    CompileOptions {
+        target: Target::HOST,
+        features: CpuFeatures::host(),
+        helpers: env.helpers(),
+        on_abort,
+        tail_call_limit: MAX_TAIL_CALL_CNT,
+        facts: UseFacts::Yes,
+    }
+}
+
+fn compiled(
+    env: &Env,
+    program: &Program<Verified>,
+    facts: UseFacts,
+) -> Result<ExecCode<'static>, CompileError> {
+    let memory = env.platform().code_memory().ok_or(CompileError::NoCodeMemory(Errno::EOPNOTSUPP))?;
+    let artifact = jit::compile(program, &CompileOptions { facts, ..compile_options(env) })?;
+    // Near a function of ours: helpers are within reach of a direct call.
+    jit::exec::install(artifact, memory, on_abort as jit::OnAbort as usize)
 }

@@ -164,11 +164,11 @@ unsafe fn finish(r0: u64, ctx: *mut Ctx) -> u32 {
     Action::Aborted as u32
 }
 
-/// What compiled entries call where r0 is no plain action, or the run faulted.
-pub(super) type OnAbort = unsafe extern "C" fn(*mut Ctx, u64) -> u32;
-
-/// Judges r0 as [`finish`]; the end of a run that compiled code's own entry began.
-pub(super) unsafe extern "C" fn on_abort(ctx: *mut Ctx, r0: u64) -> u32 {
+/// What compiled entries call where r0 is no plain action, or the run faulted: judges r0 as [`finish`], and ends the run.
+///
+/// # Safety
+/// `ctx` is the run's context.
+pub unsafe extern "C" fn on_abort(ctx: *mut Ctx, r0: u64) -> u32 {
     // SAFETY: the run's context.
     unsafe {
         let code = finish(r0, ctx);
