@@ -13,7 +13,14 @@ unsafe extern "C" fn nothing(_: u64, _: u64, _: u64, _: u64, _: u64, _: *mut Ctx
     0
 }
 
-const fn row(id: u32, name: &'static str, args: [A; 5], ret: RetType, changes_packet: bool, maps: &'static [MapType]) -> Helper {
+const fn row(
+    id: u32,
+    name: &'static str,
+    args: [A; 5],
+    ret: RetType,
+    changes_packet: bool,
+    maps: &'static [MapType],
+) -> Helper {
     Helper { id, name, proto: Proto { args, ret, changes_packet, takes_packet: true, maps }, func: nothing }
 }
 
@@ -32,22 +39,71 @@ const LOOKUP: &[MapType] = &[
 ];
 
 static HELPERS: &[Helper] = &[
-    row(1, "bpf_map_lookup_elem", [A::ConstMapPtr, A::MapKey, NO, NO, NO], RetType::MapValueOrNull, false, LOOKUP),
-    row(2, "bpf_map_update_elem", [A::ConstMapPtr, A::MapKey, A::MapValue(Access::Read), A::Anything, NO], RetType::Integer, false, LOOKUP),
+    row(
+        1,
+        "bpf_map_lookup_elem",
+        [A::ConstMapPtr, A::MapKey, NO, NO, NO],
+        RetType::MapValueOrNull,
+        false,
+        LOOKUP,
+    ),
+    row(
+        2,
+        "bpf_map_update_elem",
+        [A::ConstMapPtr, A::MapKey, A::MapValue(Access::Read), A::Anything, NO],
+        RetType::Integer,
+        false,
+        LOOKUP,
+    ),
     row(3, "bpf_map_delete_elem", [A::ConstMapPtr, A::MapKey, NO, NO, NO], RetType::Integer, false, LOOKUP),
     row(5, "bpf_ktime_get_ns", [NO, NO, NO, NO, NO], RetType::Integer, false, &[]),
-    row(6, "bpf_trace_printk", [READ, A::ConstSize, A::Anything, A::Anything, A::Anything], RetType::Integer, false, &[]),
+    row(
+        6,
+        "bpf_trace_printk",
+        [READ, A::ConstSize, A::Anything, A::Anything, A::Anything],
+        RetType::Integer,
+        false,
+        &[],
+    ),
     row(7, "bpf_get_prandom_u32", [NO, NO, NO, NO, NO], RetType::Integer, false, &[]),
     row(8, "bpf_get_smp_processor_id", [NO, NO, NO, NO, NO], RetType::Integer, false, &[]),
-    row(12, "bpf_tail_call", [A::Ctx, A::ConstMapPtr, A::Anything, NO, NO], RetType::TailCall, true, &[MapType::ProgArray]),
-    row(28, "bpf_csum_diff", [READ_OR_NULL, A::ConstSizeOrZero, READ_OR_NULL, A::ConstSizeOrZero, A::Anything], RetType::Integer, false, &[]),
+    row(
+        12,
+        "bpf_tail_call",
+        [A::Ctx, A::ConstMapPtr, A::Anything, NO, NO],
+        RetType::TailCall,
+        true,
+        &[MapType::ProgArray],
+    ),
+    row(
+        28,
+        "bpf_csum_diff",
+        [READ_OR_NULL, A::ConstSizeOrZero, READ_OR_NULL, A::ConstSizeOrZero, A::Anything],
+        RetType::Integer,
+        false,
+        &[],
+    ),
     row(44, "bpf_xdp_adjust_head", [A::Ctx, A::Anything, NO, NO, NO], RetType::Integer, true, &[]),
     row(54, "bpf_xdp_adjust_meta", [A::Ctx, A::Anything, NO, NO, NO], RetType::Integer, true, &[]),
     row(65, "bpf_xdp_adjust_tail", [A::Ctx, A::Anything, NO, NO, NO], RetType::Integer, true, &[]),
     row(182, "bpf_strncmp", [READ, A::ConstSize, A::ConstStr, NO, NO], RetType::Integer, false, &[]),
     row(188, "bpf_xdp_get_buff_len", [A::Ctx, NO, NO, NO, NO], RetType::Integer, false, &[]),
-    row(189, "bpf_xdp_load_bytes", [A::Ctx, A::Anything, WRITE, A::ConstSize, NO], RetType::Integer, false, &[]),
-    row(190, "bpf_xdp_store_bytes", [A::Ctx, A::Anything, READ, A::ConstSize, NO], RetType::Integer, false, &[]),
+    row(
+        189,
+        "bpf_xdp_load_bytes",
+        [A::Ctx, A::Anything, WRITE, A::ConstSize, NO],
+        RetType::Integer,
+        false,
+        &[],
+    ),
+    row(
+        190,
+        "bpf_xdp_store_bytes",
+        [A::Ctx, A::Anything, READ, A::ConstSize, NO],
+        RetType::Integer,
+        false,
+        &[],
+    ),
 ];
 
 pub(crate) const fn helpers() -> HelperSet {
