@@ -7,7 +7,7 @@ mod golden;
 mod maps;
 mod random;
 
-use super::testing::{TestMemory, options};
+use super::testing::{self, TestMemory, options};
 use super::*;
 use crate::conformance::{AlignedMem, Vector, bare_program, vectors};
 
