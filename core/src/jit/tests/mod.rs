@@ -5,6 +5,7 @@
 mod entry;
 mod golden;
 mod maps;
+mod objects;
 mod random;
 
 use super::testing::{self, TestMemory, options};
