@@ -243,6 +243,7 @@ pub(crate) const CASES: &[Case] = &[
         "call @a; exit; @a:; call @b; exit; @b:; call @c; exit; @c:; call @d; exit; @d:; call @e; exit; @e:; call @f; exit; @f:; call @h; exit; @h:; r0 = 0; exit"),
     case("calls", "r6 = r1; call @f; r0 = u32[r0+0]; exit; @f:; r2 = map2; r3 = 0; call 12; r0 = map4[0]; exit", "R0 invalid mem access 'scalar'", "r6 = r1; call @f; r0 = u32[r0+0]; exit; @f:; r0 = map4[0]; exit"),
     case("calls", "r1 = 0; call @f; r0 = u8[r0+0]; exit; @f:; if r1 == 0 goto x; r0 = map4[0]; exit; x:; r0 = 0; exit", "R0 invalid mem access 'scalar'", "r1 = 1; call @f; r0 = u8[r0+0]; exit; @f:; if r1 == 0 goto x; r0 = map4[0]; exit; x:; r0 = 0; exit"),
+    case("calls", "r2 = map2; r3 = 0; call 12; exit", "R0 !read_ok", "r2 = map2; r3 = 0; call 12; r0 = 2; exit"),
     case("calls", "call @f; r0 = u8[r1+0]; exit; @f:; r1 = map4[0]; r0 = 0; exit", "R1 !read_ok", "r6 = map4[0]; call @f; r0 = u8[r6+0]; exit; @f:; r6 = 0; r0 = 0; exit"),
 
     // The mistakes of others.

@@ -4,6 +4,7 @@ mod asm;
 mod cases;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kernel;
+mod objects;
 mod world;
 
 use cases::{CASES, expand};
