@@ -66,7 +66,8 @@ impl Verifier<'_, '_> {
         state.clobber_caller_saved();
         let result = self.result(helper, &call, elided)?;
         state.set(R::R0, result);
-        if helper.proto.changes_packet || helper.proto.ret == RetType::TailCall {
+        // A tail call that comes back did nothing; one that succeeds is a path of its own.
+        if helper.proto.changes_packet && helper.proto.ret != RetType::TailCall {
             state.drop_packet_pointers();
         }
         Ok(helper)
