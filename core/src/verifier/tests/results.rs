@@ -159,10 +159,10 @@ fn global_function_is_verified_alone_against_its_signature() {
     );
     refused("call @g; exit; @g:; r0 = r1; exit", &[ArgKind::Ctx], "R0 is not a scalar");
     let changing = "r6 = r1; ETH; r7 = r2; r1 = r6; call @g; r0 = u8[r7+0]; exit; OUT; @g:; r2 = 0; call 44; r0 = 0; exit";
-    refused(changing, &[ArgKind::Ctx], "R7 !read_ok");
+    refused(changing, &[ArgKind::Ctx], "R7 invalid mem access 'scalar'");
     accepted(&changing.replace("call 44", "call 188"), &[ArgKind::Ctx]);
     let tail = changing.replace("r2 = 0; call 44", "r2 = map2; r3 = 0; call 12");
-    refused(&tail, &[ArgKind::Ctx], "R7 !read_ok");
+    refused(&tail, &[ArgKind::Ctx], "R7 invalid mem access 'scalar'");
 }
 
 #[test]
