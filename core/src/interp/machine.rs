@@ -284,10 +284,11 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
             return Ok(Next::Follow);
         };
         ctx.tail_calls += 1;
+        // A target is the first field of its program.
+        self.prog = target.cast_const().cast();
+        ctx.prog = self.prog;
         // SAFETY: a target in the array lives until this worker was quiescent.
         if let Some(prog) = unsafe { interpreted(target) } {
-            self.prog = core::ptr::from_ref(prog).cast();
-            ctx.prog = self.prog;
             self.frames.leave_frame();
             self.program = prog.program();
             self.regs[1] = self.ctx as u64;

@@ -282,14 +282,28 @@ fn comparison(func: &Func, c: &mut Compare) -> Option<bool> {
 }
 
 /// Whether a value is an address for certain. Addition keeps it one: the verifier bounds what may be added to a pointer.
-fn is_address(func: &Func, v: Value) -> bool {
+pub(super) fn is_address(func: &Func, v: Value) -> bool {
+    is_sum_with_address(func, v, 4)
+}
+
+fn is_sum_with_address(func: &Func, v: Value, depth: u32) -> bool {
     match func.def_inst(v) {
-        Some(d) if d.op == Op::Add && d.width == Width::W64 => {
-            d.args.iter().flatten().any(|a| func.def_inst(*a).is_some_and(|d| d.op == Op::MapValue))
+        Some(d) if d.op == Op::Add && d.width == Width::W64 && depth > 0 => {
+            d.args.iter().flatten().any(|a| is_sum_with_address(func, *a, depth - 1))
         }
         Some(d) => matches!(d.op, Op::MapValue | Op::MapPtr | Op::FrameAddr | Op::Env),
         None => false,
     }
+}
+
+/// A test of a masked value against zero, as a test of the bits themselves.
+fn bit_test(func: &Func, c: &Compare) -> Option<Compare> {
+    if c.b.is_some() || c.imm != 0 || !matches!(c.cond, Cond::Eq | Cond::Ne) {
+        return None;
+    }
+    let d = func.def_inst(c.a).filter(|d| d.op == Op::And)?;
+    let width = if c.width == Width::W32 { Width::W32 } else { d.width };
+    Some(Compare { cond: Cond::Set, width, a: d.args[0]?, b: d.args[1], imm: d.imm })
 }
 
 const fn swapped(cond: Cond) -> Cond {
@@ -310,11 +324,19 @@ const fn swapped(cond: Cond) -> Cond {
 fn term(func: &mut Func, b: usize) {
     let term = core::mem::replace(&mut func.blocks[b].term, Term::Trap);
     func.blocks[b].term = match term {
-        Term::Branch(mut c, [yes, no]) => match comparison(func, &mut c) {
+        Term::Branch(mut c, [mut yes, mut no]) => match comparison(func, &mut c) {
             Some(true) => Term::Jump(yes),
             Some(false) => Term::Jump(no),
             None if yes == no => Term::Jump(yes),
-            None => Term::Branch(c, [yes, no]),
+            None => {
+                if let Some(set) = bit_test(func, &c) {
+                    if c.cond == Cond::Eq {
+                        core::mem::swap(&mut yes, &mut no);
+                    }
+                    c = set;
+                }
+                Term::Branch(c, [yes, no])
+            }
         },
         other => other,
     };

@@ -7,7 +7,9 @@ mod dead;
 mod eval;
 mod fold;
 mod lookup;
+mod null;
 mod params;
+mod returns;
 mod stack;
 mod zext;
 
@@ -30,8 +32,10 @@ pub fn run(
         fold::run(func)?;
         dead::run(func)?;
         stack::run(func)?;
+        null::run(func)?;
         params::run(func)?;
         fold::run(func)?;
+        returns::run(func)?;
         zext::run(func)?;
         dead::run(func)?;
     }

@@ -1,6 +1,7 @@
 //! A program that can run: verified, with an engine, an id and counters.
 
 use super::engine::Engine;
+use super::packet_use::{PacketUse, packet_use};
 use super::{Ctx, Env, ProgStats};
 use crate::error::Errno;
 use crate::helpers::HelperSet;
@@ -71,6 +72,11 @@ impl Prog {
         &self.stats
     }
 
+    /// The most that it may do to a packet.
+    pub fn packet_use(&self) -> PacketUse {
+        packet_use(&self.program, self.helpers)
+    }
+
     /// Its environment.
     pub fn env(&self) -> &Arc<Env> {
         &self.env
@@ -127,6 +133,6 @@ pub(crate) unsafe fn interpreted<'a>(target: *const TailTarget) -> Option<&'a Pr
 
 /// The maps of the program that a context runs.
 pub(crate) fn maps_of(ctx: &Ctx) -> &[Arc<Map>] {
-    // SAFETY: null, or a program that lives while it runs.
-    unsafe { ctx.prog.cast::<Prog>().as_ref() }.map_or(&[], |p| p.program.maps())
+    // SAFETY: the program that a run's context names, or the hook's, lives until this worker's next quiescent point.
+    unsafe { super::run::running(ctx) }.map_or(&[], |p| p.program.maps())
 }
