@@ -77,7 +77,11 @@ impl Capture {
     }
 
     pub(crate) fn write(&mut self, time: Duration, bytes: &[u8]) -> Result<()> {
-        self.0.write_packet(&PcapPacket { timestamp: time, orig_len: bytes.len() as u32, data: Cow::Borrowed(bytes) })?;
+        self.0.write_packet(&PcapPacket {
+            timestamp: time,
+            orig_len: bytes.len() as u32,
+            data: Cow::Borrowed(bytes),
+        })?;
         Ok(())
     }
 
@@ -103,7 +107,9 @@ pub(crate) fn read_raw(what: &str) -> Result<Vec<u8>> {
     if what == "-" {
         std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
     } else {
-        File::open(what).and_then(|mut f| f.read_to_end(&mut bytes)).with_context(|| format!("cannot read {what}"))?;
+        File::open(what)
+            .and_then(|mut f| f.read_to_end(&mut bytes))
+            .with_context(|| format!("cannot read {what}"))?;
     }
     Ok(bytes)
 }
