@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{ENGINES, Ran, arg, progs, root, scratch, system, uxdp};
+use common::{ENGINES, Ran, arg, progs, root, scratch, skip, system, uxdp};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -133,7 +133,7 @@ fn instruction_set_v4_does_what_the_kernel_does() {
 fn programs_built_by_this_machines_clang_do_the_same() {
     let there = |tool| system(tool, &["--version"]).is_some_and(|o| o.status.success());
     if !["clang", "llvm-strip", "make"].into_iter().all(there) {
-        return eprintln!("skipped: no clang here");
+        return skip("no clang here");
     }
     let out = scratch("rebuilt");
     let built = system("make", &["-C", &arg(progs("")), &format!("OUT={}", arg(&out))]).unwrap();
@@ -145,15 +145,15 @@ fn programs_built_by_this_machines_clang_do_the_same() {
 fn the_running_kernel_answers_what_is_written_down() {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     if !release.starts_with("6.18.") {
-        return eprintln!("skipped: the answers are those of Linux 6.18");
+        return skip("the answers are those of Linux 6.18");
     }
     let script = arg(root().join("scripts/kernel_expect.py"));
     let Some(ran) = system("python3", &[&script, "--check"]) else {
-        return eprintln!("skipped: no python3 here");
+        return skip("no python3 here");
     };
     let said = String::from_utf8_lossy(&ran.stderr).into_owned() + &String::from_utf8_lossy(&ran.stdout);
     if said.contains("Operation not permitted") || said.contains("libbpf.so") {
-        return eprintln!("skipped: bpf(2) or libbpf cannot be used here");
+        return skip("bpf(2) or libbpf cannot be used here");
     }
     assert!(ran.status.success(), "{said}");
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{arg, obj, progs, scratch, uxdp};
+use common::{arg, obj, progs, scratch, skip, uxdp};
 use serde_json::{Value, json};
 
 const FRAME: &str = "hex:ffffffffffff 020000000001 0800";
@@ -317,13 +317,13 @@ fn map_dumps_have_the_shape_of_bpftools() {
         bpftool map update pinned $d/array key 0 0 0 0 value 3 0 0 0
         bpftool -j map dump pinned $d/array; echo; bpftool -j map dump pinned $d/percpu";
     let Some(ran) = common::system("unshare", &["-m", "sh", "-c", script]) else {
-        return eprintln!("skipped: no unshare here");
+        return skip("no unshare here");
     };
     if !ran.status.success() {
-        return eprintln!(
-            "skipped: bpftool or bpf(2) cannot be used here: {}",
+        return skip(&format!(
+            "bpftool or bpf(2) cannot be used here: {}",
             String::from_utf8_lossy(&ran.stderr)
-        );
+        ));
     }
     let theirs: Vec<Value> =
         String::from_utf8_lossy(&ran.stdout).lines().map(|l| serde_json::from_str(l).unwrap()).collect();

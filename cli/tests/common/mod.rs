@@ -73,3 +73,9 @@ pub(crate) fn uxdp(args: &[&str]) -> Ran {
 pub(crate) fn system(command: &str, args: &[&str]) -> Option<Output> {
     Command::new(command).args(args).output().ok()
 }
+
+/// Says why a test had nothing to do here.
+#[expect(clippy::print_stderr, reason = "the harness shows it with --nocapture")]
+pub(crate) fn skip(why: &str) {
+    eprintln!("skipped: {why}");
+}
