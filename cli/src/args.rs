@@ -22,7 +22,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  uxdp inspect xdp_progs/obj/xdp_firewall.o")]
     Inspect(Inspect),
     /// Proves programs safe, or says in the kernel's words why not.
-    #[command(after_help = "Examples:\n  uxdp verify prog.o\n  uxdp verify prog.o --prog xdp_main --log 2\n  uxdp verify prog.o --csv > verdicts.csv")]
+    #[command(
+        after_help = "Examples:\n  uxdp verify prog.o\n  uxdp verify prog.o --prog xdp_main --log 2\n  uxdp verify prog.o --csv > verdicts.csv"
+    )]
     Verify(Verify),
     /// Runs a program over a capture, or over one packet.
     #[command(after_help = "Examples:\n  uxdp run prog.o --in traffic.pcap --out-pass passed.pcap\n  \
@@ -30,10 +32,14 @@ pub(crate) enum Command {
                             uxdp run prog.o --data-in hex:ffffffffffff0200000000010800 -v")]
     Run(Run),
     /// Times a program: nanoseconds a packet, code size, load time.
-    #[command(after_help = "Examples:\n  uxdp bench prog.o\n  uxdp bench prog.o --engine jit,interp --in traffic.pcap --json")]
+    #[command(
+        after_help = "Examples:\n  uxdp bench prog.o\n  uxdp bench prog.o --engine jit,interp --in traffic.pcap --json"
+    )]
     Bench(Bench),
     /// Prints a program: bytecode, rewritten bytecode, IR or machine code, with source lines between.
-    #[command(after_help = "Examples:\n  uxdp dump prog.o --as bpf\n  uxdp dump prog.o --prog xdp_main --as jited")]
+    #[command(
+        after_help = "Examples:\n  uxdp dump prog.o --as bpf\n  uxdp dump prog.o --prog xdp_main --as jited"
+    )]
     Dump(Dump),
 }
 
@@ -101,9 +107,9 @@ pub(crate) struct Run {
     /// Prints a map's contents afterwards, as bpftool does; may be repeated.
     #[arg(long, value_name = "NAME")]
     pub(crate) map_dump: Vec<String>,
-    /// What runs the program.
-    #[arg(long, default_value = "jit")]
-    pub(crate) engine: EngineArg,
+    /// What runs the program; by default compiled code, or the interpreter where the machine allows none.
+    #[arg(long)]
+    pub(crate) engine: Option<EngineArg>,
     /// Prints what the program says through bpf_trace_printk.
     #[arg(long)]
     pub(crate) trace: bool,
@@ -156,8 +162,8 @@ pub(crate) struct Bench {
     /// Packets to run over; without it, 64 different 64-byte IPv4/UDP packets.
     #[arg(long = "in", value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,
-    /// Engines to time, interleaved.
-    #[arg(long, value_delimiter = ',', default_value = "jit,interp")]
+    /// Engines to time, interleaved; by default both, or the interpreter alone where the machine allows no compiled code.
+    #[arg(long, value_delimiter = ',')]
     pub(crate) engine: Vec<EngineArg>,
     /// Machine-readable output.
     #[arg(long)]

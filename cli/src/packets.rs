@@ -77,7 +77,11 @@ impl Capture {
     }
 
     pub(crate) fn write(&mut self, time: Duration, bytes: &[u8]) -> Result<()> {
-        self.0.write_packet(&PcapPacket { timestamp: time, orig_len: bytes.len() as u32, data: Cow::Borrowed(bytes) })?;
+        self.0.write_packet(&PcapPacket {
+            timestamp: time,
+            orig_len: bytes.len() as u32,
+            data: Cow::Borrowed(bytes),
+        })?;
         Ok(())
     }
 
@@ -103,29 +107,15 @@ pub(crate) fn read_raw(what: &str) -> Result<Vec<u8>> {
     if what == "-" {
         std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
     } else {
-        File::open(what).and_then(|mut f| f.read_to_end(&mut bytes)).with_context(|| format!("cannot read {what}"))?;
+        File::open(what)
+            .and_then(|mut f| f.read_to_end(&mut bytes))
+            .with_context(|| format!("cannot read {what}"))?;
     }
     Ok(bytes)
 }
 
-/// 64 different IPv4/UDP packets of 64 bytes, what `bench` runs over when nothing is given.
+/// What `bench` runs over when nothing is given.
 pub(crate) fn sample() -> Vec<Packet> {
-    (0..64u8)
-        .map(|i| {
-            let mut p = vec![0u8; 64];
-            p[..6].copy_from_slice(&[2, 0, 0, 0, 0, 1]);
-            p[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 2]);
-            p[12..14].copy_from_slice(&[8, 0]);
-            p[14..24].copy_from_slice(&[0x45, 0, 0, 50, 0, i, 0, 0, 64, 17]);
-            p[26..34].copy_from_slice(&[10, 0, 0, i, 192, 0, 2, 1]);
-            let sum: u32 = p[14..34].chunks(2).map(|w| u32::from(w[0]) << 8 | u32::from(w[1])).sum();
-            let check = !((sum & 0xffff) + (sum >> 16)) as u16;
-            p[24..26].copy_from_slice(&check.to_be_bytes());
-            p[34..42].copy_from_slice(&[0x10, i, 0, 53, 0, 30, 0, 0]);
-            for (j, byte) in p[42..].iter_mut().enumerate() {
-                *byte = i.wrapping_mul(7).wrapping_add(j as u8);
-            }
-            Packet { time: Duration::from_micros(u64::from(i)), bytes: p }
-        })
-        .collect()
+    let bytes = uxdp_control::sample::packets();
+    bytes.into_iter().map(|bytes| Packet { time: Duration::ZERO, bytes }).collect()
 }

@@ -4,4 +4,5 @@
 
 pub mod bytes;
 pub mod maps_json;
+pub mod sample;
 pub mod session;

@@ -141,6 +141,14 @@ pub fn choose(object: &Object, name: Option<&str>, file: &str) -> Result<usize, 
     }
 }
 
+/// A program of an object, linked.
+///
+/// # Errors
+/// What does not fit together, with section and offset.
+pub fn link(object: &Object, index: usize, file: &str) -> Result<Program<Loaded>, SessionError> {
+    object.link(index).map_err(|error| SessionError::Object { file: file.to_owned(), error: Box::new(error) })
+}
+
 /// An environment of this process.
 ///
 /// # Errors
@@ -235,9 +243,7 @@ impl Session {
     /// # Errors
     /// What does not fit together, with section and offset.
     pub fn link(&self, index: usize) -> Result<Program<Loaded>, SessionError> {
-        self.object
-            .link(index)
-            .map_err(|error| SessionError::Object { file: self.file.clone(), error: Box::new(error) })
+        link(&self.object, index, &self.file)
     }
 
     /// A program of the object, proven and with its engine.

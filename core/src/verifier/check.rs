@@ -170,7 +170,7 @@ fn span(reg: &Reg, num: u8, off: i64, size: u32, limit: i64, zero: ZeroSize) -> 
     Err(match reg.kind {
         Kind::MapValue(_) => E::MapBounds { value_size: limit as u32, off, size },
         Kind::Packet | Kind::PacketMeta => {
-            E::PacketBounds { off, size, reg: num, id: reg.id, reg_off: reg.off, range: limit as i32 }
+            E::PacketBounds { off, size, reg: num, id: reg.id, range: limit as i32 }
         }
         _ => E::MemBounds { mem_size: limit as u32, off, size },
     })

@@ -117,8 +117,8 @@ reasons! {
     /// As above.
     MemBounds { mem_size: u32, off: i64, size: u32 } = EACCES, "invalid access to memory, mem_size={mem_size} off={off} size={size}";
     /// Beyond what was compared with the packet's end.
-    PacketBounds { off: i64, size: u32, reg: u8, id: u32, reg_off: i32, range: i32 } = EACCES,
-        "invalid access to packet, off={off} size={size}, R{reg}(id={id},off={reg_off},r={range}): R{reg} offset is outside of the packet";
+    PacketBounds { off: i64, size: u32, reg: u8, id: u32, range: i32 } = EACCES,
+        "invalid access to packet, off={off} size={size}, R{reg}(id={id},off={off},r={range}): R{reg} offset is outside of the packet";
     /// Known to be beyond the packet's end.
     PacketOutside { reg: u8 } = EACCES, "R{reg} offset is outside of the packet";
     /// Variable offset without bounds.

@@ -1,0 +1,284 @@
+//! `uxdp run`: a program over the packets of a capture, or over one packet.
+
+use crate::args::{CtxFieldArg, EngineArg, Run};
+use crate::engine;
+use crate::frames::Buffer;
+use crate::outcome::{Machine, Verdict, note};
+use crate::packets::{self, Capture, Packet};
+use crate::table::{row, table, text};
+use anyhow::{Context, Result};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+use uxdp_control::maps_json;
+use uxdp_control::session::{Ready, Session};
+use uxdp_core::vm::{AbortReason, Action, Env, Origin, Redirect, RedirectKind, Runner, Worker};
+
+/// What a run came to, as `--json` prints it.
+#[derive(Serialize)]
+struct Report {
+    file: String,
+    program: String,
+    engine: &'static str,
+    packets: usize,
+    runs: u64,
+    /// Packets by what became of them, each action named.
+    actions: BTreeMap<&'static str, u64>,
+    /// Aborted runs by reason.
+    aborted: BTreeMap<&'static str, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    results: Option<Vec<PacketReport>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    maps: BTreeMap<String, serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct PacketReport {
+    action: &'static str,
+    length: usize,
+    /// The bytes afterwards, where they are others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redirect: Option<RedirectReport>,
+}
+
+#[derive(Serialize)]
+struct RedirectReport {
+    kind: &'static str,
+    target: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u32>,
+}
+
+pub(crate) fn run(args: &Run, out: &mut dyn Write) -> Result<Verdict> {
+    let choice = engine::choice(args.engine.unwrap_or(EngineArg::Jit));
+    let session = Session::open(&args.which.file, args.maps.as_deref(), choice)?;
+    for name in &args.map_dump {
+        session.find_map(name)?;
+    }
+    let packets = input(args)?;
+    let ready = session.program(session.choose(args.which.prog.as_deref())?)?;
+    engine::check(args.engine, &ready.prog)?;
+    let mut outputs = Outputs::create(args)?;
+    let results = over_packets(args, &session, &ready, &packets, &mut outputs, out)?;
+    outputs.finish()?;
+
+    let stats = ready.prog.env().aborts(None);
+    let report = Report {
+        file: args.which.file.display().to_string(),
+        program: ready.prog.name().into(),
+        engine: ready.prog.engine().name(),
+        packets: packets.len(),
+        runs: results.runs,
+        actions: ACTIONS.iter().map(|a| (a.name(), results.actions[*a as usize])).collect(),
+        aborted: REASONS.iter().zip(stats).filter(|(_, n)| *n != 0).map(|(r, n)| (*r, n)).collect(),
+        results: (args.verbose && args.json).then_some(results.packets),
+        trace: (args.trace && args.json).then_some(results.trace),
+        maps: args.map_dump.iter().map(|m| Ok((m.clone(), dump(&session, m)?))).collect::<Result<_>>()?,
+    };
+    if args.json {
+        serde_json::to_writer(&mut *out, &report)?;
+        writeln!(out)?;
+    } else {
+        show(&report, out)?;
+    }
+    let lost = session.env().trace_lost();
+    if args.trace && lost != 0 {
+        note(&format!(
+            "{lost} trace messages were lost: the program says more at a packet than a ring holds"
+        ));
+    }
+    Ok(Verdict::Good)
+}
+
+fn input(args: &Run) -> Result<Vec<Packet>> {
+    match (&args.input, &args.data_in) {
+        (Some(path), _) => packets::read_capture(path),
+        (None, Some(what)) => Ok(vec![Packet { time: Duration::ZERO, bytes: packets::read_raw(what)? }]),
+        (None, None) => anyhow::bail!("name packets: --in FILE.pcap or --data-in hex:…"),
+    }
+}
+
+/// A map's contents, in the shape of `bpftool -j map dump`.
+fn dump(session: &Session, name: &str) -> Result<serde_json::Value> {
+    maps_json::dump(session.find_map(name)?, session.nr_cpus())
+        .with_context(|| format!("cannot read map \"{name}\""))
+}
+
+/// What the packets came to.
+#[derive(Default)]
+struct Results {
+    runs: u64,
+    actions: [u64; 5],
+    packets: Vec<PacketReport>,
+    trace: Vec<String>,
+}
+
+fn over_packets(
+    args: &Run,
+    session: &Session,
+    ready: &Ready,
+    packets: &[Packet],
+    outputs: &mut Outputs,
+    out: &mut dyn Write,
+) -> Result<Results> {
+    let fail = |e| Machine(format!("cannot run the program: {e}"));
+    let hook = session.hook(ready)?;
+    let worker = Worker::register(session.env(), 0).map_err(fail)?;
+    let mut runner = Runner::new(&worker, &hook, origin(args)).map_err(fail)?;
+    let mut buffer = Buffer::new();
+    let mut results = Results::default();
+    for (number, packet) in packets.iter().enumerate() {
+        for turn in 1..=args.repeat {
+            let mut frame = buffer.load(&packet.bytes);
+            let action = Action::from_code(runner.run(&mut frame)).unwrap_or(Action::Aborted);
+            worker.quiescent();
+            results.runs += 1;
+            results.actions[action as usize] += 1;
+            if args.trace {
+                trace(session.env(), &mut results.trace);
+            }
+            if turn < args.repeat {
+                continue;
+            }
+            outputs.write(action, packet.time, frame.data())?;
+            if args.verbose {
+                let redirect = (action == Action::Redirect).then(|| redirect_report(&runner.redirect()));
+                let data = (frame.data() != packet.bytes).then(|| hex(frame.data()));
+                let metadata = (!frame.metadata().is_empty()).then(|| hex(frame.metadata()));
+                let length = frame.data().len();
+                let report = PacketReport { action: action.name(), length, data, metadata, redirect };
+                if !args.json {
+                    line(number, packet, &report, out)?;
+                }
+                results.packets.push(report);
+            }
+        }
+        if !args.json {
+            for said in results.trace.drain(..) {
+                writeln!(out, "{said}")?;
+            }
+        }
+    }
+    Ok(results)
+}
+
+fn origin(args: &Run) -> Origin {
+    let mut origin = Origin { ingress_ifindex: 1, ..Origin::default() };
+    for (field, value) in &args.ctx {
+        match field {
+            CtxFieldArg::IngressIfindex => origin.ingress_ifindex = *value,
+            CtxFieldArg::RxQueueIndex => origin.rx_queue_index = *value,
+            CtxFieldArg::EgressIfindex => origin.egress_ifindex = *value,
+        }
+    }
+    origin
+}
+
+/// A line of `-v`.
+fn line(number: usize, packet: &Packet, report: &PacketReport, out: &mut dyn Write) -> std::io::Result<()> {
+    write!(out, "{:6}  {:<12}  {:5} bytes", number + 1, report.action, packet.bytes.len())?;
+    if report.length != packet.bytes.len() {
+        write!(out, " -> {}", report.length)?;
+    }
+    if report.data.is_some() {
+        write!(out, ", changed")?;
+    }
+    if let Some(metadata) = &report.metadata {
+        write!(out, ", metadata {metadata}")?;
+    }
+    if let Some(r) = &report.redirect {
+        write!(out, ", to {} {}", r.kind, r.target)?;
+    }
+    writeln!(out)
+}
+
+fn redirect_report(redirect: &Redirect) -> RedirectReport {
+    let (kind, index) = match redirect.kind {
+        RedirectKind::None => ("none", None),
+        RedirectKind::Ifindex => ("ifindex", None),
+        RedirectKind::Devmap => ("devmap", Some(redirect.index)),
+        RedirectKind::Cpumap => ("cpumap", Some(redirect.index)),
+        RedirectKind::Xskmap => ("xskmap", Some(redirect.index)),
+    };
+    RedirectReport { kind, target: redirect.target, index }
+}
+
+/// Takes what the program said since the last time.
+fn trace(env: &Env, lines: &mut Vec<String>) {
+    let mut text = vec![0; 16 << 10];
+    loop {
+        let n = env.trace_read(&mut text);
+        if n == 0 {
+            return;
+        }
+        lines.extend(String::from_utf8_lossy(&text[..n]).lines().map(str::to_owned));
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+const ACTIONS: [Action; 5] = [Action::Aborted, Action::Drop, Action::Pass, Action::Tx, Action::Redirect];
+const REASONS: [&str; AbortReason::COUNT] =
+    ["returned", "unknown_code", "fault", "no_program", "no_redirect_target"];
+
+/// The files that packets go to.
+struct Outputs {
+    by_action: [Option<Capture>; 5],
+    raw: Option<std::fs::File>,
+}
+
+impl Outputs {
+    fn create(args: &Run) -> Result<Self> {
+        let make = |path: &Option<std::path::PathBuf>| path.as_deref().map(Capture::create).transpose();
+        let raw =
+            |p: &Path| std::fs::File::create(p).with_context(|| format!("cannot write {}", p.display()));
+        Ok(Outputs {
+            by_action: [None, None, make(&args.out_pass)?, make(&args.out_tx)?, make(&args.out_redirect)?],
+            raw: args.data_out.as_deref().map(raw).transpose()?,
+        })
+    }
+
+    fn write(&mut self, action: Action, time: Duration, bytes: &[u8]) -> Result<()> {
+        if let Some(capture) = &mut self.by_action[action as usize] {
+            capture.write(time, bytes)?;
+        }
+        if let Some(file) = &mut self.raw {
+            file.write_all(bytes)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<()> {
+        self.by_action.into_iter().flatten().try_for_each(Capture::finish)
+    }
+}
+
+fn show(report: &Report, out: &mut dyn Write) -> Result<()> {
+    writeln!(
+        out,
+        "{}, program {} ({}): {} packets",
+        report.file, report.program, report.engine, report.packets
+    )?;
+    let mut t = table(&["ACTION", ">RUNS"]);
+    for (action, n) in report.actions.iter().filter(|(_, n)| **n != 0) {
+        row(&mut t, &[action, n]);
+    }
+    for (reason, n) in &report.aborted {
+        row(&mut t, &[&format!("  aborted: {}", reason.replace('_', " ")), n]);
+    }
+    out.write_all(text(&t).as_bytes())?;
+    for (name, entries) in &report.maps {
+        writeln!(out, "map {name}:\n{entries}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! `uxdp verify`: each program's verdict, what it cost, and for a refusal the reason in the kernel's words with instruction and source line.
+
+use crate::args::Verify;
+use crate::engine;
+use crate::outcome::Verdict;
+use anyhow::{Result, bail};
+use serde::Serialize;
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+use uxdp_control::session;
+use uxdp_core::error::Status;
+use uxdp_core::isa::Disasm;
+use uxdp_core::limits::BPF_COMPLEXITY_LIMIT_INSNS;
+use uxdp_core::object::{Object, ObjectNames};
+use uxdp_core::program::{AttachType, Code};
+use uxdp_core::verifier::{self, Rejection, VerifyOptions};
+use uxdp_core::vm::{EngineChoice, install};
+
+/// One program's verdict, as `--json` prints it.
+#[derive(Serialize)]
+struct Report {
+    file: String,
+    program: String,
+    section: String,
+    #[serde(skip)]
+    attach: &'static str,
+    /// `success` or `failure`, veristat's words.
+    verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<Refusal>,
+    insns: usize,
+    insns_processed: u32,
+    max_states_per_insn: u32,
+    total_states: u32,
+    peak_states: u32,
+    mark_read: u32,
+    stack_depth: u32,
+    peak_memory: usize,
+    time_us: f64,
+    /// Bytes of machine code; 0 where it is interpreted or refused.
+    code_bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
+}
+
+/// Why, and where.
+#[derive(Serialize)]
+struct Refusal {
+    reason: String,
+    errno: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pc: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    insn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<SourceLine>,
+}
+
+#[derive(Serialize)]
+struct SourceLine {
+    file: String,
+    line: u32,
+    column: u32,
+    text: String,
+}
+
+pub(crate) fn run(args: &Verify, out: &mut dyn Write) -> Result<Verdict> {
+    let file = &args.which.file;
+    let object = session::open_object(file)?;
+    let shown = file.display().to_string();
+    let chosen: Vec<usize> = match &args.which.prog {
+        Some(name) => vec![session::choose(&object, Some(name), &shown)?],
+        None => (0..object.programs().len()).filter(|&i| object.programs()[i].autoload).collect(),
+    };
+    if chosen.is_empty() {
+        bail!("{} has no program to verify; put one into a section: SEC(\"xdp\")", file.display());
+    }
+    let reports: Vec<Report> =
+        chosen.into_iter().map(|i| verify(&object, i, file, args.log)).collect::<Result<_>>()?;
+    if args.json {
+        serde_json::to_writer_pretty(&mut *out, &reports)?;
+        writeln!(out)?;
+    } else if args.csv {
+        csv(&reports, out)?;
+    } else {
+        reports.iter().try_for_each(|r| show(r, out))?;
+    }
+    let good = reports.iter().all(|r| r.refusal.is_none());
+    Ok(if good { Verdict::Good } else { Verdict::Refused })
+}
+
+fn verify(object: &Object, index: usize, file: &Path, level: u32) -> Result<Report> {
+    let env = session::environment()?;
+    let shown = file.display().to_string();
+    let maps = session::make_maps(&env, object, &shown)?;
+    let maps = uxdp_core::mem::Vec::from_fn(maps.len(), |i| maps[i].clone())?;
+    // One to prove, which goes with its proof, and one to explain a refusal with.
+    let (linked, kept) = (session::link(object, index, &shown)?, session::link(object, index, &shown)?);
+    let options = VerifyOptions { log_level: level, ..VerifyOptions::default() };
+    let mut log = String::new();
+    let start = Instant::now();
+    let result = verifier::verify(linked, maps, env.helpers(), &options, &mut log);
+    let time = start.elapsed();
+    let code = kept.code();
+    let (stats, refusal, code_bytes) = match result {
+        Ok(verified) => (
+            *verified.stats(),
+            None,
+            install(&env, verified, EngineChoice::Best).map_or(0, |p| engine::code_bytes(&p)),
+        ),
+        Err(e) => (e.stats, Some(refusal(object, code, &e)), 0),
+    };
+    Ok(Report {
+        file: file.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
+        program: code.name.as_str().into(),
+        section: code.section.as_str().into(),
+        attach: match code.attach {
+            AttachType::Xdp => "xdp",
+            AttachType::XdpDevmap => "xdp_devmap",
+            AttachType::XdpCpumap => "xdp_cpumap",
+        },
+        verdict: if refusal.is_none() { "success" } else { "failure" },
+        refusal,
+        insns: code.insns.len(),
+        insns_processed: stats.insns_processed,
+        max_states_per_insn: stats.max_states_per_insn,
+        total_states: stats.total_states,
+        peak_states: stats.peak_states,
+        mark_read: stats.mark_read,
+        stack_depth: stats.stack_depth,
+        peak_memory: stats.peak_memory,
+        time_us: time.as_secs_f64() * 1e6,
+        code_bytes,
+        log: (level > 0).then_some(log),
+    })
+}
+
+fn refusal(object: &Object, code: &Code, rejection: &Rejection) -> Refusal {
+    let names = ObjectNames::new(object, code);
+    Refusal {
+        reason: rejection.to_string(),
+        errno: rejection.errno().0,
+        pc: rejection.pc,
+        insn: rejection.pc.map(|pc| Disasm::new(&code.insns, pc, &names).to_string()),
+        source: rejection.pc.and_then(|pc| code.line_at(pc)).map(|l| SourceLine {
+            file: code.string(l.file).into(),
+            line: l.line,
+            column: l.column,
+            text: code.string(l.text).trim().into(),
+        }),
+    }
+}
+
+/// The kernel's closing line.
+fn closing(r: &Report) -> String {
+    format!(
+        "processed {} insns (limit {BPF_COMPLEXITY_LIMIT_INSNS}) max_states_per_insn {} total_states {} peak_states {} mark_read {}",
+        r.insns_processed, r.max_states_per_insn, r.total_states, r.peak_states, r.mark_read
+    )
+}
+
+fn show(r: &Report, out: &mut dyn Write) -> Result<()> {
+    if let Some(log) = &r.log {
+        write!(out, "{log}")?;
+    }
+    match &r.refusal {
+        None => writeln!(out, "{}: accepted", r.program)?,
+        Some(refusal) => {
+            writeln!(out, "{}: refused: {}", r.program, refusal.reason)?;
+            if let (Some(pc), Some(insn)) = (refusal.pc, &refusal.insn) {
+                writeln!(out, "  insn {pc}: {insn}")?;
+            }
+            if let Some(s) = &refusal.source {
+                writeln!(out, "  {}:{}:{}: {}", s.file, s.line, s.column, s.text)?;
+            }
+        }
+    }
+    if r.log.is_none() {
+        writeln!(out, "  {}", closing(r))?;
+    }
+    writeln!(
+        out,
+        "  {:.0} us, {} KiB, {} insns, stack depth {}",
+        r.time_us,
+        r.peak_memory.div_ceil(1024),
+        r.insns,
+        r.stack_depth
+    )?;
+    Ok(())
+}
+
+/// One row a program under veristat's column names, in its units: microseconds and MiB.
+fn csv(reports: &[Report], out: &mut dyn Write) -> Result<()> {
+    writeln!(
+        out,
+        "file_name,prog_name,verdict,duration,total_insns,total_states,peak_states,max_states_per_insn,max_mark_read_len,\
+         prog_size,prog_size_jited,prog_type,attach_type,stack_depth,mem_peak"
+    )?;
+    for r in reports {
+        writeln!(
+            out,
+            "{},{},{},{:.0},{},{},{},{},{},{},{},xdp,{},{},{}",
+            quoted(&r.file),
+            quoted(&r.program),
+            r.verdict,
+            r.time_us,
+            r.insns_processed,
+            r.total_states,
+            r.peak_states,
+            r.max_states_per_insn,
+            r.mark_read,
+            r.insns,
+            r.code_bytes,
+            r.attach,
+            r.stack_depth,
+            r.peak_memory >> 20
+        )?;
+    }
+    Ok(())
+}
+
+/// A field as RFC 4180 has it: in quotes where it must be.
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.into()
+    }
+}
