@@ -104,11 +104,8 @@ fn whole(text: &str, size: usize) -> Result<Vec<u8>, BytesError> {
     if size == 0 || !fits {
         return Err(error());
     }
-    let (value, fill) = if negative && magnitude != 0 {
-        (magnitude.wrapping_neg(), 0xff)
-    } else {
-        (magnitude, 0)
-    };
+    let (value, fill) =
+        if negative && magnitude != 0 { (magnitude.wrapping_neg(), 0xff) } else { (magnitude, 0) };
     let mut bytes = vec![fill; size];
     let n = size.min(16);
     bytes[..n].copy_from_slice(&value.to_le_bytes()[..n]);
@@ -118,8 +115,7 @@ fn whole(text: &str, size: usize) -> Result<Vec<u8>, BytesError> {
 /// The bytes of a sized form; `None` for plain text (with or without `text:`).
 fn piece(text: &str) -> Result<Option<Vec<u8>>, BytesError> {
     let form = |why| BytesError::Form(text.to_owned(), why);
-    let Some((prefix, rest)) =
-        text.strip_prefix("0x").map(|r| ("hex", r)).or_else(|| text.split_once(':'))
+    let Some((prefix, rest)) = text.strip_prefix("0x").map(|r| ("hex", r)).or_else(|| text.split_once(':'))
     else {
         return Ok(None);
     };
@@ -129,7 +125,10 @@ fn piece(text: &str) -> Result<Option<Vec<u8>>, BytesError> {
             if digits.is_empty() || digits.len() % 2 != 0 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
                 return Err(form("hexadecimal digits come in pairs"));
             }
-            (0..digits.len()).step_by(2).filter_map(|i| u8::from_str_radix(&digits[i..i + 2], 16).ok()).collect()
+            (0..digits.len())
+                .step_by(2)
+                .filter_map(|i| u8::from_str_radix(&digits[i..i + 2], 16).ok())
+                .collect()
         }
         "ip" => match rest.parse::<IpAddr>() {
             Ok(IpAddr::V4(a)) => a.octets().to_vec(),
@@ -182,7 +181,13 @@ mod tests {
             ("-2147483648", &[0, 0, 0, 0x80]),
             ("4294967295", &[0xff; 4]),
             ("18446744073709551615", &[0xff; 8]),
-            ("-2", &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+            (
+                "-2",
+                &[
+                    0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                    0xff, 0xff, 0xff,
+                ],
+            ),
             (r#""hex:0a0b 0C:0d""#, &[10, 11, 12, 13]),
             (r#""0x0a0b""#, &[10, 11]),
             (r#""ip:192.0.2.1""#, &[192, 0, 2, 1]),

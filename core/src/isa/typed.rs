@@ -383,7 +383,10 @@ pub enum PacketMode {
 }
 
 /// One legal instruction.
-#[expect(missing_docs, reason = "the fields carry RFC 9669's names; `target` is an absolute pc, `off` a byte offset")]
+#[expect(
+    missing_docs,
+    reason = "the fields carry RFC 9669's names; `target` is an absolute pc, `off` a byte offset"
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Op {
     /// `dst = dst op src`.
