@@ -4,6 +4,14 @@
 //! them per packet in any process, with maps that many cores use at once. It needs no kernel support and no operating system:
 //! what it wants from its surroundings is the [`platform::Platform`] trait.
 #![cfg_attr(not(test), no_std)]
+#![cfg_attr(
+    test,
+    expect(
+        clippy::disallowed_methods,
+        clippy::disallowed_macros,
+        reason = "tests may use the aborting forms of std"
+    )
+)]
 
 extern crate alloc;
 
@@ -16,7 +24,9 @@ pub mod isa;
 pub mod limits;
 pub mod maps;
 pub mod mem;
+pub mod object;
 pub mod platform;
 pub mod program;
 pub mod sync;
+pub mod verifier;
 pub mod vm;

@@ -5,6 +5,7 @@
 //! A word that is no instruction is shown as its bytes, with the reason.
 
 use super::decode::decode;
+use super::helper_names::helper_name;
 use super::insn::Insn;
 use super::typed::{
     AluOp, AtomicOp, Callee, EndKind, Ext, JaForm, Op, Operand, PacketMode, Reg, Size, WideImm, Width,
@@ -13,9 +14,9 @@ use core::fmt::{self, Formatter};
 
 /// Where the disassembler finds names. Each answer may be `None`: then a number stands.
 pub trait Names {
-    /// The name of a helper, with its prefix: `bpf_map_lookup_elem`.
-    fn helper(&self, _id: u32) -> Option<&str> {
-        None
+    /// The name of a helper, without the prefix `bpf_`; by default that of the kernel's helper.
+    fn helper(&self, id: u32) -> Option<&str> {
+        helper_name(id)
     }
     /// The name of the map at this place of the list of maps.
     fn map(&self, _idx: u32) -> Option<&str> {
@@ -29,9 +30,31 @@ pub trait Names {
     fn function(&self, _pc: u32) -> Option<&str> {
         None
     }
+    /// The source line that begins at this pc.
+    fn source(&self, _pc: u32) -> Option<Source<'_>> {
+        None
+    }
 }
 
-/// Knows no names.
+/// A line of source: shown as `; text @ file:number`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source<'a> {
+    /// The line without its indentation.
+    pub text: &'a str,
+    /// The file's path; its last part is shown.
+    pub file: &'a str,
+    /// Line number.
+    pub line: u32,
+}
+
+impl fmt::Display for Source<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let file = self.file.rsplit('/').next().unwrap_or(self.file);
+        write!(f, "; {} @ {file}:{}", self.text, self.line)
+    }
+}
+
+/// Knows no names but those of the kernel's helpers.
 #[derive(Clone, Copy, Debug)]
 pub struct NoNames;
 
@@ -65,7 +88,7 @@ impl fmt::Display for Disasm<'_> {
     }
 }
 
-/// Shows a whole program, a line for each instruction: `0: (b7) r0 = 2`.
+/// Shows a whole program, a line for each instruction: `0: (b7) r0 = 2`, with function names and source lines between where known.
 #[derive(Clone, Copy)]
 pub struct Listing<'a> {
     insns: &'a [Insn],
@@ -83,6 +106,12 @@ impl fmt::Display for Listing<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let mut pc = 0;
         while let Some(insn) = self.insns.get(pc as usize) {
+            if let Some(name) = self.names.function(pc) {
+                writeln!(f, "{name}:")?;
+            }
+            if let Some(source) = self.names.source(pc) {
+                writeln!(f, "{source}")?;
+            }
             writeln!(f, "{pc}: {}", Disasm::new(self.insns, pc, self.names))?;
             pc += if insn.is_wide() { 2 } else { 1 };
         }
@@ -247,7 +276,10 @@ fn wide(f: &mut Formatter<'_>, imm: WideImm, insn: &Insn, names: &dyn Names) -> 
 
 fn call(f: &mut Formatter<'_>, callee: Callee, pc: u32, names: &dyn Names) -> fmt::Result {
     match callee {
-        Callee::Helper(id) => write!(f, "call {}#{}", names.helper(id).unwrap_or("unknown"), id as i32),
+        Callee::Helper(id) => match names.helper(id) {
+            Some(name) => write!(f, "call bpf_{name}#{id}"),
+            None => write!(f, "call unknown#{}", id as i32),
+        },
         Callee::Local(target) => {
             write!(f, "call pc{:+}", distance(pc, target))?;
             names.function(target).map_or(Ok(()), |name| write!(f, "#{name}"))
@@ -257,5 +289,59 @@ fn call(f: &mut Formatter<'_>, callee: Callee, pc: u32, names: &dyn Names) -> fm
             None => write!(f, "call kernel-function#{id}"),
         },
         Callee::Reg(r) => write!(f, "callx r{}", r.num()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::build::{ld_func, ld_map_idx, ld_map_value};
+    use super::*;
+
+    struct Known;
+
+    impl Names for Known {
+        fn map(&self, idx: u32) -> Option<&str> {
+            (idx == 1).then_some("ports")
+        }
+    }
+
+    fn words(hex: &str) -> Vec<Insn> {
+        let byte = |i: usize| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap();
+        let slot = |s: usize| Insn::from_bytes(std::array::from_fn(|i| byte(8 * s + i)));
+        (0..hex.len() / 16).map(slot).collect()
+    }
+
+    #[test]
+    fn listing_reads_as_the_verifier_log_of_linux() {
+        let golden = include_str!("../../tests/golden/verifier_log.txt");
+        let rows = golden.lines().filter(|l| !l.starts_with('#')).filter_map(|l| l.split_once(' '));
+        let mut insns = Vec::new();
+        let mut wanted = String::new();
+        for (hex, text) in rows {
+            wanted += &format!("{}: {text}\n", insns.len());
+            insns.extend(words(hex));
+        }
+        assert!(insns.len() > 170);
+        assert_eq!(Listing::new(&insns, &Known).to_string(), wanted);
+    }
+
+    #[test]
+    fn references_show_names_where_known() {
+        let program = [ld_map_idx(1, 1), ld_map_idx(1, 2), ld_map_value(2, 1, 8), ld_func(3, -1)].concat();
+        let lines = [
+            "(18) r1 = map[ports]",
+            "(18) r1 = map[idx:2]",
+            "(18) r2 = map[ports][0]+8",
+            "(18) r3 = subprog[-1]",
+        ];
+        for (i, line) in lines.iter().enumerate() {
+            assert_eq!(Disasm::new(&program, 2 * i as u32, &Known).to_string(), *line);
+        }
+    }
+
+    #[test]
+    fn what_is_no_instruction_is_shown_with_the_reason() {
+        let bad = [Insn::new(0xff, 0, 0, 0, 0)];
+        assert_eq!(Disasm::new(&bad, 0, &NoNames).to_string(), "(ff) BUG_ff unknown opcode ff");
     }
 }

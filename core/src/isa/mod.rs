@@ -8,17 +8,20 @@ mod decode;
 mod disasm;
 mod encode;
 mod error;
+mod helper_names;
 mod insn;
 pub mod op;
 pub mod opcode;
 mod typed;
 
 pub use decode::decode;
-pub use disasm::{Disasm, Listing, Names, NoNames};
+pub use disasm::{Disasm, Listing, Names, NoNames, Source};
 pub use encode::Encoded;
 pub use error::{InsnError, InsnReason, Reserved};
+pub use helper_names::helper_name;
 pub use insn::Insn;
 pub use opcode::{Group, Opcode};
 pub use typed::{
-    AluOp, AtomicOp, Callee, Cond, EndKind, Ext, JaForm, Op, Operand, PacketMode, Reg, Size, WideImm, Width,
+    AluOp, AtomicOp, Callee, Cond, EndKind, Ext, JaForm, LEGACY_PACKET_REFUSAL, Op, Operand, PacketMode, Reg,
+    Size, WideImm, Width,
 };

@@ -133,6 +133,14 @@ impl Opcode {
         // An index of u8 is always inside 256 rows.
         OPCODES.get(usize::from(code)).and_then(Option::as_ref)
     }
+
+    /// The conformance group of an instruction with that immediate: a byte swap of 64 bits is in `base64`.
+    pub const fn group_with(&self, imm: i32) -> Group {
+        match self.form {
+            Form::ToLe | Form::ToBe | Form::Bswap if imm == 64 => Group::Base64,
+            _ => self.group,
+        }
+    }
 }
 
 /// All 256 opcodes.
@@ -184,7 +192,7 @@ const fn arithmetic(t: &mut [Option<Opcode>; 256]) {
         w += 1;
     }
     let zero = Fields::SRC.and(Fields::OFF);
-    // The 64-bit wide forms are in base64; which width it is stands in the immediate.
+    // The width stands in the immediate: see `group_with`.
     t[(BPF_ALU | BPF_END | BPF_TO_LE) as usize] = row(Form::ToLe, zero, Reserved::End, Group::Base32);
     t[(BPF_ALU | BPF_END | BPF_TO_BE) as usize] = row(Form::ToBe, zero, Reserved::End, Group::Base32);
     t[(BPF_ALU64 | BPF_END) as usize] = row(Form::Bswap, zero, Reserved::End, Group::Base32);

@@ -419,9 +419,12 @@ pub enum Op {
     Call(Callee),
     /// Return R0.
     Exit,
-    /// Legacy packet access (`BPF_ABS`, `BPF_IND`): never legal in an XDP program.
+    /// Legacy packet access (`BPF_ABS`, `BPF_IND`); an XDP program is refused for it, with [`LEGACY_PACKET_REFUSAL`].
     LegacyPacket { mode: PacketMode, size: Size, imm: i32 },
 }
+
+/// What the kernel says of a legacy packet access in an XDP program.
+pub const LEGACY_PACKET_REFUSAL: &str = "BPF_LD_[ABS|IND] instructions not allowed for this program type";
 
 /// Which field of an unconditional jump carries the distance.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -1,21 +1,72 @@
 //! Maps: typed tables that programs and the control plane use at once.
 //!
 //! A map is two things. The private side ([`Map`]) is trusted: it has pointers and a checked copy of all geometry. The memory side is shareable and
-//! untrusted: offsets only. An address of a [`Map`] is what a program's map pointer is.
+//! untrusted: a header and sections addressed by offsets, no pointers. An address of a [`Map`] is what a program's map pointer is; the private side never moves.
+//!
+//! Two faces: the run path (`lookup`, `update`, `delete`: raw pointers that the verifier has proven, a slot that the caller holds; no allocation, no panic, no
+//! wait) and the control plane (`*_elem`, `next_key`: slices, any thread, the access rules of flags and freezing). Errors are the kernel's.
+//! `docs/maps.md` has the memory layout and the argument why concurrent use is sound. Source of the semantics: the kernel's `kernel/bpf/syscall.c` and map files.
 
+mod array;
+mod check;
+mod config;
+mod control;
+mod error;
+mod header;
+mod layout;
+mod memory;
+mod percpu_array;
+mod prog_array;
 pub mod spec;
+mod table;
+#[cfg(test)]
+mod tests;
 
+pub use config::MapConfig;
+pub use error::MapError;
+pub use prog_array::{ProgArrayGeometry, ProgRef, TailTarget};
 pub use spec::{MapSpec, MapType};
 
+use crate::error::Errno;
 use crate::mem::String;
+use crate::platform::MemRequest;
+use crate::sync::{Arc, AtomicU32, Ordering};
+use array::{Array, read_index};
+use control::Access;
+use core::ptr::null_mut;
+use layout::Layout;
+use memory::Region;
+use percpu_array::PercpuArray;
+use prog_array::ProgArray;
+use spec::flags::BPF_F_RDONLY_PROG;
 
 /// One map, private side.
 #[derive(Debug)]
 pub struct Map {
+    kind: Kind,
     spec: MapSpec,
     name: String,
     id: u32,
+    nr_cpus: u32,
+    access: Access,
+    /// Handles of users (objects, the C API, pins), apart from the references that programs hold.
+    users: AtomicU32,
+    /// Dropped last: the kinds have addresses of it.
+    region: Region,
 }
+
+#[derive(Debug)]
+enum Kind {
+    Array(Array),
+    PercpuArray(PercpuArray),
+    ProgArray(ProgArray),
+}
+
+// SAFETY: the addresses in the kinds point into `region` (or private regions beside them), whose contents are only touched by atomic accesses; no kind has
+// thread-bound state.
+unsafe impl Send for Map {}
+// SAFETY: as above.
+unsafe impl Sync for Map {}
 
 /// Where the elements of an array-like map are, for code that addresses them directly.
 ///
@@ -32,7 +83,49 @@ pub struct ArrayGeometry {
     pub cpu_stride: usize,
 }
 
+/// Bytes of memory that a map will ask for: what `create` with the same arguments allocates from its map memory.
+///
+/// # Errors
+/// As [`Map::create`] for a spec that is refused.
+pub fn memory_size(spec: &MapSpec, cfg: &MapConfig) -> Result<usize, MapError> {
+    check::check(spec)?;
+    Ok(Layout::of(spec, cfg)?.total)
+}
+
 impl Map {
+    /// Makes a map in zeroed memory of the caller's. Touches no elements, so that its time does not depend on their number. One user handle exists then.
+    ///
+    /// A BPF_F_RDONLY_PROG array is made in private memory, since it may become constant.
+    ///
+    /// # Errors
+    /// What the kernel refuses, with its errno; EOPNOTSUPP names a type that this version lacks; ENOMEM where memory cannot be had. Nothing is left behind.
+    pub fn create(name: &str, id: u32, spec: &MapSpec, cfg: &MapConfig) -> Result<Arc<Map>, MapError> {
+        check::check(spec)?;
+        let l = Layout::of(spec, cfg)?;
+        let constant = spec.kind == MapType::Array && spec.flags & BPF_F_RDONLY_PROG != 0;
+        let memory = if constant { cfg.private_memory } else { cfg.memory };
+        let request = MemRequest { name, size: l.total, align: l.align, numa_node: spec.numa_node };
+        let full_name = String::from_text(name)?;
+        let region = Region::new(&request, memory)?;
+        let kind = match spec.kind {
+            MapType::Array => Kind::Array(Array::new(&region, spec, &l)),
+            MapType::PercpuArray => Kind::PercpuArray(PercpuArray::new(&region, spec, cfg, &l)),
+            MapType::ProgArray => Kind::ProgArray(ProgArray::new(&region, name, spec, cfg, &l)?),
+            other => return Err(MapError::Type(other)),
+        };
+        header::publish(&region, name, spec, cfg, &l);
+        Ok(Arc::new(Map {
+            kind,
+            spec: *spec,
+            name: full_name,
+            id,
+            nr_cpus: cfg.nr_cpus,
+            access: Access::new(spec),
+            users: AtomicU32::new(1),
+            region,
+        })?)
+    }
+
     /// Its type, sizes and flags.
     pub fn spec(&self) -> &MapSpec {
         &self.spec
@@ -46,5 +139,102 @@ impl Map {
     /// Its number in the environment that made it, from 1.
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// Bytes of map memory that it takes.
+    pub fn memory_size(&self) -> usize {
+        self.region.size()
+    }
+
+    /// Where its elements are, for ARRAY and PERCPU_ARRAY: constant as long as the map lives.
+    pub fn array(&self) -> Option<ArrayGeometry> {
+        match &self.kind {
+            Kind::Array(a) => Some(a.geometry()),
+            Kind::PercpuArray(a) => Some(a.geometry()),
+            Kind::ProgArray(_) => None,
+        }
+    }
+
+    /// Where a PROG_ARRAY's targets are: constant as long as the map lives.
+    pub fn prog_array(&self) -> Option<ProgArrayGeometry> {
+        match &self.kind {
+            Kind::ProgArray(a) => Some(a.geometry()),
+            _ => None,
+        }
+    }
+
+    /// The value of a key, or null; of a per-CPU map the value of `slot`. It stays mapped as long as the map lives; a deleted element may be reused at once.
+    ///
+    /// # Safety
+    /// `key` is readable for the key size.
+    pub unsafe fn lookup(&self, key: *const u8, slot: u32) -> *mut u8 {
+        match &self.kind {
+            // SAFETY: a key of these types has four bytes, readable by the caller's word.
+            Kind::Array(a) => a.lookup(unsafe { read_index(key) }),
+            // SAFETY: as above.
+            Kind::PercpuArray(a) => a.lookup(unsafe { read_index(key) }, slot),
+            Kind::ProgArray(_) => null_mut(),
+        }
+    }
+
+    /// Sets the value of a key; of a per-CPU map the value of `slot`, where the other slots of a new element are zero.
+    ///
+    /// # Safety
+    /// `key` and `value` are readable for the key and value size. The caller alone holds `slot`.
+    ///
+    /// # Errors
+    /// EINVAL for unknown flags, EEXIST, ENOENT, E2BIG (index out of range, map full) as the kernel's helper.
+    pub unsafe fn update(
+        &self,
+        key: *const u8,
+        value: *const u8,
+        flags: u64,
+        slot: u32,
+    ) -> Result<(), Errno> {
+        match &self.kind {
+            Kind::Array(_) if self.access.is_read_only_to_programs() => Err(Errno::EPERM),
+            // SAFETY: a key of these types has four bytes; key and value are readable by the caller's word.
+            Kind::Array(a) => unsafe { a.update(read_index(key), value, flags) },
+            // SAFETY: as above.
+            Kind::PercpuArray(a) => unsafe { a.update(read_index(key), value, flags, slot) },
+            Kind::ProgArray(_) => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Removes a key.
+    ///
+    /// # Safety
+    /// `key` is readable for the key size. The caller alone holds `slot`.
+    ///
+    /// # Errors
+    /// ENOENT where there is none; EINVAL for arrays, whose elements always exist.
+    pub unsafe fn delete(&self, key: *const u8, slot: u32) -> Result<(), Errno> {
+        let _ = (key, slot);
+        match &self.kind {
+            Kind::Array(_) | Kind::PercpuArray(_) | Kind::ProgArray(_) => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Sets or clears an entry of a PROG_ARRAY. The program that stood there comes back: drop it after a grace period.
+    ///
+    /// # Errors
+    /// EINVAL for other types, E2BIG beyond the last entry, EPERM where the control plane may not write. `target` is dropped then.
+    pub fn set_prog(&self, index: u32, target: Option<ProgRef>) -> Result<Option<ProgRef>, Errno> {
+        let Kind::ProgArray(a) = &self.kind else { return Err(Errno::EINVAL) };
+        self.access.write(|| a.set(index, target))?
+    }
+
+    /// One more user handle.
+    pub fn add_user(&self) {
+        self.users.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One user handle less. With the last one a PROG_ARRAY loses its programs, each of which goes to `retire`: drop them after a grace period.
+    pub fn drop_user(&self, retire: &mut dyn FnMut(ProgRef)) {
+        // AcqRel: what other handles did happens before the last one clears.
+        let last = self.users.fetch_sub(1, Ordering::AcqRel) == 1;
+        if let (true, Kind::ProgArray(a)) = (last, &self.kind) {
+            a.clear(retire);
+        }
     }
 }

@@ -1,0 +1,186 @@
+//! What the kernel refuses at creation: sizes, flags and their combinations, in the kernel's order and with its errors.
+//!
+//! Refuses by name every type that this version does not make. The table test holds the answers that Linux 6.18 gave through bpf(2).
+//! Source: `array_map_alloc_check`, `fd_array_map_alloc_check` and `htab_map_alloc_check` in the kernel's `kernel/bpf`.
+
+use super::spec::flags::*;
+use super::{MapError, MapSpec, MapType};
+
+/// Largest per-CPU value (`PCPU_MIN_UNIT_SIZE`).
+const PCPU_MIN_UNIT_SIZE: u32 = 32 << 10;
+/// A hash key and its value are below this together: `KMALLOC_MAX_SIZE` less the kernel's element header.
+const HASH_ELEMENT_LIMIT: u64 = (4 << 20) - 48;
+/// Most elements of a hash.
+/// Kernel: 2^31; uxdp: 2^30 less the writers' spares, because a slot word spends 30 bits on the element's index.
+const HASH_MAX_ENTRIES: u32 = (1 << 30) - (1 << 16);
+
+const ACCESS: u32 = BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG;
+const ARRAY_FLAGS: u32 = BPF_F_NUMA_NODE | BPF_F_MMAPABLE | BPF_F_INNER_MAP | ACCESS;
+const HASH_FLAGS: u32 = BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED | ACCESS;
+
+/// Whether the kernel would make this map.
+pub(super) fn check(spec: &MapSpec) -> Result<(), MapError> {
+    match spec.kind {
+        MapType::Array | MapType::PercpuArray => array(spec),
+        MapType::ProgArray => {
+            if spec.value_size != 4 {
+                return Err(MapError::ValueSize(spec.kind, spec.value_size));
+            }
+            if spec.flags & (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG) != 0 {
+                return Err(MapError::Flags(spec.kind, spec.flags));
+            }
+            array(spec)
+        }
+        MapType::Hash | MapType::PercpuHash => hash(spec),
+        other => Err(MapError::Type(other)),
+    }
+}
+
+fn array(spec: &MapSpec) -> Result<(), MapError> {
+    let kind = spec.kind;
+    if spec.key_size != 4 {
+        return Err(MapError::KeySize(kind, spec.key_size));
+    }
+    if spec.value_size == 0 {
+        return Err(MapError::ValueSize(kind, 0));
+    }
+    if spec.max_entries == 0 {
+        return Err(MapError::NoEntries(kind));
+    }
+    flags(spec, ARRAY_FLAGS)?;
+    if kind != MapType::Array && spec.flags & (BPF_F_MMAPABLE | BPF_F_INNER_MAP) != 0 {
+        return Err(MapError::Flags(kind, spec.flags));
+    }
+    if spec.value_size > i32::MAX as u32 || percpu_value_too_big(spec) {
+        return Err(too_big(spec));
+    }
+    Ok(())
+}
+
+fn hash(spec: &MapSpec) -> Result<(), MapError> {
+    flags(spec, HASH_FLAGS)?;
+    if spec.max_entries == 0 {
+        return Err(MapError::NoEntries(spec.kind));
+    }
+    if spec.key_size == 0 {
+        return Err(MapError::KeySize(spec.kind, 0));
+    }
+    if spec.value_size == 0 {
+        return Err(MapError::ValueSize(spec.kind, 0));
+    }
+    let element = u64::from(spec.key_size) + u64::from(spec.value_size);
+    if element >= HASH_ELEMENT_LIMIT || percpu_value_too_big(spec) {
+        return Err(too_big(spec));
+    }
+    if spec.max_entries > HASH_MAX_ENTRIES {
+        return Err(MapError::TooManyEntries(spec.kind, spec.max_entries));
+    }
+    Ok(())
+}
+
+fn flags(spec: &MapSpec, known: u32) -> Result<(), MapError> {
+    let both = |a: u32, b: u32| spec.flags & (a | b) == a | b;
+    let percpu_node = spec.kind.is_percpu() && spec.flags & BPF_F_NUMA_NODE != 0;
+    if spec.flags & !known != 0
+        || both(BPF_F_RDONLY, BPF_F_WRONLY)
+        || both(BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG)
+        || percpu_node
+    {
+        return Err(MapError::Flags(spec.kind, spec.flags));
+    }
+    Ok(())
+}
+
+fn percpu_value_too_big(spec: &MapSpec) -> bool {
+    // Rounding up to 8 cannot cross the limit, which is a multiple of 8.
+    spec.kind.is_percpu() && spec.value_size > PCPU_MIN_UNIT_SIZE
+}
+
+fn too_big(spec: &MapSpec) -> MapError {
+    MapError::ElementTooBig { kind: spec.kind, key_size: spec.key_size, value_size: spec.value_size }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Status;
+
+    const KINDS: [MapType; 5] =
+        [MapType::Hash, MapType::Array, MapType::ProgArray, MapType::PercpuHash, MapType::PercpuArray];
+
+    /// key size, value size, entries, flags, and what Linux 6.18 answers for each of `KINDS`: 0 or an errno.
+    #[rustfmt::skip]
+    const KERNEL: &[(u32, u32, u32, u32, [i32; 5])] = &[
+        (4, 4, 1, 0, [0, 0, 0, 0, 0]),
+        (0, 4, 1, 0, [22, 22, 22, 22, 22]),
+        (4, 0, 1, 0, [22, 22, 22, 22, 22]),
+        (4, 4, 0, 0, [22, 22, 22, 22, 22]),
+        (3, 4, 1, 0, [0, 22, 22, 0, 22]),
+        (8, 4, 1, 0, [0, 22, 22, 0, 22]),
+        (4, 8, 1, 0, [0, 0, 22, 0, 0]),
+        (4, 3, 1, 0, [0, 0, 22, 0, 0]),
+        (512, 4, 1, 0, [0, 22, 22, 0, 22]),
+        (513, 4, 1, 0, [0, 22, 22, 0, 22]),
+        (65536, 4, 1, 0, [0, 22, 22, 0, 22]),
+        (0x7fff_ffff, 4, 1, 0, [7, 22, 22, 7, 22]),
+        (0xffff_ffff, 4, 1, 0, [7, 22, 22, 7, 22]),
+        (4, 32761, 1, 0, [0, 0, 22, 0, 0]),
+        (4, 32768, 1, 0, [0, 0, 22, 0, 0]),
+        (4, 32769, 1, 0, [0, 0, 22, 7, 7]),
+        (4, 4_194_251, 1, 0, [0, 0, 22, 7, 7]),
+        (4, 4_194_252, 1, 0, [7, 0, 22, 7, 7]),
+        (4, 4_194_304, 1, 0, [7, 0, 22, 7, 7]),
+        (4, 0x7fff_ffff, 1, 0, [7, 0, 22, 7, 7]),
+        (4, 0x8000_0000, 1, 0, [7, 7, 22, 7, 7]),
+        (4, 0xffff_ffff, 1, 0, [7, 7, 22, 7, 7]),
+        (4, 4, 0x8000_0001, 0x1, [7, 22, 22, 7, 22]),
+        (4, 4, 0xffff_ffff, 0x1, [7, 22, 22, 7, 22]),
+        (4, 4, 1, 0x1, [0, 22, 22, 0, 22]),
+        (4, 4, 1, 0x2, [22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x3, [22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x4, [0, 0, 0, 22, 22]),
+        (4, 4, 1, 0x8, [0, 0, 0, 0, 0]),
+        (4, 4, 1, 0x10, [0, 0, 0, 0, 0]),
+        (4, 4, 1, 0x18, [22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x20, [22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x40, [0, 22, 22, 0, 22]),
+        (4, 4, 1, 0x41, [0, 22, 22, 0, 22]),
+        (4, 4, 1, 0x80, [0, 0, 22, 0, 0]),
+        (4, 4, 1, 0x100, [0, 0, 22, 0, 0]),
+        (4, 4, 1, 0x180, [22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x200, [22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x400, [22, 0, 22, 22, 22]),
+        (4, 4, 1, 0x800, [22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x1000, [22, 0, 22, 22, 22]),
+        (4, 4, 1, 0x2000, [22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x8000_0000, [22, 22, 22, 22, 22]),
+    ];
+
+    #[test]
+    fn creation_answers_as_linux_does() {
+        for &(key_size, value_size, max_entries, flags, want) in KERNEL {
+            for (kind, want) in KINDS.into_iter().zip(want) {
+                let spec =
+                    MapSpec { kind, key_size, value_size, max_entries, flags, extra: 0, numa_node: -1 };
+                let got = check(&spec).map_or_else(|e| e.errno().0, |()| 0);
+                assert_eq!(got, want, "{spec:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_type_of_later_versions_is_refused_by_name() {
+        let spec = MapSpec {
+            kind: MapType::LpmTrie,
+            key_size: 8,
+            value_size: 4,
+            max_entries: 1,
+            flags: BPF_F_NO_PREALLOC,
+            extra: 0,
+            numa_node: -1,
+        };
+        let refused = check(&spec).unwrap_err();
+        assert_eq!(refused.errno(), crate::error::Errno::EOPNOTSUPP);
+        assert_eq!(std::format!("{refused}"), "map type lpm_trie is not supported in this version");
+    }
+}

@@ -1,0 +1,99 @@
+//! Why a map cannot be made. Operations on a map that exists return the kernel's [`Errno`] itself.
+
+use super::MapType;
+use crate::error::{Errno, Status};
+use crate::mem::OutOfMemory;
+use core::fmt;
+
+/// Why a map was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapError {
+    /// The type is none that this version makes.
+    Type(MapType),
+    /// A key size that the type cannot have.
+    KeySize(MapType, u32),
+    /// A value size that the type cannot have.
+    ValueSize(MapType, u32),
+    /// A value, or a key with its value, beyond the kernel's limit.
+    ElementTooBig {
+        /// Its type.
+        kind: MapType,
+        /// Bytes of the key.
+        key_size: u32,
+        /// Bytes of the value.
+        value_size: u32,
+    },
+    /// No entries at all.
+    NoEntries(MapType),
+    /// More entries than the type can have.
+    TooManyEntries(MapType, u32),
+    /// Flags that the type does not know, or that exclude each other.
+    Flags(MapType, u32),
+    /// Its size does not fit an address.
+    SizeOverflow(MapType),
+    /// The environment's numbers are impossible: no CPU, fewer writer slots than CPUs, a page size that is no power of two.
+    Config,
+    /// The memory could not be had; bytes that were asked for.
+    Memory(usize),
+    /// The private side could not be had.
+    OutOfMemory,
+}
+
+impl Status for MapError {
+    fn errno(&self) -> Errno {
+        match self {
+            MapError::Type(_) => Errno::EOPNOTSUPP,
+            MapError::KeySize(..)
+            | MapError::ValueSize(..)
+            | MapError::NoEntries(_)
+            | MapError::Flags(..)
+            | MapError::Config => Errno::EINVAL,
+            MapError::ElementTooBig { .. } | MapError::TooManyEntries(..) | MapError::SizeOverflow(_) => {
+                Errno::E2BIG
+            }
+            MapError::Memory(_) | MapError::OutOfMemory => Errno::ENOMEM,
+        }
+    }
+}
+
+impl From<OutOfMemory> for MapError {
+    fn from(_: OutOfMemory) -> Self {
+        MapError::OutOfMemory
+    }
+}
+
+impl fmt::Display for MapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            MapError::Type(kind) => write!(f, "map type {} is not supported in this version", kind.name()),
+            MapError::KeySize(kind, n) => write!(f, "key size {n} is invalid for map type {}", kind.name()),
+            MapError::ValueSize(kind, n) => {
+                write!(f, "value size {n} is invalid for map type {}", kind.name())
+            }
+            MapError::ElementTooBig { kind, key_size, value_size } => {
+                write!(
+                    f,
+                    "key size {key_size} with value size {value_size} is too big for map type {}",
+                    kind.name()
+                )
+            }
+            MapError::NoEntries(kind) => write!(f, "map type {} needs max_entries above 0", kind.name()),
+            MapError::TooManyEntries(kind, n) => {
+                write!(f, "max_entries {n} is too many for map type {}", kind.name())
+            }
+            MapError::Flags(kind, flags) => {
+                write!(f, "map flags {flags:#x} are invalid for map type {}", kind.name())
+            }
+            MapError::SizeOverflow(kind) => {
+                write!(f, "the size of this {} exceeds the address space", kind.name())
+            }
+            MapError::Config => {
+                f.write_str("invalid environment: CPUs, writer slots or page size make no sense for a map")
+            }
+            MapError::Memory(bytes) => write!(f, "cannot allocate {bytes} bytes of map memory"),
+            MapError::OutOfMemory => f.write_str("out of memory"),
+        }
+    }
+}
+
+impl core::error::Error for MapError {}

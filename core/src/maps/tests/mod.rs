@@ -1,0 +1,33 @@
+//! Maps from outside: the kernel's answers, layouts, a model for every type, and threads that disturb each other.
+
+mod answers;
+mod arrays;
+mod progs;
+
+use super::memory::test_heap::Heap;
+use super::*;
+
+/// A small environment: two CPUs, four writers.
+pub(super) fn config(heap: &'static Heap) -> MapConfig {
+    MapConfig {
+        nr_cpus: 2,
+        writer_slots: 4,
+        page_size: 4096,
+        memory: heap,
+        private_memory: heap,
+        secret: [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03],
+    }
+}
+
+pub(super) fn spec(kind: MapType, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
+    MapSpec { kind, key_size, value_size, max_entries, flags: 0, extra: 0, numa_node: -1 }
+}
+
+pub(super) fn make(spec: &MapSpec) -> Arc<Map> {
+    Map::create("m", 1, spec, &config(Heap::leaked())).unwrap()
+}
+
+/// An errno, or 0.
+pub(super) fn code<T>(result: Result<T, Errno>) -> i32 {
+    result.map_or_else(|e| e.0, |_| 0)
+}

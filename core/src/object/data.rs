@@ -1,0 +1,105 @@
+//! Global variables: each `.rodata*`, `.data*` and `.bss` section is an array map with one element.
+//!
+//! Names are those that libbpf gives, so that tools find them: the object's name before a plain section name (`xdp_fw.rodata`), a section with
+//! a name of its own as it is (`.rodata.config`). The maps of `.rodata*` are frozen: a program can only read them, and nobody changes
+//! them after the load.
+
+use super::elf::{Section, SectionType};
+use super::error::{ObjectError, Result};
+use super::maps::{MapDef, MapOrigin};
+use crate::limits::BPF_OBJ_NAME_LEN;
+use crate::maps::spec::flags::BPF_F_RDONLY_PROG;
+use crate::maps::{MapSpec, MapType};
+use crate::mem::{String, Vec};
+
+/// Kinds of data sections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DataKind {
+    /// `.rodata*`: constant.
+    Rodata,
+    /// `.data*`: initialised.
+    Data,
+    /// `.bss`: zero.
+    Bss,
+}
+
+impl DataKind {
+    /// What a section with that name is.
+    fn of(section: &str) -> Option<DataKind> {
+        let is =
+            |plain: &str| section.strip_prefix(plain).is_some_and(|r| r.is_empty() || r.starts_with('.'));
+        if is(".rodata") {
+            Some(DataKind::Rodata)
+        } else if is(".data") {
+            Some(DataKind::Data)
+        } else if section == ".bss" {
+            Some(DataKind::Bss)
+        } else {
+            None
+        }
+    }
+}
+
+/// The map of a data section; `None` for any other section and for an empty one.
+pub(crate) fn map_of(section: &Section<'_>, object: &str) -> Result<Option<MapDef>> {
+    let Some(kind) = DataKind::of(section.name) else { return Ok(None) };
+    if section.size == 0 || section.kind == SectionType::Other {
+        return Ok(None);
+    }
+    let value_size = u32::try_from(section.size).ok().filter(|n| *n <= i32::MAX as u32);
+    let value_size = value_size
+        .ok_or_else(|| ObjectError::too_big("the data section is too large").at(section.name, 0))?;
+    let frozen = kind == DataKind::Rodata;
+    let spec = MapSpec {
+        kind: MapType::Array,
+        key_size: 4,
+        value_size,
+        max_entries: 1,
+        flags: if frozen { BPF_F_RDONLY_PROG } else { 0 },
+        extra: 0,
+        numa_node: -1,
+    };
+    let mut def = MapDef::new(map_name(section.name, object)?, spec, MapOrigin::Data(kind));
+    def.section = String::from_text(section.name)?;
+    def.frozen = frozen;
+    def.initial = Vec::from_slice(section.data)?;
+    Ok(Some(def))
+}
+
+/// The name of a data section's map: at most 15 characters for a plain section, with what tools do not print replaced.
+fn map_name(section: &str, object: &str) -> Result<String> {
+    let mut name = String::new();
+    let own_name = section.get(1..).is_some_and(|rest| rest.contains('.'));
+    if !own_name {
+        let room = (BPF_OBJ_NAME_LEN - 1).saturating_sub(section.len());
+        push_clean(&mut name, object, room)?;
+    }
+    push_clean(&mut name, section, BPF_OBJ_NAME_LEN - 1)?;
+    Ok(name)
+}
+
+fn push_clean(name: &mut String, text: &str, room: usize) -> Result<()> {
+    for c in text.chars().take(room) {
+        let c = if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' };
+        name.push_str(c.encode_utf8(&mut [0; 4]))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_libbpf() {
+        for (section, object, name) in [
+            (".rodata", "xdp_firewall", "xdp_fire.rodata"),
+            (".bss", "xdp-fw", "xdp_fw.bss"),
+            (".rodata.config", "xdp_fw", ".rodata.config"),
+            (".rodata.str1.1", "xdp_fw", ".rodata.str1.1"),
+            (".data.a_very_long_name", "x", ".data.a_very_lo"),
+        ] {
+            assert_eq!(map_name(section, object).unwrap().as_str(), name);
+        }
+    }
+}
