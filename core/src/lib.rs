@@ -18,8 +18,11 @@ extern crate alloc;
 #[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]
 compile_error!("uxdp runs on 64-bit little-endian hosts only");
 
+#[cfg(any(test, uxdp_conformance))]
+pub mod conformance;
 pub mod error;
 pub mod helpers;
+pub mod interp;
 pub mod isa;
 pub mod limits;
 pub mod maps;
