@@ -44,7 +44,7 @@ impl Verifier<'_, '_> {
         let helper = self.input.helpers.get(row).ok_or(E::NoSuchHelper { id })?;
         let mut call = Call::default();
         for (i, arg) in helper.proto.args.iter().enumerate() {
-            if *arg == ArgType::DontCare {
+            if matches!(arg, ArgType::DontCare | ArgType::Unchecked) {
                 continue;
             }
             let r = R::new(i as u8 + 1).ok_or(E::Internal { what: "argument" })?;
@@ -89,7 +89,7 @@ impl Verifier<'_, '_> {
         let wrong = |expected| Err(E::ArgType { reg: num, kind: reg.kind.name(), expected });
         let absent = |what| Err(E::ArgNotSupported { helper: helper.name, what });
         match arg {
-            ArgType::DontCare | ArgType::Anything => Ok(()),
+            ArgType::DontCare | ArgType::Unchecked | ArgType::Anything => Ok(()),
             ArgType::Ctx if reg.kind == Kind::Ctx => check::unmodified(&reg, num),
             ArgType::Ctx => wrong("ctx"),
             ArgType::ConstMapPtr => match reg.kind {

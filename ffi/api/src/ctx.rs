@@ -3,8 +3,12 @@
 //! These mirror `uxdp_core::vm::{Ctx, Pkt, RxMeta, Redirect}` field by field; the assertions at the end hold them together, those in the
 //! header do the same for the C compiler. A context crosses the boundary as a pointer cast, nothing is copied.
 
-use core::ffi::c_void;
+use crate::hook::uxdp_hook;
+use crate::status::{arg, fail, status};
+use crate::worker::uxdp_worker;
+use core::ffi::{c_int, c_uint, c_void};
 use core::mem::{align_of, offset_of, size_of};
+use uxdp_core::error::Errno;
 use uxdp_core::vm;
 
 /// What a program says of its packet: the values of `enum xdp_action`, under names that do not clash with `linux/bpf.h`.
@@ -199,3 +203,63 @@ const _: () = {
     assert!(A::COUNT == uxdp_abort_reason::UXDP_ABORT_NO_REDIRECT_TARGET as usize + 1);
     assert!(R::Xskmap as u32 == uxdp_redirect_kind::UXDP_REDIRECT_XSKMAP as u32);
 };
+
+/// Ties a context of `size` bytes to a worker and a hook; call it as `uxdp_ctx_init(ctx, w, h)`, which gives the size. The packet's pointers are NULL then,
+/// `ingress_ifindex` and `rx_queue_index` the hook's.
+///
+/// `ctx` stays the caller's, `w` and `h` too: both live as long as it is used. The worker's thread. 0; -EINVAL for NULL, a worker and a hook of different
+/// environments, or a size that is smaller than this version's.
+///
+/// # Safety
+/// `ctx` is NULL or has `size` bytes; `w` and `h` are NULL or handles.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uxdp_ctx_init_sized(
+    ctx: *mut uxdp_ctx,
+    w: *mut uxdp_worker,
+    h: *mut uxdp_hook,
+    size: usize,
+) -> c_int {
+    status(|| {
+        // SAFETY: the caller's word.
+        let (w, h) = unsafe {
+            arg(ctx.cast::<u8>(), "ctx")?;
+            (arg(w, "worker")?, arg(h, "hook")?)
+        };
+        if size < size_of::<uxdp_ctx>() {
+            return Err(fail(Errno::EINVAL, format_args!("the context is smaller than struct uxdp_ctx of this version")));
+        }
+        // SAFETY: the caller's word; the structs are the same, as the assertions above show.
+        unsafe {
+            ctx.cast::<u8>().write_bytes(0, size);
+            vm::ctx_init(ctx.cast(), &w.worker, &h.hook)?;
+            (*ctx).ingress_ifindex = h.ingress_ifindex;
+            (*ctx).rx_queue_index = h.rx_queue_index;
+        }
+        Ok(())
+    })
+}
+
+/// Runs the hook's programs on the packet in the context: what xdp_run does, for hosts that cannot use an inline function.
+///
+/// The context and the buffer stay the caller's. The worker's thread. Cannot fail: errors are UXDP_ABORTED, counted by reason.
+///
+/// # Safety
+/// The context was made by uxdp_ctx_init, worker and hook live; its pointers are in order and inside one buffer that this thread owns.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uxdp_run(ctx: *mut uxdp_ctx) -> u32 {
+    // SAFETY: the caller's word.
+    unsafe { vm::xdp_run(ctx.cast()) }
+}
+
+/// Runs the hook's programs on each of `n` packets in order. All see the same set of programs; actions, pointers and redirects are written back.
+///
+/// The context gives worker, hook, interface and queue; its own packet pointers are overwritten. Context, packets and buffers stay the caller's. The worker's
+/// thread. Cannot fail: errors are UXDP_ABORTED, counted by reason.
+///
+/// # Safety
+/// As uxdp_run, for each packet; `pkts` are `n` packets.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn xdp_run_burst(ctx: *mut uxdp_ctx, pkts: *mut uxdp_pkt, n: c_uint) {
+    // SAFETY: the caller's word.
+    unsafe { vm::xdp_run_burst(ctx.cast(), pkts.cast(), n) }
+}

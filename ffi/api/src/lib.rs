@@ -7,15 +7,28 @@
 #![expect(non_camel_case_types, reason = "types have their C names")]
 
 mod ctx;
+mod env;
+mod hook;
 mod last_error;
+mod load;
 mod log;
+mod map;
+mod memory;
+mod object;
 mod opts;
+mod prog;
 mod status;
+mod test_run;
+mod worker;
 
 pub use ctx::*;
+pub use env::*;
+pub use hook::*;
 pub use last_error::*;
+pub use map::*;
+pub use object::*;
 pub use opts::*;
+pub use prog::*;
 pub use status::*;
-
-/// An environment: worker slots, ids, grace periods, code memory.
-pub struct uxdp_env(());
+pub use test_run::*;
+pub use worker::*;

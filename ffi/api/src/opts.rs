@@ -5,6 +5,7 @@
 
 use core::ffi::{c_char, c_int, c_void};
 use core::mem::size_of;
+use crate::status::{Failed, fail};
 use uxdp_core::error::Errno;
 
 /// Where map memory comes from. The memory need not be zeroed; it is never moved.
@@ -91,6 +92,119 @@ pub struct uxdp_load_opts {
     pub reserved: u32,
 }
 
+/// How an environment is made. Declare one with `UXDP_STRUCT(uxdp_env_opts, opts, .nr_cpus = 4)`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct uxdp_env_opts {
+    /// `sizeof(struct uxdp_env_opts)`.
+    pub sz: usize,
+    /// Slots of workers and of per-CPU maps; 0: the number of possible CPUs.
+    pub nr_cpus: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+/// How a hook is made: what contexts of it start with.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct uxdp_hook_opts {
+    /// `sizeof(struct uxdp_hook_opts)`.
+    pub sz: usize,
+    /// Where its packets come in; 0 is no interface.
+    pub ingress_ifindex: u32,
+    /// On which queue.
+    pub rx_queue_index: u32,
+}
+
+/// How programs are attached.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct uxdp_attach_opts {
+    /// `sizeof(struct uxdp_attach_opts)`.
+    pub sz: usize,
+    /// 0.
+    pub flags: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+/// What a map is. Declare one with `UXDP_STRUCT(uxdp_map_info, info)`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct uxdp_map_info {
+    /// `sizeof(struct uxdp_map_info)`, set by the caller.
+    pub sz: usize,
+    /// The kernel's `enum bpf_map_type`.
+    pub r#type: u32,
+    /// Its number in the environment, from 1; 0 before the load.
+    pub id: u32,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value, as the program sees it.
+    pub value_size: u32,
+    /// Elements at most.
+    pub max_entries: u32,
+    /// `BPF_F_*` of creation.
+    pub flags: u32,
+    /// Slots of a per-CPU value.
+    pub nr_cpus: u32,
+    /// 1: the control plane cannot write any more.
+    pub frozen: u32,
+    /// Bytes of the buffer for uxdp_map_lookup_elem and uxdp_map_update_elem: all slots of a per-CPU map.
+    pub value_buf_size: usize,
+    /// Bytes of map memory; 0 before the load.
+    pub memory_size: usize,
+    /// Its name; lives as long as the map.
+    pub name: *const c_char,
+}
+
+/// Every slot, for uxdp_prog_stats.
+pub const UXDP_ALL_SLOTS: c_int = -1;
+
+/// Counters of a program. Declare one with `UXDP_STRUCT(uxdp_prog_stats, stats)`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct uxdp_prog_stats {
+    /// `sizeof(struct uxdp_prog_stats)`, set by the caller.
+    pub sz: usize,
+    /// Runs.
+    pub runs: u64,
+    /// Runs by how they ended: `enum uxdp_action`.
+    pub actions: [u64; 8],
+    /// Aborted runs by why: `enum uxdp_abort_reason`.
+    pub aborts: [u64; 16],
+}
+
+/// A test run, in and out. Declare one with `UXDP_STRUCT(uxdp_test_run_opts, opts, .data_in = packet, .data_size_in = 64)`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct uxdp_test_run_opts {
+    /// `sizeof(struct uxdp_test_run_opts)`.
+    pub sz: usize,
+    /// The packet; at least 14 bytes.
+    pub data_in: *const c_void,
+    /// Bytes of `data_in`.
+    pub data_size_in: usize,
+    /// Gets the packet after the last run; NULL: not wanted.
+    pub data_out: *mut c_void,
+    /// In: bytes of `data_out`. Out: bytes of the packet after the last run.
+    pub data_size_out: usize,
+    /// Runs on the same packet, one after the other, as the kernel does it; 0: one.
+    pub repeat: u32,
+    /// Out: what the last run returned, one of `enum uxdp_action`.
+    pub retval: u32,
+    /// Out: nanoseconds of a run on average.
+    pub duration: u32,
+    /// Where the packet came in.
+    pub ingress_ifindex: u32,
+    /// On which queue.
+    pub rx_queue_index: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Out: where the last run redirected the packet.
+    pub redirect: crate::uxdp_redirect,
+}
+
 /// An option struct of C.
 ///
 /// # Safety
@@ -100,40 +214,32 @@ pub(crate) unsafe trait Opts: Copy {
     const DEFAULT: Self;
 }
 
-// SAFETY: as the trait asks; the size assertions below exclude padding.
-unsafe impl Opts for uxdp_open_opts {
-    const DEFAULT: Self = uxdp_open_opts {
-        sz: size_of::<Self>(),
-        name: core::ptr::null(),
-        env: core::ptr::null_mut(),
-        nr_cpus: 0,
-        numa_node: -1,
-        map_mem: core::ptr::null(),
-        log_buf: core::ptr::null_mut(),
-        log_size: 0,
-        log_level: 0,
-        reserved: 0,
-    };
+/// Defaults of zero but for what is named: true of every option struct, so that a zeroed struct with its size set is a valid one.
+macro_rules! opts {
+    ($($name:ident = $size:literal { $($field:ident: $value:expr),* })*) => { $(
+        impl $name {
+            /// All zero, which stands for the defaults, but for the size.
+            // SAFETY: integers and nullable pointers: zero is a value of each.
+            pub(crate) const EMPTY: Self = Self { sz: size_of::<Self>(), ..unsafe { core::mem::zeroed() } };
+        }
+        // SAFETY: `repr(C)`, `sz` first, integers and nullable pointers only; the assertion excludes padding.
+        unsafe impl Opts for $name {
+            const DEFAULT: Self = Self { $($field: $value,)* ..Self::EMPTY };
+        }
+        const _: () = assert!(size_of::<$name>() == $size);
+    )* };
 }
 
-// SAFETY: as above.
-unsafe impl Opts for uxdp_load_opts {
-    const DEFAULT: Self = uxdp_load_opts {
-        sz: size_of::<Self>(),
-        engine: 0,
-        flags: 0,
-        verifier_mem: 0,
-        log_buf: core::ptr::null_mut(),
-        log_size: 0,
-        log_level: 0,
-        reserved: 0,
-    };
+opts! {
+    uxdp_open_opts = 64 { numa_node: -1 }
+    uxdp_load_opts = 48 {}
+    uxdp_env_opts = 16 {}
+    uxdp_hook_opts = 16 {}
+    uxdp_attach_opts = 16 {}
+    uxdp_map_info = 64 {}
+    uxdp_prog_stats = 208 {}
+    uxdp_test_run_opts = 104 {}
 }
-
-const _: () = {
-    assert!(size_of::<uxdp_open_opts>() == 64);
-    assert!(size_of::<uxdp_load_opts>() == 48);
-};
 
 /// The caller's options over the defaults.
 ///
@@ -142,7 +248,7 @@ const _: () = {
 ///
 /// # Safety
 /// `opts` is NULL or points at `sz` readable bytes.
-pub(crate) unsafe fn read<T: Opts>(opts: *const T) -> Result<T, Errno> {
+pub(crate) unsafe fn read<T: Opts>(opts: *const T) -> Result<T, Failed> {
     let mut out = T::DEFAULT;
     if opts.is_null() {
         return Ok(out);
@@ -150,14 +256,44 @@ pub(crate) unsafe fn read<T: Opts>(opts: *const T) -> Result<T, Errno> {
     // SAFETY: the caller's struct begins with `sz`.
     let sz = unsafe { opts.cast::<usize>().read() };
     if sz < size_of::<usize>() {
-        return Err(Errno::EINVAL);
+        return Err(fail(Errno::EINVAL, format_args!("set the options' sz to their size")));
     }
     let known = sz.min(size_of::<T>());
     // SAFETY: `sz` bytes are readable, and the trait says that any bytes make a T.
     unsafe { core::ptr::copy_nonoverlapping(opts.cast::<u8>(), (&raw mut out).cast(), known) };
     // SAFETY: `known <= sz` bytes are readable.
     let unknown = unsafe { core::slice::from_raw_parts(opts.cast::<u8>().add(known), sz - known) };
-    if unknown.iter().any(|b| *b != 0) { Err(Errno::E2BIG) } else { Ok(out) }
+    match unknown.iter().position(|b| *b != 0) {
+        None => Ok(out),
+        Some(i) => {
+            Err(fail(Errno::E2BIG, format_args!("the option at byte {} is not known to this version", known + i)))
+        }
+    }
+}
+
+/// Writes a result struct, as much of it as the caller knows; what it knows beyond that becomes zero.
+///
+/// # Errors
+/// EINVAL for NULL or an `sz` that does not even cover itself.
+///
+/// # Safety
+/// `out` is NULL or points at `sz` writable bytes.
+pub(crate) unsafe fn write<T: Opts>(out: *mut T, value: T) -> Result<(), Failed> {
+    if out.is_null() {
+        return Err(fail(Errno::EINVAL, format_args!("out is NULL")));
+    }
+    // SAFETY: the caller's struct begins with `sz`, and has that many bytes.
+    unsafe {
+        let sz = out.cast::<usize>().read();
+        if sz < size_of::<usize>() {
+            return Err(fail(Errno::EINVAL, format_args!("set the struct's sz first")));
+        }
+        let known = sz.min(size_of::<T>());
+        core::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), out.cast::<u8>(), known);
+        out.cast::<u8>().add(known).write_bytes(0, sz - known);
+        out.cast::<usize>().write(sz);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -171,7 +307,7 @@ mod tests {
         extra: u64,
     }
 
-    fn read_newer(extra: u64) -> Result<uxdp_load_opts, Errno> {
+    fn read_newer(extra: u64) -> Result<uxdp_load_opts, Failed> {
         let mut n = Newer { known: uxdp_load_opts::DEFAULT, extra };
         n.known.sz = size_of::<Newer>();
         n.known.engine = 2;
@@ -182,7 +318,7 @@ mod tests {
     #[test]
     fn unknown_fields_must_be_zero() {
         assert_eq!(read_newer(0).unwrap().engine, 2);
-        assert_eq!(read_newer(1 << 40).err(), Some(Errno::E2BIG));
+        assert_eq!(read_newer(1 << 40).err().unwrap().code(), -Errno::E2BIG.0);
     }
 
     #[test]
@@ -197,7 +333,7 @@ mod tests {
     fn size_that_does_not_cover_itself_is_refused() {
         let bad = uxdp_load_opts { sz: 4, ..uxdp_load_opts::DEFAULT };
         // SAFETY: a whole struct is readable.
-        assert_eq!(unsafe { read(&raw const bad) }.err(), Some(Errno::EINVAL));
+        assert_eq!(unsafe { read(&raw const bad) }.err().unwrap().code(), -Errno::EINVAL.0);
         // SAFETY: NULL is allowed.
         assert_eq!(unsafe { read::<uxdp_load_opts>(core::ptr::null()) }.unwrap().engine, 0);
     }
