@@ -226,7 +226,10 @@ pub unsafe extern "C" fn uxdp_ctx_init_sized(
             (arg(w, "worker")?, arg(h, "hook")?)
         };
         if size < size_of::<uxdp_ctx>() {
-            return Err(fail(Errno::EINVAL, format_args!("the context is smaller than struct uxdp_ctx of this version")));
+            return Err(fail(
+                Errno::EINVAL,
+                format_args!("the context is smaller than struct uxdp_ctx of this version"),
+            ));
         }
         // SAFETY: the caller's word; the structs are the same, as the assertions above show.
         unsafe {

@@ -18,7 +18,7 @@ static DEFAULT: spin::Mutex<Option<Arc<Env>>> = spin::Mutex::new(None);
 
 fn create(nr_cpus: u32) -> Result<Arc<Env>, Failed> {
     let options = EnvOptions { nr_cpus, ..EnvOptions::default() };
-    Env::new(&uxdp_platform::LIBC, &options)
+    Env::new(&uxdp_platform::PLATFORM, &options)
         .map_err(|e| fail(e, format_args!("cannot make an environment of {nr_cpus} CPUs: {}", e.text())))
 }
 

@@ -75,7 +75,10 @@ pub unsafe extern "C" fn uxdp_hook_set(
         // SAFETY: the caller's word.
         let (h, opts) = unsafe { (arg(h, "hook")?, opts::read(opts)?) };
         if h.fixed {
-            return Err(fail(Errno::EINVAL, format_args!("the hook of uxdp_prog_hook always has its own program")));
+            return Err(fail(
+                Errno::EINVAL,
+                format_args!("the hook of uxdp_prog_hook always has its own program"),
+            ));
         }
         if opts.flags != 0 {
             return Err(fail(Errno::EINVAL, format_args!("unknown attach flags {:#x}", opts.flags)));

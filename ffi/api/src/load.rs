@@ -2,7 +2,7 @@
 
 use crate::hook::uxdp_hook;
 use crate::log::LogBuf;
-use crate::object::uxdp_object;
+use crate::object::{Parts, uxdp_object};
 use crate::prog::Loaded;
 use crate::status::{Failed, fail};
 use crate::{uxdp_engine, uxdp_load_opts};
@@ -18,21 +18,26 @@ use uxdp_core::verifier::{VerifyOptions, verify};
 use uxdp_core::vm::{Engine, EngineChoice, Env, MapDef, Prog, create_maps, install};
 
 /// Loads every program that is to be loaded.
-pub(crate) fn load(obj: &uxdp_object, opts: &uxdp_load_opts, log: &mut LogBuf<'_>) -> Result<(), Failed> {
+pub(crate) fn load(
+    obj: &uxdp_object,
+    parts: &Parts,
+    opts: &uxdp_load_opts,
+    log: &mut LogBuf<'_>,
+) -> Result<(), Failed> {
     let (engine, verify_opts) = settings(opts)?;
     if obj.maps.iter().any(|m| m.loaded_map().is_some()) || obj.progs.iter().any(|p| p.is_loaded()) {
         return Err(fail(Errno::EALREADY, format_args!("the object was loaded before")));
     }
-    let maps = Maps::make(obj, log)?;
+    let maps = Maps::make(obj, parts, log)?;
     let mut progs: Vec<Option<Loaded>> = Vec::with_capacity(obj.progs.len())?;
-    for (index, def) in obj.inner.programs().iter().enumerate() {
+    for (index, def) in parts.inner.programs().iter().enumerate() {
         let loaded = match def.autoload {
-            true => Some(load_prog(obj, index, &maps.list, engine, &verify_opts, log)?),
+            true => Some(load_prog((obj, parts), index, &maps.list, engine, &verify_opts, log)?),
             false => None,
         };
         progs.push(loaded)?;
     }
-    fill_prog_arrays(obj, &maps, &progs)?;
+    fill_prog_arrays(parts, &maps, &progs)?;
     // Nothing fails from here on.
     for (handle, map) in obj.maps.iter().zip(maps.keep()) {
         handle.set_loaded(map);
@@ -81,10 +86,10 @@ struct Maps<'a> {
 }
 
 impl<'a> Maps<'a> {
-    fn make(obj: &'a uxdp_object, log: &mut LogBuf<'_>) -> Result<Self, Failed> {
-        let defs = obj.inner.maps();
+    fn make(obj: &'a uxdp_object, parts: &Parts, log: &mut LogBuf<'_>) -> Result<Self, Failed> {
+        let defs = parts.inner.maps();
         let mut wanted = Vec::with_capacity(defs.len())?;
-        for (def, reuse) in defs.iter().zip(obj.reuse.iter()) {
+        for (def, reuse) in defs.iter().zip(parts.reuse.iter()) {
             let mut spec = def.spec;
             if spec.numa_node < 0 {
                 spec.numa_node = obj.numa_node;
@@ -97,7 +102,7 @@ impl<'a> Maps<'a> {
             fail(e, format_args!("map {name}: {}", e.text()))
         };
         let list = create_maps(&obj.env, &wanted, obj.memory).map_err(|(i, e)| refused(i, e))?;
-        for (map, reuse) in list.iter().zip(obj.reuse.iter()) {
+        for (map, reuse) in list.iter().zip(parts.reuse.iter()) {
             if reuse.is_some() {
                 map.add_user();
             }
@@ -133,15 +138,15 @@ impl Drop for Maps<'_> {
 
 /// Links, proves and installs one program.
 fn load_prog(
-    obj: &uxdp_object,
+    (obj, parts): (&uxdp_object, &Parts),
     index: usize,
     maps: &[Arc<Map>],
     engine: Wanted,
     opts: &VerifyOptions,
     log: &mut LogBuf<'_>,
 ) -> Result<Loaded, Failed> {
-    let name = obj.inner.programs().get(index).map_or("?", |p| p.name.as_str());
-    let linked = obj.inner.link(index).map_err(|e| {
+    let name = parts.inner.programs().get(index).map_or("?", |p| p.name.as_str());
+    let linked = parts.inner.link(index).map_err(|e| {
         let _ = writeln!(log, "program {name}: {e}"); // a log takes everything
         fail(e.errno(), format_args!("program {name}: {e}"))
     })?;
@@ -153,7 +158,10 @@ fn load_prog(
     let prog = install(&obj.env, verified, choice)
         .map_err(|e| fail(e, format_args!("program {name} gets no engine: {}", e.text())))?;
     if engine == Wanted::Compiled && is_interp(&prog) {
-        return Err(fail(Errno::EOPNOTSUPP, format_args!("program {name} cannot be compiled on this machine")));
+        return Err(fail(
+            Errno::EOPNOTSUPP,
+            format_args!("program {name} cannot be compiled on this machine"),
+        ));
     }
     let hook = match attach {
         AttachType::Xdp => Some(uxdp_hook::of_prog(&obj.env, &prog)?),
@@ -168,8 +176,8 @@ fn is_interp(prog: &Prog) -> bool {
 }
 
 /// Puts programs where the object says that they stand from the start.
-fn fill_prog_arrays(obj: &uxdp_object, maps: &Maps<'_>, progs: &[Option<Loaded>]) -> Result<(), Failed> {
-    for ((def, map), reuse) in obj.inner.maps().iter().zip(maps.list.iter()).zip(obj.reuse.iter()) {
+fn fill_prog_arrays(parts: &Parts, maps: &Maps<'_>, progs: &[Option<Loaded>]) -> Result<(), Failed> {
+    for ((def, map), reuse) in parts.inner.maps().iter().zip(maps.list.iter()).zip(parts.reuse.iter()) {
         if reuse.is_some() {
             continue;
         }
@@ -184,7 +192,7 @@ fn fill_prog_arrays(obj: &uxdp_object, maps: &Maps<'_>, progs: &[Option<Loaded>]
                     format_args!("map {}: entry {slot} holds a program that is not loaded", def.name),
                 ));
             };
-            obj.env
+            maps.env
                 .set_prog(map, slot, Some(&loaded.prog))
                 .map_err(|e| fail(e, format_args!("map {}: entry {slot}: {}", def.name, e.text())))?;
         }

@@ -39,7 +39,9 @@ impl uxdp_map {
     /// # Errors
     /// EINVAL where there is none yet.
     pub(crate) fn loaded(&self) -> Result<&Arc<Map>, Failed> {
-        self.map.get().ok_or_else(|| fail(Errno::EINVAL, format_args!("map {}: its object is not loaded", self.text())))
+        self.map
+            .get()
+            .ok_or_else(|| fail(Errno::EINVAL, format_args!("map {}: its object is not loaded", self.text())))
     }
 
     /// The map, once there is one.
@@ -69,7 +71,10 @@ impl Drop for uxdp_map {
 ///
 /// # Safety
 /// `m` is NULL or a handle; `key` is NULL or has the map's key size.
-unsafe fn with_key<'a>(m: *const uxdp_map, key: *const c_void) -> Result<(&'a uxdp_map, &'a Arc<Map>, &'a [u8]), Failed> {
+unsafe fn with_key<'a>(
+    m: *const uxdp_map,
+    key: *const c_void,
+) -> Result<(&'a uxdp_map, &'a Arc<Map>, &'a [u8]), Failed> {
     // SAFETY: the caller's word.
     unsafe {
         let m = arg(m, "map")?;
@@ -126,10 +131,15 @@ pub unsafe extern "C" fn uxdp_map_unref(m: *mut uxdp_map) {
 /// # Safety
 /// `m` is NULL or a handle; `data` is NULL or has `len` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn uxdp_map_set_initial_value(m: *mut uxdp_map, data: *const c_void, len: usize) -> c_int {
+pub unsafe extern "C" fn uxdp_map_set_initial_value(
+    m: *mut uxdp_map,
+    data: *const c_void,
+    len: usize,
+) -> c_int {
     status(|| {
         // SAFETY: the caller's word.
-        let (m, data) = unsafe { (arg(m, "map")?, slice::from_raw_parts(arg(data.cast::<u8>(), "data")?, len)) };
+        let (m, data) =
+            unsafe { (arg(m, "map")?, slice::from_raw_parts(arg(data.cast::<u8>(), "data")?, len)) };
         m.owner.adjust(|o| o.inner.set_initial_value(m.index, data).map_err(|e| m.failed("initial value", e)))
     })
 }
@@ -145,7 +155,8 @@ pub unsafe extern "C" fn uxdp_map_set_max_entries(m: *mut uxdp_map, max_entries:
     status(|| {
         // SAFETY: the caller's word.
         let m = unsafe { arg(m, "map")? };
-        m.owner.adjust(|o| o.inner.set_max_entries(m.index, max_entries).map_err(|e| m.failed("max_entries", e)))
+        m.owner
+            .adjust(|o| o.inner.set_max_entries(m.index, max_entries).map_err(|e| m.failed("max_entries", e)))
     })
 }
 
@@ -163,17 +174,26 @@ pub unsafe extern "C" fn uxdp_map_reuse(m: *mut uxdp_map, other: *mut uxdp_map) 
         let (m, other) = unsafe { (arg(m, "map")?, arg(other, "other")?) };
         let map = other.loaded()?;
         if !Arc::ptr_eq(&m.env, &other.env) {
-            return Err(fail(Errno::EINVAL, format_args!("map {}: the other map is of another environment", m.text())));
+            return Err(fail(
+                Errno::EINVAL,
+                format_args!("map {}: the other map is of another environment", m.text()),
+            ));
         }
         m.owner.adjust(|o| {
             let wanted = o.inner.maps().get(m.index).map(|d| d.spec);
             let fits = wanted.is_some_and(|w| {
                 let have = map.spec();
-                (w.kind, w.key_size, w.value_size, w.flags) == (have.kind, have.key_size, have.value_size, have.flags)
+                (w.kind, w.key_size, w.value_size, w.flags)
+                    == (have.kind, have.key_size, have.value_size, have.flags)
             });
             match o.reuse.get_mut(m.index) {
                 Some(place) if fits => *place = Some(map.clone()),
-                _ => return Err(fail(Errno::EINVAL, format_args!("map {}: type, sizes or flags differ from {}", m.text(), other.text()))),
+                _ => {
+                    return Err(fail(
+                        Errno::EINVAL,
+                        format_args!("map {}: type, sizes or flags differ from {}", m.text(), other.text()),
+                    ));
+                }
             }
             Ok(())
         })
@@ -262,7 +282,11 @@ pub unsafe extern "C" fn uxdp_map_delete_elem(m: *mut uxdp_map, key: *const c_vo
 /// # Safety
 /// `m` is NULL or a handle; `key` and `next_key` are NULL or have the map's key size.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn uxdp_map_get_next_key(m: *mut uxdp_map, key: *const c_void, next_key: *mut c_void) -> c_int {
+pub unsafe extern "C" fn uxdp_map_get_next_key(
+    m: *mut uxdp_map,
+    key: *const c_void,
+    next_key: *mut c_void,
+) -> c_int {
     status(|| {
         // SAFETY: the caller's word.
         let (m, map) = unsafe {
@@ -284,7 +308,8 @@ pub unsafe extern "C" fn uxdp_map_get_next_key(m: *mut uxdp_map, key: *const c_v
 
 /// Type, sizes, flags and name of a map; before the load what it is going to be, with id 0.
 ///
-/// `out->sz` is set before (UXDP_STRUCT does it); `m` and `out` stay the caller's, `out->name` lives as long as the map. Any thread. 0, -EINVAL for NULL.
+/// `out->sz` is set before (UXDP_STRUCT does it); `m` and `out` stay the caller's, `out->name` lives as long as the map. Any thread; before the load the
+/// object's. 0, -EINVAL for NULL, -EBUSY where the object could not be loaded and is freed.
 ///
 /// # Safety
 /// `m` is NULL or a handle; `out` is NULL or points at `out->sz` bytes.

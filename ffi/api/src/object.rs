@@ -25,9 +25,14 @@ pub struct uxdp_object {
     pub(crate) env: Arc<Env>,
     pub(crate) memory: Option<&'static dyn MapMemory>,
     pub(crate) numa_node: c_int,
-    pub(crate) inner: Object,
     pub(crate) progs: Vec<Arc<uxdp_prog>>,
     pub(crate) maps: Vec<Arc<uxdp_map>>,
+    parts: spin::Mutex<Parts>,
+}
+
+/// What settings change.
+pub(crate) struct Parts {
+    pub(crate) inner: Object,
     /// For each map one that takes its place.
     pub(crate) reuse: Vec<Option<Arc<Map>>>,
 }
@@ -40,19 +45,21 @@ impl Owner {
         Owner(AtomicPtr::new(core::ptr::null_mut()))
     }
 
-    fn set(&self, object: *mut uxdp_object) {
-        self.0.store(object, Ordering::Relaxed); // one thread uses it, see above
+    fn set(&self, object: *const uxdp_object) {
+        self.0.store(object.cast_mut(), Ordering::Relaxed); // one thread uses it, see above
     }
 
     /// Changes the object that is not loaded yet.
     ///
     /// # Errors
     /// EBUSY once it was loaded, or the change's.
-    pub(crate) fn adjust<T>(&self, change: impl FnOnce(&mut uxdp_object) -> Result<T, Failed>) -> Result<T, Failed> {
-        // SAFETY: set while the object lives and is not loaded, cleared by load and free; the header leaves all of this to one thread, and no
-        // other reference to the object exists during a call.
-        match unsafe { self.0.load(Ordering::Relaxed).as_mut() } {
-            Some(object) => change(object),
+    pub(crate) fn adjust<T>(
+        &self,
+        change: impl FnOnce(&mut Parts) -> Result<T, Failed>,
+    ) -> Result<T, Failed> {
+        // SAFETY: set while the object lives and is not loaded, cleared by load and free; the header leaves all of this to one thread.
+        match unsafe { self.0.load(Ordering::Relaxed).as_ref() } {
+            Some(object) => change(&mut object.parts.lock()),
             None => Err(fail(Errno::EBUSY, format_args!("the object was loaded: settings come before that"))),
         }
     }
@@ -77,11 +84,12 @@ impl uxdp_object {
             maps.push(Arc::new(uxdp_map::new(&env, Owner::none(), i, &m.name)?)?)?;
         }
         let reuse = Vec::from_fn(maps.len(), |_| None)?;
-        Ok(uxdp_object { env, memory, numa_node: opts.numa_node, inner, progs, maps, reuse })
+        let parts = spin::Mutex::new(Parts { inner, reuse });
+        Ok(uxdp_object { env, memory, numa_node: opts.numa_node, progs, maps, parts })
     }
 
     /// Tells the handles where their object is, or that it can no longer be adjusted.
-    fn set_owner(&self, object: *mut uxdp_object) {
+    fn set_owner(&self, object: *const uxdp_object) {
         self.progs.iter().for_each(|p| p.owner.set(object));
         self.maps.iter().for_each(|m| m.owner.set(object));
     }
@@ -180,8 +188,8 @@ pub unsafe extern "C" fn uxdp_object_load(obj: *mut uxdp_object, opts: *const ux
         let (obj, opts) = unsafe { (arg(obj, "object")?, opts::read::<uxdp_load_opts>(opts)?) };
         // SAFETY: the caller's word.
         let mut log = unsafe { LogBuf::new(opts.log_buf, opts.log_size) };
-        load::load(obj, &opts, &mut log)?;
-        obj.set_owner(core::ptr::null_mut());
+        load::load(obj, &obj.parts.lock(), &opts, &mut log)?;
+        obj.set_owner(core::ptr::null());
         Ok(())
     })
 }
@@ -193,12 +201,16 @@ pub unsafe extern "C" fn uxdp_object_load(obj: *mut uxdp_object, opts: *const ux
 /// # Safety
 /// `obj` is NULL or a handle; `name` is NULL or NUL-terminated.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn uxdp_object_find_prog(obj: *const uxdp_object, name: *const c_char) -> *mut uxdp_prog {
+pub unsafe extern "C" fn uxdp_object_find_prog(
+    obj: *const uxdp_object,
+    name: *const c_char,
+) -> *mut uxdp_prog {
     // SAFETY: the caller's word.
     let (Some(obj), Some(name)) = (unsafe { obj.as_ref() }, (unsafe { text(name) })) else {
         return core::ptr::null_mut();
     };
-    handle(obj.inner.find_program(name).ok().and_then(|i| obj.progs.get(i)))
+    let found = obj.parts.lock().inner.find_program(name).ok();
+    handle(found.and_then(|i| obj.progs.get(i)))
 }
 
 /// A map by its name; global data also by the name of its section. NULL where there is none.
@@ -213,7 +225,8 @@ pub unsafe extern "C" fn uxdp_object_find_map(obj: *const uxdp_object, name: *co
     let (Some(obj), Some(name)) = (unsafe { obj.as_ref() }, (unsafe { text(name) })) else {
         return core::ptr::null_mut();
     };
-    handle(obj.inner.find_map(name).and_then(|i| obj.maps.get(i)))
+    let found = obj.parts.lock().inner.find_map(name);
+    handle(found.and_then(|i| obj.maps.get(i)))
 }
 
 /// The program after `prev` in the order of the file; the first for NULL, NULL after the last.
@@ -223,7 +236,10 @@ pub unsafe extern "C" fn uxdp_object_find_map(obj: *const uxdp_object, name: *co
 /// # Safety
 /// `obj` is NULL or a handle; `prev` is NULL or a handle of the same object.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn uxdp_object_next_prog(obj: *const uxdp_object, prev: *const uxdp_prog) -> *mut uxdp_prog {
+pub unsafe extern "C" fn uxdp_object_next_prog(
+    obj: *const uxdp_object,
+    prev: *const uxdp_prog,
+) -> *mut uxdp_prog {
     // SAFETY: the caller's word.
     let (obj, prev) = unsafe { (obj.as_ref(), prev.as_ref()) };
     handle(obj.and_then(|o| o.progs.get(prev.map_or(0, |p| p.index + 1))))
@@ -236,7 +252,10 @@ pub unsafe extern "C" fn uxdp_object_next_prog(obj: *const uxdp_object, prev: *c
 /// # Safety
 /// `obj` is NULL or a handle; `prev` is NULL or a handle of the same object.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn uxdp_object_next_map(obj: *const uxdp_object, prev: *const uxdp_map) -> *mut uxdp_map {
+pub unsafe extern "C" fn uxdp_object_next_map(
+    obj: *const uxdp_object,
+    prev: *const uxdp_map,
+) -> *mut uxdp_map {
     // SAFETY: the caller's word.
     let (obj, prev) = unsafe { (obj.as_ref(), prev.as_ref()) };
     handle(obj.and_then(|o| o.maps.get(prev.map_or(0, |m| m.index + 1))))
@@ -254,7 +273,7 @@ pub unsafe extern "C" fn uxdp_object_free(obj: *mut uxdp_object) {
     // SAFETY: the caller's word.
     unsafe {
         if let Some(o) = obj.as_ref() {
-            o.set_owner(core::ptr::null_mut());
+            o.set_owner(core::ptr::null());
         }
         free_raw(obj);
     }

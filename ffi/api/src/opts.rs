@@ -3,9 +3,9 @@
 //! Each begins with `sz`, the size that the caller was compiled with: a smaller one leaves the fields beyond it at their defaults, a larger
 //! one is fine as long as what this library does not know is zero. None has padding, so that every byte of a newer struct is a field.
 
+use crate::status::{Failed, fail};
 use core::ffi::{c_char, c_int, c_void};
 use core::mem::size_of;
-use crate::status::{Failed, fail};
 use uxdp_core::error::Errno;
 
 /// Where map memory comes from. The memory need not be zeroed; it is never moved.
@@ -265,9 +265,10 @@ pub(crate) unsafe fn read<T: Opts>(opts: *const T) -> Result<T, Failed> {
     let unknown = unsafe { core::slice::from_raw_parts(opts.cast::<u8>().add(known), sz - known) };
     match unknown.iter().position(|b| *b != 0) {
         None => Ok(out),
-        Some(i) => {
-            Err(fail(Errno::E2BIG, format_args!("the option at byte {} is not known to this version", known + i)))
-        }
+        Some(i) => Err(fail(
+            Errno::E2BIG,
+            format_args!("the option at byte {} is not known to this version", known + i),
+        )),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::object::Owner;
 use crate::opts;
 use crate::status::{Failed, arg, fail, number, status};
-use crate::{uxdp_engine, uxdp_hook, uxdp_prog_stats};
+use crate::{uxdp_engine, uxdp_hook};
 use core::ffi::{c_char, c_int};
 use uxdp_core::error::Errno;
 use uxdp_core::mem::{OutOfMemory, Vec};
@@ -39,7 +39,13 @@ pub(crate) fn c_text(text: &str) -> Result<Vec<u8>, OutOfMemory> {
 
 impl uxdp_prog {
     pub(crate) fn new(owner: Owner, index: usize, name: &str, section: &str) -> Result<Self, OutOfMemory> {
-        Ok(uxdp_prog { name: c_text(name)?, section: c_text(section)?, owner, index, loaded: spin::Once::new() })
+        Ok(uxdp_prog {
+            name: c_text(name)?,
+            section: c_text(section)?,
+            owner,
+            index,
+            loaded: spin::Once::new(),
+        })
     }
 
     pub(crate) fn is_loaded(&self) -> bool {
@@ -119,11 +125,11 @@ pub unsafe extern "C" fn uxdp_prog_unref(p: *mut uxdp_prog) {
 /// # Safety
 /// `p` is NULL or a handle.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn uxdp_prog_set_autoload(p: *mut uxdp_prog, autoload: bool) -> c_int {
+pub unsafe extern "C" fn uxdp_prog_set_autoload(p: *mut uxdp_prog, autoload: c_int) -> c_int {
     status(|| {
         // SAFETY: the caller's word.
         let p = unsafe { arg(p, "program")? };
-        p.owner.adjust(|o| Ok(o.inner.set_autoload(p.index, autoload)?))
+        p.owner.adjust(|o| Ok(o.inner.set_autoload(p.index, autoload != 0)?))
     })
 }
 
@@ -178,7 +184,11 @@ pub unsafe extern "C" fn uxdp_prog_id(p: *const uxdp_prog) -> u32 {
 /// # Safety
 /// `p` is NULL or a handle; `out` is NULL or points at `out->sz` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn uxdp_prog_stats(p: *const uxdp_prog, slot: c_int, out: *mut uxdp_prog_stats) -> c_int {
+pub unsafe extern "C" fn uxdp_prog_stats(
+    p: *const uxdp_prog,
+    slot: c_int,
+    out: *mut opts::uxdp_prog_stats,
+) -> c_int {
     status(|| {
         // SAFETY: the caller's word.
         let prog = &unsafe { arg(p, "program")? }.loaded()?.prog;
@@ -187,7 +197,7 @@ pub unsafe extern "C" fn uxdp_prog_stats(p: *const uxdp_prog, slot: c_int, out: 
             s => Some(u32::try_from(s).ok().filter(|s| *s < prog.env().nr_cpus()).ok_or(Errno::ERANGE)?),
         };
         let sum = prog.stats().sum(slot);
-        let mut stats = uxdp_prog_stats { runs: sum.runs(), ..uxdp_prog_stats::EMPTY };
+        let mut stats = opts::uxdp_prog_stats { runs: sum.runs(), ..opts::uxdp_prog_stats::EMPTY };
         for (to, from) in stats.actions.iter_mut().zip(sum.actions) {
             *to = from;
         }

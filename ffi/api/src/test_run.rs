@@ -31,7 +31,10 @@ pub unsafe extern "C" fn uxdp_prog_test_run(p: *mut uxdp_prog, opts: *mut uxdp_t
         let (prog, mut o) = unsafe { (arg(p, "program")?.loaded()?, opts::read(arg(opts, "opts")?)?) };
         let len = o.data_size_in;
         if !(ETH_HLEN..=MAX_PACKET).contains(&len) {
-            return Err(fail(Errno::EINVAL, format_args!("a packet of {len} bytes; it has {ETH_HLEN} to {MAX_PACKET}")));
+            return Err(fail(
+                Errno::EINVAL,
+                format_args!("a packet of {len} bytes; it has {ETH_HLEN} to {MAX_PACKET}"),
+            ));
         }
         // SAFETY: the caller's word.
         let packet = unsafe { core::slice::from_raw_parts(arg(o.data_in.cast::<u8>(), "data_in")?, len) };

@@ -20,12 +20,18 @@ pub struct uxdp_worker {
 /// # Safety
 /// `env` is NULL or a handle; `out` can be written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn uxdp_worker_register(env: *mut uxdp_env, slot: u32, out: *mut *mut uxdp_worker) -> c_int {
+pub unsafe extern "C" fn uxdp_worker_register(
+    env: *mut uxdp_env,
+    slot: u32,
+    out: *mut *mut uxdp_worker,
+) -> c_int {
     status(|| {
         // SAFETY: the caller's word, for both.
         let (out, env) = unsafe { (self::out(out)?, resolve(env, 0)?) };
         let worker = Worker::register(&env, slot).map_err(|e| match e {
-            Errno::ERANGE => fail(e, format_args!("slot {slot} is beyond the environment's {} CPUs", env.nr_cpus())),
+            Errno::ERANGE => {
+                fail(e, format_args!("slot {slot} is beyond the environment's {} CPUs", env.nr_cpus()))
+            }
             Errno::EBUSY => fail(e, format_args!("slot {slot} is taken")),
             e => e.into(),
         })?;
