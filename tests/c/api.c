@@ -1,4 +1,4 @@
-/* Every function with good and bad arguments: api xdp_map_access.o xdp_maps.o xdp_tail_calls.o xdping_no_check.o */
+/* Every function with good and bad arguments: api xdp_map_access.o xdp_maps.o xdp_root.o xdping_no_check.o */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
@@ -18,7 +18,7 @@
 		}                                                                                                              \
 	} while (0)
 
-static const char *access_o, *maps_o, *tail_calls_o, *refused_o;
+static const char *access_o, *maps_o, *root_o, *refused_o;
 static uint8_t packet[64];
 
 static const char *last_error(void)
@@ -289,15 +289,36 @@ static void workers_and_hooks(void)
 	uxdp_worker_unregister(worker);
 }
 
+/* An ARP packet: xdp_root calls the program of entry 0 for it. */
+static uint32_t run_arp(struct uxdp_prog *prog)
+{
+	static uint8_t arp[64] = {2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x08, 0x06};
+	UXDP_STRUCT(uxdp_test_run_opts, run, .data_in = arp, .data_size_in = sizeof(arp));
+
+	CHECK(uxdp_prog_test_run(prog, &run) == 0);
+	return run.retval;
+}
+
 static void prog_arrays(void)
 {
-	struct uxdp_object *object = load_object(maps_o), *access = load_object(access_o);
-	struct uxdp_prog *prog = uxdp_object_next_prog(object, NULL);
+	struct uxdp_object *object = load_object(root_o), *access = load_object(access_o);
+	struct uxdp_prog *root = uxdp_object_find_prog(object, "xdp_root"), *arp = uxdp_object_find_prog(object, "root_arp");
+	struct uxdp_map *chain = uxdp_object_find_map(object, "chain");
+	uint32_t id = 0, key = 0, empty = run_arp(root), full;
 
-	CHECK(uxdp_map_update_prog(uxdp_object_next_map(access, NULL), 0, prog) == -EINVAL);
-	uxdp_object_free(object);
+	CHECK(uxdp_object_find_prog(object, "xdp") == NULL); /* several programs have that section */
+	CHECK(uxdp_map_update_prog(uxdp_object_next_map(access, NULL), 0, arp) == -EINVAL);
+	CHECK(uxdp_map_lookup_elem(chain, &key, &id, 0) == -ENOENT && uxdp_map_update_prog(chain, 1000, arp) == -E2BIG);
+	CHECK(uxdp_map_update_prog(chain, 0, arp) == 0 && uxdp_map_lookup_elem(chain, &key, &id, 0) == 0 && id == uxdp_prog_id(arp));
+	CHECK(uxdp_map_update_elem(chain, &key, &id, 0) == -EINVAL);
+	full = run_arp(root);
+	CHECK(uxdp_map_update_prog(chain, 0, uxdp_object_next_prog(access, NULL)) == 0 && run_arp(root) == UXDP_PASS);
+	CHECK(uxdp_map_delete_elem(chain, &key) == 0 && uxdp_map_delete_elem(chain, &key) == -ENOENT && run_arp(root) == empty);
+	CHECK(uxdp_map_update_prog(chain, 0, arp) == 0 && run_arp(root) == full && uxdp_map_update_prog(chain, 0, NULL) == 0);
+	/* A program in an array that it uses itself is no knot: freeing the object frees all of it. */
+	CHECK(uxdp_map_update_prog(chain, 0, root) == 0);
 	uxdp_object_free(access);
-	(void)tail_calls_o;
+	uxdp_object_free(object);
 }
 
 static void *replace(void *arg)
@@ -344,7 +365,7 @@ int main(int argc, char **argv)
 {
 	if (argc != 5)
 		return 2;
-	access_o = argv[1], maps_o = argv[2], tail_calls_o = argv[3], refused_o = argv[4];
+	access_o = argv[1], maps_o = argv[2], root_o = argv[3], refused_o = argv[4];
 	CHECK(uxdp_last_error(NULL, 0) == 0 && strcmp(uxdp_strerror(-EINVAL), "invalid argument") == 0);
 	CHECK(strcmp(uxdp_version(), "0.1.0") == 0);
 	null_arguments();

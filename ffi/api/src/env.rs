@@ -1,5 +1,6 @@
 //! Environments: the default one, and others that a host makes.
 
+use crate::handle::{free_raw, into_raw};
 use crate::opts;
 use crate::status::{Failed, arg, fail, number, out, status};
 use crate::uxdp_env_opts;
@@ -115,20 +116,4 @@ pub unsafe extern "C" fn uxdp_trace_read(env: *mut uxdp_env, buf: *mut c_char, n
         *nul = 0;
         Ok(env.trace_read(lines) as c_int)
     })
-}
-
-/// Moves a handle to the heap and gives it away.
-pub(crate) fn into_raw<T>(value: T) -> Result<*mut T, Failed> {
-    Ok(Arc::into_raw(Arc::new(value)?).cast_mut())
-}
-
-/// Takes back and drops what [`into_raw`] gave away; NULL is allowed.
-///
-/// # Safety
-/// `p` came from `into_raw` of the same type and is not used afterwards.
-pub(crate) unsafe fn free_raw<T>(p: *mut T) {
-    if !p.is_null() {
-        // SAFETY: the caller's word.
-        drop(unsafe { Arc::from_raw(p.cast_const()) });
-    }
 }

@@ -1,6 +1,7 @@
 //! Hooks: where programs are attached.
 
-use crate::env::{free_raw, into_raw, resolve};
+use crate::env::resolve;
+use crate::handle::{free_raw, into_raw};
 use crate::opts;
 use crate::status::{Failed, arg, fail, out, status};
 use crate::{uxdp_attach_opts, uxdp_env, uxdp_hook_opts, uxdp_prog};

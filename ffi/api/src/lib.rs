@@ -8,6 +8,7 @@
 
 mod ctx;
 mod env;
+mod handle;
 mod hook;
 mod last_error;
 mod load;

@@ -104,11 +104,8 @@ pub unsafe extern "C" fn uxdp_map_name(m: *const uxdp_map) -> *const c_char {
 /// `m` is NULL or a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uxdp_map_ref(m: *mut uxdp_map) -> *mut uxdp_map {
-    if !m.is_null() {
-        // SAFETY: as in uxdp_prog_ref.
-        unsafe { core::mem::forget(Arc::from_raw(m.cast_const()).clone()) };
-    }
-    m
+    // SAFETY: the caller\'s word.
+    unsafe { crate::handle::add_ref(m) }
 }
 
 /// Gives back a reference of uxdp_map_ref; NULL is allowed.
@@ -120,7 +117,7 @@ pub unsafe extern "C" fn uxdp_map_ref(m: *mut uxdp_map) -> *mut uxdp_map {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uxdp_map_unref(m: *mut uxdp_map) {
     // SAFETY: the caller's word.
-    unsafe { crate::env::free_raw(m) };
+    unsafe { crate::handle::free_raw(m) };
 }
 
 /// Sets before the load what a map of global data (.data, .rodata, .bss) holds first: all of it, `len` bytes.

@@ -3,7 +3,8 @@
 //! Until the load, settings go through the handles of programs and maps to the object, which they reach by an [`Owner`]: one thread uses an object and its
 //! handles up to then. The load gives each handle its program or map; after it the object is nothing but a list of them.
 
-use crate::env::{free_raw, into_raw, resolve};
+use crate::env::resolve;
+use crate::handle::{free_raw, into_raw, lent};
 use crate::log::LogBuf;
 use crate::map::uxdp_map;
 use crate::prog::uxdp_prog;
@@ -210,7 +211,7 @@ pub unsafe extern "C" fn uxdp_object_find_prog(
         return core::ptr::null_mut();
     };
     let found = obj.parts.lock().inner.find_program(name).ok();
-    handle(found.and_then(|i| obj.progs.get(i)))
+    lent(found.and_then(|i| obj.progs.get(i)))
 }
 
 /// A map by its name; global data also by the name of its section. NULL where there is none.
@@ -226,7 +227,7 @@ pub unsafe extern "C" fn uxdp_object_find_map(obj: *const uxdp_object, name: *co
         return core::ptr::null_mut();
     };
     let found = obj.parts.lock().inner.find_map(name);
-    handle(found.and_then(|i| obj.maps.get(i)))
+    lent(found.and_then(|i| obj.maps.get(i)))
 }
 
 /// The program after `prev` in the order of the file; the first for NULL, NULL after the last.
@@ -242,7 +243,7 @@ pub unsafe extern "C" fn uxdp_object_next_prog(
 ) -> *mut uxdp_prog {
     // SAFETY: the caller's word.
     let (obj, prev) = unsafe { (obj.as_ref(), prev.as_ref()) };
-    handle(obj.and_then(|o| o.progs.get(prev.map_or(0, |p| p.index + 1))))
+    lent(obj.and_then(|o| o.progs.get(prev.map_or(0, |p| p.index + 1))))
 }
 
 /// The map after `prev` in the order of the file; the first for NULL, NULL after the last.
@@ -258,7 +259,7 @@ pub unsafe extern "C" fn uxdp_object_next_map(
 ) -> *mut uxdp_map {
     // SAFETY: the caller's word.
     let (obj, prev) = unsafe { (obj.as_ref(), prev.as_ref()) };
-    handle(obj.and_then(|o| o.maps.get(prev.map_or(0, |m| m.index + 1))))
+    lent(obj.and_then(|o| o.maps.get(prev.map_or(0, |m| m.index + 1))))
 }
 
 /// Frees an object; NULL is allowed. Programs and maps live on where hooks, maps or references hold them.
@@ -277,11 +278,6 @@ pub unsafe extern "C" fn uxdp_object_free(obj: *mut uxdp_object) {
         }
         free_raw(obj);
     }
-}
-
-/// What C calls a handle that an object holds.
-fn handle<T>(found: Option<&Arc<T>>) -> *mut T {
-    found.map_or(core::ptr::null_mut(), |h| Arc::as_ptr(h).cast_mut())
 }
 
 /// # Safety

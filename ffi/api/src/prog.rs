@@ -98,12 +98,8 @@ pub unsafe extern "C" fn uxdp_prog_section(p: *const uxdp_prog) -> *const c_char
 /// `p` is NULL or a handle.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uxdp_prog_ref(p: *mut uxdp_prog) -> *mut uxdp_prog {
-    if !p.is_null() {
-        // SAFETY: handles are made by `Arc::into_raw` or are addresses of a value in an Arc that the object holds.
-        unsafe { core::mem::forget(Arc::from_raw(p.cast_const()).clone()) };
-        // The reference taken above is given away again with `p`; the clone is the caller's.
-    }
-    p
+    // SAFETY: the caller\'s word.
+    unsafe { crate::handle::add_ref(p) }
 }
 
 /// Gives back a reference of uxdp_prog_ref; NULL is allowed.
@@ -115,7 +111,7 @@ pub unsafe extern "C" fn uxdp_prog_ref(p: *mut uxdp_prog) -> *mut uxdp_prog {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uxdp_prog_unref(p: *mut uxdp_prog) {
     // SAFETY: the caller's word.
-    unsafe { crate::env::free_raw(p) };
+    unsafe { crate::handle::free_raw(p) };
 }
 
 /// Says before the load whether uxdp_object_load loads this program; all are loaded unless their section begins with '?'.

@@ -1,6 +1,7 @@
 //! Workers: the right of a thread to run programs.
 
-use crate::env::{free_raw, into_raw, resolve};
+use crate::env::resolve;
+use crate::handle::{free_raw, into_raw};
 use crate::status::{fail, out, status};
 use crate::uxdp_env;
 use core::ffi::c_int;

@@ -11,7 +11,8 @@ fn archive_links_beside_a_rust_archive_in_both_orders() {
         .args(["--edition=2024", "--crate-type=staticlib", "-Copt-level=1", "-o"])
         .arg(&other)
         .arg(root().join("tests/c/other.rs")));
-    for (name, first, second) in [("uxdp-first", archive(), other.clone()), ("uxdp-second", other, archive())] {
+    for (name, first, second) in [("uxdp-first", archive(), other.clone()), ("uxdp-second", other, archive())]
+    {
         let out = dir.join(name);
         run(Command::new("cc")
             .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-I"])

@@ -96,7 +96,11 @@ fn examples_work_with_the_archive() {
 #[test]
 fn examples_are_clean_under_the_address_sanitizer() {
     let flags = "CFLAGS=-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all";
-    run_all(&examples("examples-asan", &["STATIC=1", flags, "hello", "pcap_filter", "custom_memory"]), &[], &["xdp_csum", "xdp_maps"]);
+    run_all(
+        &examples("examples-asan", &["STATIC=1", flags, "hello", "pcap_filter", "custom_memory"]),
+        &[],
+        &["xdp_csum", "xdp_maps"],
+    );
 }
 
 #[test]
@@ -104,8 +108,19 @@ fn examples_are_clean_under_valgrind() {
     if !have("valgrind", "examples under it") {
         return;
     }
-    let valgrind = ["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full", "--show-leak-kinds=definite,indirect,possible", "--errors-for-leak-kinds=definite,indirect,possible"];
-    run_all(&examples("examples-valgrind", &["hello", "pcap_filter", "custom_memory"]), &valgrind, &["xdp_csum"]);
+    let valgrind = [
+        "valgrind",
+        "--quiet",
+        "--error-exitcode=99",
+        "--leak-check=full",
+        "--show-leak-kinds=definite,indirect,possible",
+        "--errors-for-leak-kinds=definite,indirect,possible",
+    ];
+    run_all(
+        &examples("examples-valgrind", &["hello", "pcap_filter", "custom_memory"]),
+        &valgrind,
+        &["xdp_csum"],
+    );
 }
 
 #[test]
@@ -121,12 +136,19 @@ fn dpdk_example_forwards_a_capture_and_loses_no_buffer() {
         let said = run(Command::new(build.join("dpdk_l2fwd"))
             .env("XDG_RUNTIME_DIR", runtime)
             .args(["--no-huge", "-m", "128", "--no-pci", "--no-shconf", "--log-level=error"])
-            .arg(format!("--vdev=net_pcap0,rx_pcap={},tx_pcap={}", capture("xdp_tx").display(), sent.display()))
+            .arg(format!(
+                "--vdev=net_pcap0,rx_pcap={},tx_pcap={}",
+                capture("xdp_tx").display(),
+                sent.display()
+            ))
             .arg("--")
             .arg(object("xdp_tx"))
             .arg("200"));
         let n = packets(&capture("xdp_tx")).len();
-        assert!(said.ends_with(&format!("rx {n}, tx {n}, freed 0, chained 0, buffers missing 0\n")), "{said}");
+        assert!(
+            said.ends_with(&format!("rx {n}, tx {n}, freed 0, chained 0, buffers missing 0\n")),
+            "{said}"
+        );
         assert_eq!(packets(&sent), expected("xdp_tx").0);
     }
 }

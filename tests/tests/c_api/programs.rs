@@ -7,7 +7,8 @@ use std::process::Command;
 #[test]
 fn every_function_does_what_its_comment_says() {
     let dir = work("api");
-    let arguments = [object("xdp_map_access"), object("xdp_maps"), object("xdp_tail_calls"), object("xdping_no_check")];
+    let arguments =
+        [object("xdp_map_access"), object("xdp_maps"), object("xdp_root"), object("xdping_no_check")];
     let plain = dir.join("api");
     compile("api.c", &[], &plain);
     assert_eq!(run(Command::new(&plain).args(&arguments)), "ok\n");
@@ -34,7 +35,8 @@ fn load_survives_the_failure_of_every_allocation() {
     compile("oom.c", &[wrap], &out);
     for program in ["xdp_pass", "xdp_maps", "xdp_firewall"] {
         let said = run(Command::new(&out).arg(object(program)));
-        let failures: u32 = said.trim_end().strip_suffix(" failures survived").unwrap_or("").parse().unwrap_or(0);
+        let failures: u32 =
+            said.trim_end().strip_suffix(" failures survived").unwrap_or("").parse().unwrap_or(0);
         assert!(failures > 20, "{program}: {said}");
     }
 }

@@ -9,8 +9,12 @@ fn shared() -> PathBuf {
 }
 
 fn defined(args: &[&str], lib: PathBuf) -> Vec<String> {
-    let out = run(Command::new("nm").args(args).args(["--defined-only", "--extern-only", "--format=posix"]).arg(lib));
-    let names = out.lines().filter(|l| !l.is_empty() && !l.ends_with(':')).filter_map(|l| l.split(' ').next());
+    let out = run(Command::new("nm")
+        .args(args)
+        .args(["--defined-only", "--extern-only", "--format=posix"])
+        .arg(lib));
+    let names =
+        out.lines().filter(|l| !l.is_empty() && !l.ends_with(':')).filter_map(|l| l.split(' ').next());
     let mut names: Vec<String> = names.map(String::from).collect();
     names.sort();
     names
@@ -25,7 +29,9 @@ fn both_libraries_export_the_public_names_and_no_others() {
     for name in &a {
         assert!(declared.contains(&format!("{name}(")), "{name} is exported, but not declared");
     }
-    for name in ["uxdp_object_open_file", "uxdp_object_load", "uxdp_ctx_init_sized", "uxdp_run", "xdp_run_burst"] {
+    for name in
+        ["uxdp_object_open_file", "uxdp_object_load", "uxdp_ctx_init_sized", "uxdp_run", "xdp_run_burst"]
+    {
         assert!(a.iter().any(|n| n == name), "{name} is missing");
     }
 }
@@ -35,14 +41,22 @@ fn shared_library_has_a_soname_and_needs_only_the_c_library() {
     let dynamic = run(Command::new("readelf").args(["--dynamic", "--wide"]).arg(shared()));
     assert!(dynamic.contains("Library soname: [libuxdp.so.0]"), "{dynamic}");
     let needed: Vec<&str> = dynamic.lines().filter(|l| l.contains("(NEEDED)")).collect();
-    assert!(needed.iter().all(|l| l.contains("[libc.so.6]") || l.contains("[ld-linux-x86-64.so.2]") || l.contains("[libgcc_s.so.1]")), "{needed:?}");
+    assert!(
+        needed.iter().all(|l| l.contains("[libc.so.6]")
+            || l.contains("[ld-linux-x86-64.so.2]")
+            || l.contains("[libgcc_s.so.1]")),
+        "{needed:?}"
+    );
 }
 
 #[test]
 fn archive_is_one_object_that_wants_only_the_c_library() {
     assert_eq!(run(Command::new("ar").arg("t").arg(archive())).lines().count(), 1);
     let wanted = run(Command::new("nm").args(["--undefined-only", "--format=posix"]).arg(archive()));
-    let stray: Vec<&str> = wanted.lines().filter(|l| l.contains("rust") || l.contains("panic") || l.contains("_Unwind")).collect();
+    let stray: Vec<&str> = wanted
+        .lines()
+        .filter(|l| l.contains("rust") || l.contains("panic") || l.contains("_Unwind"))
+        .collect();
     assert!(stray.is_empty(), "{stray:?}");
 }
 
@@ -50,7 +64,9 @@ fn archive_is_one_object_that_wants_only_the_c_library() {
 #[test]
 fn shipped_library_cannot_skip_verification() {
     prefix();
-    let target = run(Command::new(env!("CARGO")).args(["metadata", "--format-version=1", "--no-deps"]).current_dir(root()));
+    let target = run(Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps"])
+        .current_dir(root()));
     let target: serde_json::Value = serde_json::from_str(&target).unwrap();
     // rustc's own archive, from which the shipped one is made: it has the names of what was inlined, too.
     let built = PathBuf::from(target["target_directory"].as_str().unwrap()).join("release/libuxdp.a");
