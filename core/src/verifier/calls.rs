@@ -258,7 +258,8 @@ impl Verifier<'_, '_> {
         let spec = call.map.and_then(|m| self.input.map(m)).map(|m| m.spec);
         helper.proto.ret == RetType::MapValueOrNull
             && spec.zip(key).is_some_and(|(spec, key)| {
-                matches!(spec.kind, MapType::Array | MapType::PercpuArray) && key < u64::from(spec.max_entries)
+                matches!(spec.kind, MapType::Array | MapType::PercpuArray)
+                    && key < u64::from(spec.max_entries)
             })
     }
 

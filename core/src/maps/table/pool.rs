@@ -119,7 +119,7 @@ impl Pool {
 
     /// An element never used, from the slot's own range or a new one.
     fn fresh(&self, own: &Writer) -> Option<u32> {
-        if let Some(index) = self.from_range(own, |first, end| (first, pack(first + 1, end))) {
+        if let Some(index) = self.cut_range(own, |first, end| (first, pack(first + 1, end))) {
             return Some(index);
         }
         // SAFETY: the layout has a line for it.
@@ -142,7 +142,7 @@ impl Pool {
     }
 
     /// Takes one element off a range: `cut` says which, and what remains. A range never comes back, since the watermark only grows.
-    fn from_range(&self, writer: &Writer, cut: impl Fn(u32, u32) -> (u32, u64)) -> Option<u32> {
+    fn cut_range(&self, writer: &Writer, cut: impl Fn(u32, u32) -> (u32, u64)) -> Option<u32> {
         let mut old = writer.range.load(Ordering::Relaxed);
         loop {
             let (first, end) = (old as u32, (old >> 32) as u32);
@@ -161,7 +161,7 @@ impl Pool {
     fn steal(&self, slot: u32) -> Option<u32> {
         (0..self.nr_writers).filter(|other| *other != slot).find_map(|other| {
             let other = self.writer(other);
-            self.pop(other).or_else(|| self.from_range(other, |first, end| (end - 1, pack(first, end - 1))))
+            self.pop(other).or_else(|| self.cut_range(other, |first, end| (end - 1, pack(first, end - 1))))
         })
     }
 

@@ -141,6 +141,7 @@ fn hostile_words_find_nothing_and_touch_nothing() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
 fn a_full_table_keeps_its_keys_near_their_homes() {
     let (_region, t) = table(30_000);
     for k in 0..30_000 {
