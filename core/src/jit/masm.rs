@@ -64,6 +64,8 @@ pub(crate) struct Externs {
     pub tail_calls: i32,
     /// Offset of the abort reason in the context.
     pub abort: i32,
+    /// Offset of the running program in the context: null outside of runs, set by tail calls.
+    pub prog: i32,
     /// What the abort reason is for a fault.
     pub fault: i32,
     /// Tail calls that one run may make.

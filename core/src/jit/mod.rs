@@ -237,6 +237,7 @@ fn generate<M: Masm>(
     let externs = Externs {
         tail_calls: offset_of!(Ctx, tail_calls) as i32,
         abort: offset_of!(Ctx, abort) as i32,
+        prog: offset_of!(Ctx, prog) as i32,
         fault: AbortReason::Fault as i32 + 1,
         tail_call_limit: options.tail_call_limit as i32,
         on_abort: options.on_abort as usize,

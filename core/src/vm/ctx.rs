@@ -60,7 +60,7 @@ impl Ctx {
         }
     }
 
-    /// Why the last run was aborted.
+    /// Why the last run was aborted; says nothing after a run that was not.
     pub fn abort_reason(&self) -> Option<AbortReason> {
         AbortReason::from_number(self.abort.checked_sub(1)?)
     }

@@ -1,9 +1,9 @@
 //! What runs a program: the interpreter, or code compiled for it. The one place where engines are told apart.
 
-use super::prog::{Prog, interpret};
-use super::run::finish;
+use super::prog::interpret;
+use super::run::on_abort;
 use super::{Ctx, Entry, Env};
-use crate::error::Errno;
+use crate::error::{Errno, Status};
 use crate::jit::exec::ExecCode;
 use crate::jit::{self, CompileError, CompileOptions, CpuFeatures, Target, UseFacts};
 use crate::limits::MAX_TAIL_CALL_CNT;
@@ -18,6 +18,10 @@ pub enum EngineChoice {
     Best,
     /// Interpreted.
     Interp,
+    /// Compiled, or not loaded.
+    Jit,
+    /// Compiled from what is mandatory alone, without the verifier's facts, or not loaded: for tests, which run both ways.
+    JitWithoutFacts,
 }
 
 /// What runs a program.
@@ -36,15 +40,17 @@ impl Engine {
     /// The engine for a program.
     ///
     /// # Errors
-    /// ENOMEM. Where the machine has no backend or refuses executable memory, the interpreter serves instead.
+    /// ENOMEM. Where the machine has no backend or refuses executable memory, the best engine is the interpreter; a compiled one is EOPNOTSUPP then.
     pub fn select(env: &Env, program: &Program<Verified>, choice: EngineChoice) -> Result<Engine, Errno> {
-        match choice {
-            EngineChoice::Interp => Ok(Engine::Interp(None)),
-            EngineChoice::Best => match compiled(env, program) {
-                Ok(code) => Ok(Engine::Compiled(code)),
-                Err(CompileError::OutOfMemory) => Err(Errno::ENOMEM),
-                Err(why) => Ok(Engine::Interp(Some(why))),
-            },
+        let facts = match choice {
+            EngineChoice::Interp => return Ok(Engine::Interp(None)),
+            EngineChoice::Best | EngineChoice::Jit => UseFacts::Yes,
+            EngineChoice::JitWithoutFacts => UseFacts::No,
+        };
+        match compiled(env, program, facts) {
+            Ok(code) => Ok(Engine::Compiled(code)),
+            Err(why) if choice != EngineChoice::Best || why == CompileError::OutOfMemory => Err(why.errno()),
+            Err(why) => Ok(Engine::Interp(Some(why))),
         }
     }
 
@@ -71,9 +77,12 @@ impl Engine {
         }
     }
 
-    /// Code that is a hook's whole entry for this program: it prepares the context, runs, judges r0 and counts.
-    pub(super) fn direct_entry(&self, _prog: &Prog) -> Option<Entry> {
-        None
+    /// Code that is a hook's whole entry for this program: it runs it and judges r0, through [`on_abort`] where that is no plain action.
+    pub(super) fn direct_entry(&self) -> Option<Entry> {
+        match self {
+            Engine::Interp(_) => None,
+            Engine::Compiled(code) => Some(code.entry()),
+        }
     }
 }
 
@@ -89,15 +98,13 @@ pub fn compile_options(env: &Env) -> CompileOptions {
     }
 }
 
-fn compiled(env: &Env, program: &Program<Verified>) -> Result<ExecCode<'static>, CompileError> {
+fn compiled(
+    env: &Env,
+    program: &Program<Verified>,
+    facts: UseFacts,
+) -> Result<ExecCode<'static>, CompileError> {
     let memory = env.platform().code_memory().ok_or(CompileError::NoCodeMemory(Errno::EOPNOTSUPP))?;
-    let artifact = jit::compile(program, &compile_options(env))?;
+    let artifact = jit::compile(program, &CompileOptions { facts, ..compile_options(env) })?;
     // Near a function of ours: helpers are within reach of a direct call.
     jit::exec::install(artifact, memory, on_abort as jit::OnAbort as usize)
-}
-
-/// What compiled code calls for a code that needs a judge.
-unsafe extern "C" fn on_abort(ctx: *mut Ctx, code: u64) -> u32 {
-    // SAFETY: compiled code hands over its own context.
-    unsafe { finish(code, ctx) }
 }

@@ -16,6 +16,16 @@ const CLIENT_SLOTS: u32 = 64;
 /// Most slots of workers.
 const MAX_CPUS: u32 = 4096;
 
+/// What is counted of runs through compiled code's own entry. Bursts and interpreted programs are always counted in full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Counting {
+    /// Aborted runs; plain actions cost nothing then.
+    #[default]
+    Aborts,
+    /// Every action.
+    Actions,
+}
+
 /// What an environment is to be.
 #[derive(Clone, Copy, Default)]
 pub struct EnvOptions {
@@ -25,6 +35,8 @@ pub struct EnvOptions {
     pub map_memory: Option<&'static dyn MapMemory>,
     /// The helpers that programs may call; none: all standard ones.
     pub helpers: Option<HelperSet>,
+    /// What is counted of runs.
+    pub counting: Counting,
 }
 
 /// An environment.
@@ -32,6 +44,7 @@ pub struct Env {
     run: RunEnv,
     map_memory: &'static dyn MapMemory,
     helpers: HelperSet,
+    counting: Counting,
     grace: Grace,
     blocks: Vec<WorkerBlock>,
     last_prog_id: AtomicU32,
@@ -60,6 +73,7 @@ impl Env {
                 None => platform,
             },
             helpers: options.helpers.unwrap_or(STANDARD),
+            counting: options.counting,
             grace: Grace::new(nr_cpus)?,
             blocks: Vec::from_fn(nr_cpus as usize, |_| WorkerBlock::new())?,
             last_prog_id: AtomicU32::new(0),
@@ -200,6 +214,11 @@ impl Env {
             }
         }
         sum
+    }
+
+    /// What is counted of runs through compiled code's own entry.
+    pub fn counting(&self) -> Counting {
+        self.counting
     }
 
     pub(super) fn grace(&self) -> &Grace {

@@ -5,7 +5,7 @@
 
 use super::grace::Retired;
 use super::run::{unit_entry, unit_of_none};
-use super::{Ctx, Engine, Entry, Env, Prog};
+use super::{Counting, Ctx, Engine, Entry, Env, Prog};
 use crate::error::Errno;
 use crate::mem::Vec;
 use crate::program::AttachType;
@@ -63,7 +63,7 @@ impl Hook {
             let mut list = Vec::with_capacity(progs.len())?;
             list.extend(progs.iter().cloned())?;
             let direct = match progs {
-                [only] => only.engine().direct_entry(only),
+                [only] if self.env.counting() == Counting::Aborts => only.engine().direct_entry(),
                 _ => None,
             };
             let unit = Arc::new(Unit { progs: list, direct })?;

@@ -21,11 +21,11 @@ mod worker;
 pub use action::{AbortReason, Action};
 pub use ctx::{Ctx, Entry, Frags, Pkt, Redirect, RedirectKind, RxMeta};
 pub use engine::{Engine, EngineChoice, compile_options};
-pub use env::{ClientSlot, Env, EnvOptions};
+pub use env::{ClientSlot, Counting, Env, EnvOptions};
 pub use hook::Hook;
 pub use load::{MapDef, create_maps, install};
 pub use prog::Prog;
-pub use run::{ctx_init, finish, xdp_run, xdp_run_burst};
+pub use run::{ctx_init, on_abort, xdp_run, xdp_run_burst};
 pub use stats::{ProgStats, SlotStats, StatsSum};
 pub use worker::Worker;
 

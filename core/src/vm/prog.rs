@@ -127,6 +127,6 @@ pub(crate) unsafe fn interpreted<'a>(target: *const TailTarget) -> Option<&'a Pr
 
 /// The maps of the program that a context runs.
 pub(crate) fn maps_of(ctx: &Ctx) -> &[Arc<Map>] {
-    // SAFETY: null, or a program that lives while it runs.
-    unsafe { ctx.prog.cast::<Prog>().as_ref() }.map_or(&[], |p| p.program.maps())
+    // SAFETY: the program that a run's context names, or the hook's, lives until this worker's next quiescent point.
+    unsafe { super::run::running(ctx) }.map_or(&[], |p| p.program.maps())
 }

@@ -1,5 +1,6 @@
 //! Running packets: the entries that hosts call, and what happens around a program.
 //!
+//! A context names the running program during a run alone; where it names none, the program is the hook's first (compiled code enters it without a word).
 //! Before a run the context forgets the last one's redirect, tail calls and abort; after it [`finish`] turns r0 into an action. An aborted run is counted by reason,
 //! for the program that ran last and for the worker.
 
@@ -64,8 +65,14 @@ pub unsafe fn xdp_run_burst(ctx: *mut Ctx, pkts: *mut Pkt, n: u32) {
             c.rx = pkt.rx;
             c.frags = pkt.frags;
             pkt.action = match unit {
-                Some(Unit { direct: Some(entry), .. }) => entry(ctx),
-                Some(unit) => run_unit(unit, ctx),
+                Some(unit) => match (unit.direct, unit.progs.first()) {
+                    (Some(entry), Some(prog)) => {
+                        let code = entry(ctx);
+                        prog.stats().count((*ctx).slot, Action::from_code(code).unwrap_or(Action::Aborted));
+                        code
+                    }
+                    _ => run_unit(unit, ctx),
+                },
                 None => unit_of_none(ctx),
             };
             let c = &*ctx;
@@ -93,9 +100,10 @@ pub(super) unsafe extern "C" fn unit_of_none(ctx: *mut Ctx) -> u32 {
     // SAFETY: as `unit_entry`.
     unsafe {
         begin(ctx);
-        (*ctx).prog = core::ptr::null();
         (*ctx).set_abort(AbortReason::NoProgram);
-        finish(0, ctx)
+        let block = WorkerBlock::of(ctx);
+        block.inspect(|b| b.count_abort(AbortReason::NoProgram));
+        Action::Aborted as u32
     }
 }
 
@@ -122,7 +130,9 @@ unsafe fn run_unit(unit: &Unit, ctx: *mut Ctx) -> u32 {
         code = unsafe {
             begin(ctx);
             (*ctx).prog = crate::sync::Arc::as_ptr(prog).cast();
-            finish((target.entry)(ctx, target), ctx)
+            let code = finish((target.entry)(ctx, target), ctx);
+            (*ctx).prog = core::ptr::null();
+            code
         };
         // SAFETY: the run's context.
         let slot = unsafe { (*ctx).slot };
@@ -136,11 +146,9 @@ unsafe fn run_unit(unit: &Unit, ctx: *mut Ctx) -> u32 {
 
 /// Turns what a program left in r0 into an action's code. What is no action, or a redirect without a target, is aborted; aborted runs are counted.
 ///
-/// Engines that enter programs without a hook's unit call it where r0 is not 1, 2 or 3.
-///
 /// # Safety
-/// `ctx` is the run's context; its `prog` is null or the program that ran last.
-pub unsafe extern "C" fn finish(r0: u64, ctx: *mut Ctx) -> u32 {
+/// `ctx` is the run's context.
+unsafe fn finish(r0: u64, ctx: *mut Ctx) -> u32 {
     // SAFETY: the caller's.
     let c = unsafe { &mut *ctx };
     // An action is what the kernel makes of r0: its low half.
@@ -156,6 +164,34 @@ pub unsafe extern "C" fn finish(r0: u64, ctx: *mut Ctx) -> u32 {
     Action::Aborted as u32
 }
 
+/// What compiled entries call where r0 is no plain action, or the run faulted: judges r0 as [`finish`], and ends the run.
+///
+/// # Safety
+/// `ctx` is the run's context.
+pub unsafe extern "C" fn on_abort(ctx: *mut Ctx, r0: u64) -> u32 {
+    // SAFETY: the run's context.
+    unsafe {
+        let code = finish(r0, ctx);
+        (*ctx).prog = core::ptr::null();
+        code
+    }
+}
+
+/// The program that a context runs: the one that it names, else the first of its hook.
+///
+/// # Safety
+/// During a run, on its own thread.
+pub(super) unsafe fn running<'a>(ctx: &Ctx) -> Option<&'a Prog> {
+    // SAFETY: a program that is named during a run, and a unit of the hook, live until this worker's next quiescent point.
+    unsafe {
+        match ctx.prog.cast::<Prog>().as_ref() {
+            Some(prog) => Some(prog),
+            None if ctx.entry.is_null() => None,
+            None => Hook::of(ctx).unit().and_then(|u| u.progs.first()).map(|p| &*crate::sync::Arc::as_ptr(p)),
+        }
+    }
+}
+
 /// Counts the context's abort.
 ///
 /// # Safety
@@ -165,7 +201,7 @@ unsafe fn count_abort(c: &Ctx) {
     let Some(reason) = c.abort_reason() else { return };
     // SAFETY: the program lives while it runs; the block is the worker's own.
     unsafe {
-        if let Some(prog) = c.prog.cast::<Prog>().as_ref() {
+        if let Some(prog) = running(c) {
             prog.stats().count_abort(c.slot, reason);
         }
         if let Some(block) = WorkerBlock::of(c) {

@@ -6,6 +6,10 @@ use uxdp_core::conformance::{AlignedMem, bare_program};
 use uxdp_core::helpers::HelperSet;
 use uxdp_core::interp::{Raw, run_with};
 use uxdp_core::isa::Insn;
+use uxdp_core::jit::exec::install;
+use uxdp_core::jit::{CompileOptions, CpuFeatures, OnAbort, Target, UseFacts, compile};
+use uxdp_core::program::{Program, Verified};
+use uxdp_core::vm::on_abort;
 
 enum Engine {
     Interp,
@@ -53,8 +57,24 @@ fn run(args: &Args, insns: &[Insn]) -> Result<u64, String> {
             run_with(&program, HelperSet::new(&[]), std::ptr::null_mut(), r, &mut Raw)
                 .map_err(|e| format!("{e:?}"))
         },
-        Engine::Jit => Err("this build has no compiler".into()),
+        Engine::Jit => run_compiled(&program, r),
     }
+}
+
+/// Compiled without facts, of which a bare program has none, into executable memory of the C library's.
+fn run_compiled(program: &Program<Verified>, r: [u64; 5]) -> Result<u64, String> {
+    let options = CompileOptions {
+        target: Target::HOST,
+        features: CpuFeatures::host(),
+        helpers: HelperSet::new(&[]),
+        on_abort,
+        tail_call_limit: 0,
+        facts: UseFacts::No,
+    };
+    let artifact = compile(program, &options).map_err(|e| e.to_string())?;
+    let code = install(artifact, &uxdp_platform::PLATFORM, on_abort as OnAbort as usize);
+    // SAFETY: whoever starts this program vouches for the one that it is given.
+    code.map(|code| unsafe { code.run_bare(r) }).map_err(|e| e.to_string())
 }
 
 fn parse_args(args: impl Iterator<Item = String>) -> Result<Args, String> {

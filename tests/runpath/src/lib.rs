@@ -55,7 +55,7 @@ pub unsafe extern "C" fn uxdp_run_path(
     unsafe {
         uxdp_core::vm::xdp_run_burst(ctx, pkts, n);
         u64::from(uxdp_core::vm::xdp_run(ctx))
-            ^ u64::from(uxdp_core::vm::finish(0, ctx))
+            ^ u64::from(uxdp_core::vm::on_abort(ctx, 0))
             ^ uxdp_core::interp::run(program, STANDARD, ctx)
     }
 }

@@ -130,7 +130,7 @@ impl Assembler {
         self.mov_to(RAX, value);
         if mode == ReturnMode::Action {
             match value {
-                Opnd::Imm(1..=4) => {}
+                Opnd::Imm(1..=3) => {}
                 Opnd::Imm(_) | Opnd::None => return enc::jmp(&mut self.buf, slow),
                 _ => self.check_action(slow),
             }
@@ -139,17 +139,19 @@ impl Assembler {
         self.buf.push(0xc3);
     }
 
-    /// To `slow` unless `eax` is 1 to 4.
+    /// To `slow` unless `eax` is 1 to 3: whether a redirect has a target is judged there.
     fn check_action(&mut self, slow: Label) {
         enc::lea(&mut self.buf, W::D, RCX, Mem::new(RAX, -1));
-        enc::arith_imm(&mut self.buf, W::D, Arith::Cmp, RCX, 3);
+        enc::arith_imm(&mut self.buf, W::D, Arith::Cmp, RCX, 2);
         enc::jcc(&mut self.buf, Cc::A, slow);
     }
 
-    /// The code is in `rax`.
+    /// The code is in `rax`. Such an entry did not prepare the context: what earlier runs left there goes now.
     pub(crate) fn slow_return_op(&mut self, ext: &Externs) {
         enc::mov(&mut self.buf, W::Q, RSI, RAX);
         let env = self.frame.env();
+        enc::store_imm(&mut self.buf, W::D, Mem::new(env, ext.tail_calls), 0);
+        enc::store_imm(&mut self.buf, W::D, Mem::new(env, ext.abort), 0);
         if env != RDI {
             enc::mov(&mut self.buf, W::Q, RDI, env);
         }
@@ -197,6 +199,7 @@ impl Assembler {
         modrm(&mut self.buf, W::Q, op(0x85), R11.0, R11);
         enc::jcc(&mut self.buf, Cc::E, out);
         modrm(&mut self.buf, W::D, op(0xff), 0, count);
+        modrm(&mut self.buf, W::Q, op(0x89), R11.0, Mem::new(env, ext.prog)); // mov [prog], r11
         if env != RDI {
             enc::mov(&mut self.buf, W::Q, RDI, env);
         }
@@ -233,6 +236,7 @@ impl Assembler {
         self.check_action(slow);
         enc::arith_imm(&mut self.buf, W::D, Arith::Cmp, Mem::new(RBX, abort), 0);
         enc::jcc(&mut self.buf, Cc::Ne, aborted);
+        enc::store_imm(&mut self.buf, W::Q, Mem::new(RBX, ext.prog), 0);
         let buf = &mut self.buf;
         dynasm!(buf ; .arch x64
             ; pop rbx

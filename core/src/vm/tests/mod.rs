@@ -16,7 +16,7 @@ use crate::program::{Code, CtxField, Frame, MapSel, Program, Rewrite, Rewrites, 
 use crate::sync::{Arc, AtomicU64, Ordering};
 use std::ptr::NonNull;
 
-/// A platform over std: no executable memory, a clock that the test sets, random bytes that count up.
+/// A platform over std: a clock that the test sets, random bytes that count up.
 pub(crate) struct TestPlatform {
     pub(crate) now: AtomicU64,
     random: AtomicU64,
@@ -42,7 +42,7 @@ impl MapMemory for TestPlatform {
 
 impl Platform for TestPlatform {
     fn code_memory(&self) -> Option<&dyn CodeMemory> {
-        None
+        Some(&crate::jit::testing::TestMemory)
     }
     fn clock_ns(&self, _clock: Clock) -> Option<u64> {
         Some(self.now.load(Ordering::Relaxed))
@@ -64,6 +64,25 @@ impl Platform for TestPlatform {
 
 pub(crate) fn env() -> Arc<Env> {
     Env::new(platform(), &EnvOptions::default()).unwrap()
+}
+
+pub(crate) fn counting_env() -> Arc<Env> {
+    Env::new(platform(), &EnvOptions { counting: Counting::Actions, ..EnvOptions::default() }).unwrap()
+}
+
+thread_local! {
+    /// The engine that this thread's test loads programs with.
+    static CHOICE: std::cell::Cell<EngineChoice> = const { std::cell::Cell::new(EngineChoice::Interp) };
+}
+
+/// Runs a test with each engine of this machine.
+pub(crate) fn on_every_engine(test: impl Fn()) {
+    let compiled = [EngineChoice::Jit, EngineChoice::JitWithoutFacts];
+    let compiled = if crate::jit::Target::HOST.is_some() { compiled.as_slice() } else { &[] };
+    for choice in [EngineChoice::Interp].iter().chain(compiled) {
+        CHOICE.set(*choice);
+        test();
+    }
 }
 
 /// A program under construction: instructions with their rewrites.
@@ -117,7 +136,8 @@ impl Asm {
     pub(crate) fn helper(self, id: u32) -> Self {
         let row = STANDARD.row_of(id).unwrap();
         let insn = Insn::new(BPF_JMP | BPF_CALL, 0, 0, 0, id as i32);
-        self.with(insn, Rewrite::CallHelper { row, map: MapSel::Many })
+        let map = if id == 12 { MapSel::Known(0) } else { MapSel::Many };
+        self.with(insn, Rewrite::CallHelper { row, map })
     }
     pub(crate) fn call(self, subprog: u32) -> Self {
         self.with(Insn::new(BPF_JMP | BPF_CALL, 0, 1, 0, 0), Rewrite::CallSubprog(subprog))
@@ -151,7 +171,7 @@ impl Asm {
     }
 
     pub(crate) fn load(self, env: &Arc<Env>, maps: &[Arc<Map>]) -> Arc<Prog> {
-        install(env, self.verified(maps), EngineChoice::Interp).unwrap()
+        install(env, self.verified(maps), CHOICE.get()).unwrap()
     }
 }
 
