@@ -169,6 +169,8 @@ struct Lower<'a, M> {
     ready: &'a Ready<'a>,
     func: &'a Func,
     mode: ReturnMode,
+    /// The function's first byte.
+    start: u32,
     out: &'a mut Written,
     blocks: Vec<Label>,
     /// Where returns that are no plain actions go; used where written.
@@ -200,6 +202,7 @@ impl<'a, M: Masm> Lower<'a, M> {
             ready,
             func: ready.func,
             mode,
+            start: 0,
             out,
             blocks: Vec::new(),
             slow,
@@ -216,6 +219,7 @@ impl<'a, M: Masm> Lower<'a, M> {
         let func = self.func;
         self.blocks = Vec::from_fn(func.blocks.len(), |_| self.m.buf().new_label())?;
         let start = self.m.buf().offset();
+        self.start = start;
         self.m.buf().dynamic_label(label);
         self.m.enter(&self.ready.spec, &self.ready.alloc)?;
         self.arguments()?;
@@ -239,7 +243,7 @@ impl<'a, M: Masm> Lower<'a, M> {
     fn note_pc(&mut self, pc: u32) -> Result<(), CompileError> {
         let at = self.m.buf().offset();
         match self.out.pcs.last_mut() {
-            Some(last) if last.1 == pc => Ok(()),
+            Some(last) if last.1 == pc && last.0 >= self.start => Ok(()),
             Some(last) if last.0 == at => {
                 last.1 = pc;
                 Ok(())
@@ -427,7 +431,8 @@ impl<'a, M: Masm> Lower<'a, M> {
             }
             Term::Return(v) => {
                 let value = self.value(*v);
-                self.slow_used |= self.mode == ReturnMode::Action;
+                let plain = matches!(value, Opnd::Imm(action) if (1..=4).contains(&action));
+                self.slow_used |= self.mode == ReturnMode::Action && !plain;
                 self.m.ret(self.mode, value, self.slow);
                 Ok(())
             }

@@ -11,6 +11,7 @@
 
 pub mod buffer;
 pub mod exec;
+mod listing;
 mod lower;
 mod masm;
 mod target;
@@ -20,6 +21,7 @@ pub(crate) mod testing;
 mod tests;
 mod x86_64;
 
+pub use listing::Listing;
 pub use target::{CpuFeatures, Target};
 
 use crate::error::{Errno, Status};

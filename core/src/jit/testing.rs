@@ -60,13 +60,7 @@ pub(crate) fn options(features: CpuFeatures, helpers: HelperSet) -> CompileOptio
 /// A helper that tests make up: five arguments of any kind.
 pub(crate) const fn helper(id: u32, func: HelperFn) -> Helper {
     use ArgType::Anything;
-    let proto = Proto {
-        args: [Anything; 5],
-        ret: RetType::Integer,
-        changes_packet: false,
-        takes_packet: true,
-        maps: &[],
-    };
+    let proto = Proto::new(&[Anything; 5], RetType::Integer);
     Helper { id, name: "test", proto, func }
 }
 

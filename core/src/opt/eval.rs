@@ -6,7 +6,7 @@ use crate::ir::{Cond, Op, Size, Width};
 pub(super) fn binary(op: Op, width: Width, a: i64, b: i64) -> Option<i64> {
     match width {
         Width::W64 => wide(op, a as u64, b as u64).map(|v| v as i64),
-        Width::W32 => narrow(op, a as u32, b as u32).map(|v| i64::from(v)),
+        Width::W32 => narrow(op, a as u32, b as u32).map(i64::from),
     }
 }
 

@@ -282,10 +282,14 @@ fn comparison(func: &Func, c: &mut Compare) -> Option<bool> {
 }
 
 /// Whether a value is an address for certain. Addition keeps it one: the verifier bounds what may be added to a pointer.
-fn is_address(func: &Func, v: Value) -> bool {
+pub(super) fn is_address(func: &Func, v: Value) -> bool {
+    is_sum_with_address(func, v, 4)
+}
+
+fn is_sum_with_address(func: &Func, v: Value, depth: u32) -> bool {
     match func.def_inst(v) {
-        Some(d) if d.op == Op::Add && d.width == Width::W64 => {
-            d.args.iter().flatten().any(|a| func.def_inst(*a).is_some_and(|d| d.op == Op::MapValue))
+        Some(d) if d.op == Op::Add && d.width == Width::W64 && depth > 0 => {
+            d.args.iter().flatten().any(|a| is_sum_with_address(func, *a, depth - 1))
         }
         Some(d) => matches!(d.op, Op::MapValue | Op::MapPtr | Op::FrameAddr | Op::Env),
         None => false,

@@ -78,7 +78,7 @@ struct Lookup<'a> {
 }
 
 impl Lookup<'_> {
-    fn new(&self, op: Op) -> InstData {
+    fn inst(&self, op: Op) -> InstData {
         InstData::new(op, self.pc)
     }
 
@@ -95,15 +95,15 @@ impl Lookup<'_> {
             return Err(CompileError::Unsupported { pc: d.pc });
         };
         let value = match fact.const_key {
-            Some(key) if key as u32 >= self.array.max_entries => self.push(self.new(Op::Const))?,
+            Some(key) if key as u32 >= self.array.max_entries => self.push(self.inst(Op::Const))?,
             Some(key) => {
                 let offset = u64::from(key as u32) * u64::from(self.array.stride);
                 self.value_at(None, offset as i64)?
             }
             None => {
-                let key = self.push(InstData { size: Size::W, ..self.new(Op::Load).with_arg(key) })?;
+                let key = self.push(InstData { size: Size::W, ..self.inst(Op::Load).with_arg(key) })?;
                 let stride = i64::from(self.array.stride);
-                let offset = self.push(self.new(Op::Mul).with_arg(key).with_imm(stride))?;
+                let offset = self.push(self.inst(Op::Mul).with_arg(key).with_imm(stride))?;
                 let value = self.value_at(Some(offset), 0)?;
                 if fact.non_null { value } else { self.or_null(key, value)? }
             }
@@ -114,37 +114,37 @@ impl Lookup<'_> {
 
     /// The address of this slot's value, at an offset from the first.
     fn value_at(&mut self, offset: Option<Value>, constant: i64) -> Result<Value, CompileError> {
-        let base = self.new(Op::MapValue).with_imm(i64::from(self.map));
+        let base = self.inst(Op::MapValue).with_imm(i64::from(self.map));
         let mut address = match i32::try_from(constant) {
             Ok(off) => self.push(InstData { off, ..base })?,
             Err(_) => {
-                let (base, by) = (self.push(base)?, self.push(self.new(Op::Const).with_imm(constant))?);
-                self.push(self.new(Op::Add).with_args(&[Some(base), Some(by)]))?
+                let (base, by) = (self.push(base)?, self.push(self.inst(Op::Const).with_imm(constant))?);
+                self.push(self.inst(Op::Add).with_args(&[Some(base), Some(by)]))?
             }
         };
         if self.array.cpu_stride != 0 {
-            let env = self.push(self.new(Op::Env))?;
+            let env = self.push(self.inst(Op::Env))?;
             let off = offset_of!(Ctx, slot) as i32;
             let slot = self.push(InstData {
                 size: Size::W,
                 off,
                 mem: MemClass::Ctx,
-                ..self.new(Op::Load).with_arg(env)
+                ..self.inst(Op::Load).with_arg(env)
             })?;
-            let stride = self.push(self.new(Op::Const).with_imm(self.array.cpu_stride as i64))?;
-            let by = self.push(self.new(Op::Mul).with_args(&[Some(slot), Some(stride)]))?;
-            address = self.push(self.new(Op::Add).with_args(&[Some(address), Some(by)]))?;
+            let stride = self.push(self.inst(Op::Const).with_imm(self.array.cpu_stride as i64))?;
+            let by = self.push(self.inst(Op::Mul).with_args(&[Some(slot), Some(stride)]))?;
+            address = self.push(self.inst(Op::Add).with_args(&[Some(address), Some(by)]))?;
         }
         match offset {
-            Some(by) => self.push(self.new(Op::Add).with_args(&[Some(address), Some(by)])),
+            Some(by) => self.push(self.inst(Op::Add).with_args(&[Some(address), Some(by)])),
             None => Ok(address),
         }
     }
 
     /// The value where the key is below the number of entries, else null.
     fn or_null(&mut self, key: Value, value: Value) -> Result<Value, CompileError> {
-        let null = self.push(self.new(Op::Const))?;
-        let select = self.new(Op::Select).with_args(&[Some(key), None, Some(value), Some(null)]);
+        let null = self.push(self.inst(Op::Const))?;
+        let select = self.inst(Op::Select).with_args(&[Some(key), None, Some(value), Some(null)]);
         let max = i64::from(self.array.max_entries as i32);
         self.push(InstData { cond: Cond::Lt, width: Width::W32, imm: max, ..select })
     }

@@ -7,6 +7,7 @@ mod dead;
 mod eval;
 mod fold;
 mod lookup;
+mod null;
 mod params;
 mod stack;
 mod zext;
@@ -30,6 +31,7 @@ pub fn run(
         fold::run(func)?;
         dead::run(func)?;
         stack::run(func)?;
+        null::run(func)?;
         params::run(func)?;
         fold::run(func)?;
         zext::run(func)?;

@@ -57,6 +57,12 @@ fn pass_is_two_instructions() {
     let code = installed(&program(&[movi(0, 2), EXIT], &[]));
     assert_eq!(&code.code()[..6], &[0xb8, 2, 0, 0, 0, 0xc3]);
     assert_eq!(code.stack(), 8 + 16);
+    let listing = compile(&program(&[movi(0, 2), EXIT], &[]), &options(CpuFeatures::BASE, HELPERS)).unwrap();
+    let text = listing.listing().to_string();
+    assert_eq!(
+        text.lines().take(3).collect::<std::vec::Vec<_>>().join("|"),
+        "func 0 (8 bytes of stack):|; insn 0|    0: b8 02 00 00 00 c3"
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::program::{Code, Facts, Frame, MapSel, Rewrite, Rewrites, Subprog, Ver
 use crate::sync::Arc;
 use core::ptr::NonNull;
 
-const HELPERS: HelperSet = HelperSet::new(&ROWS);
+pub(super) const HELPERS: HelperSet = HelperSet::new(&ROWS);
 const ROWS: [Helper; 3] = [helper(1, never), helper(12, never), helper(100, count)];
 const LOOKUP: Rewrite = Rewrite::CallHelper { row: 0, map: MapSel::Known(0) };
 const TAIL_CALL: Rewrite = Rewrite::CallHelper { row: 1, map: MapSel::Known(0) };
@@ -30,7 +30,7 @@ unsafe extern "C" fn count(_: u64, _: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx
 }
 
 /// A program whose calls of helpers 1 and 12 are on map 0, and whose map references are what they say.
-fn program(insns: &[Insn], map: &Arc<Map>, facts: &dyn Fn(&mut Facts)) -> Program<Verified> {
+pub(super) fn program(insns: &[Insn], map: &Arc<Map>, facts: &dyn Fn(&mut Facts)) -> Program<Verified> {
     let mut rewrites = Rewrites::default();
     let mut starts = std::vec![0u32];
     for (pc, insn) in insns.iter().enumerate() {
@@ -206,4 +206,17 @@ fn tail_call_in_a_function_returns_to_that_functions_caller() {
     set(&m, 0, &target);
     assert_eq!(run(&code, 0, 0), 1);
     m.set_prog(0, None).unwrap();
+}
+
+#[test]
+fn edges_that_no_run_takes_are_cut_with_facts_and_kept_without() {
+    use crate::program::Edge;
+    let m = map(MapType::Array, 8, 1);
+    let insns = [ldx(BPF_W, 2, 1, 60), jmpi(BPF_JEQ, 2, 7, 2), movi(0, 1), EXIT, movi(0, 2), EXIT];
+    for (edge, expected) in [(Edge::AlwaysTaken, 2), (Edge::NeverTaken, 1), (Edge::Both, 1)] {
+        let p = program(&insns, &m, &|f| f.at_mut(1).unwrap().edge = edge);
+        assert_eq!(run(&installed(&p, UseFacts::Yes), 0, 3), expected);
+        assert_eq!(run(&installed(&p, UseFacts::No), 0, 3), 1);
+        assert_eq!(run(&installed(&p, UseFacts::No), 0, 7), 2);
+    }
 }

@@ -5,9 +5,10 @@
 mod entry;
 mod golden;
 mod maps;
+mod objects;
 mod random;
 
-use super::testing::{TestMemory, options};
+use super::testing::{self, TestMemory, options};
 use super::*;
 use crate::conformance::{AlignedMem, Vector, bare_program, vectors};
 

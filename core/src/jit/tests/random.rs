@@ -180,7 +180,8 @@ fn compiled(
 fn random_programs_agree_with_the_interpreter_however_few_registers_there_are() {
     let mut rng = Rng(0x9e37_79b9_7f4a_7c15);
     let bytes: std::vec::Vec<u8> = (0..64).map(|i: u8| i.wrapping_mul(0x3b) ^ 0x85).collect();
-    for round in 0..600 {
+    let rounds = std::env::var("UXDP_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(600);
+    for round in 0..rounds {
         let insns = generate_program(&mut rng);
         // SAFETY: see interpreted and compiled.
         let p = unsafe { bare_program_with(&insns, HELPERS) }.unwrap();

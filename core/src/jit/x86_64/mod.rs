@@ -146,7 +146,7 @@ impl Masm for Assembler {
     }
 
     fn record(&mut self, label: Label) -> u32 {
-        while self.buf.offset() % 8 != 0 {
+        while !self.buf.offset().is_multiple_of(8) {
             self.buf.push(0xcc);
         }
         let at = self.buf.offset();
