@@ -1026,6 +1026,13 @@ struct uxdp_hook *uxdp_prog_hook(struct uxdp_prog *p);
 int uxdp_prog_engine(const struct uxdp_prog *p);
 
 /**
+ * Bytes of native stack that a run of the program takes at most, helpers and tail-called programs apart.
+ *
+ * `p` stays the caller's. Any thread. -EINVAL for NULL and a program that is not loaded; -EOPNOTSUPP where the interpreter runs it.
+ */
+int uxdp_prog_stack_size(const struct uxdp_prog *p);
+
+/**
  * The program's number in its environment, from 1, never used again; 0 for NULL and a program that is not loaded.
  *
  * `p` stays the caller's. Any thread. Cannot fail.
@@ -1034,6 +1041,7 @@ uint32_t uxdp_prog_id(const struct uxdp_prog *p);
 
 /**
  * The program's counters in one slot, or added up over all with UXDP_ALL_SLOTS. They count while workers run: a sum is of no one moment.
+ * xdp_run counts nothing but aborted runs where its hook has one compiled program alone; xdp_run_burst counts every run.
  *
  * `out->sz` is set before; `p` and `out` stay the caller's. Any thread. 0; -EINVAL for NULL and a program that is not loaded, -ERANGE for a slot
  * that there is not.

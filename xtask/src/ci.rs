@@ -10,6 +10,9 @@ pub(crate) fn run(sh: &Shell) -> Result<()> {
     cmd!(sh, "cargo fmt --all --check").run()?;
     step("lints");
     cmd!(sh, "cargo clippy --quiet --workspace --all-targets -- -D warnings").run()?;
+    for package in ["uxdp-ffi", "uxdp-runpath"] {
+        cmd!(sh, "cargo clippy --quiet --package {package} --features bare -- -D warnings").run()?;
+    }
     step("licences");
     licences::run(sh)?;
     step("header");

@@ -15,7 +15,7 @@ use uxdp_core::object::{MapOrigin, SlotInit};
 use uxdp_core::program::AttachType;
 use uxdp_core::sync::Arc;
 use uxdp_core::verifier::{VerifyOptions, verify};
-use uxdp_core::vm::{Engine, EngineChoice, Env, MapDef, Prog, create_maps, install};
+use uxdp_core::vm::{EngineChoice, Env, MapDef, create_maps, install};
 
 /// Loads every program that is to be loaded.
 pub(crate) fn load(
@@ -51,7 +51,7 @@ pub(crate) fn load(
 }
 
 /// The options of a load, checked.
-fn settings(opts: &uxdp_load_opts) -> Result<(Wanted, VerifyOptions), Failed> {
+fn settings(opts: &uxdp_load_opts) -> Result<(EngineChoice, VerifyOptions), Failed> {
     const AUTO: u32 = uxdp_engine::UXDP_ENGINE_AUTO as u32;
     const JIT: u32 = uxdp_engine::UXDP_ENGINE_JIT as u32;
     const INTERP: u32 = uxdp_engine::UXDP_ENGINE_INTERP as u32;
@@ -59,9 +59,9 @@ fn settings(opts: &uxdp_load_opts) -> Result<(Wanted, VerifyOptions), Failed> {
         return Err(fail(Errno::EINVAL, format_args!("unknown load flags {:#x}", opts.flags)));
     }
     let engine = match opts.engine {
-        AUTO => Wanted::Best,
-        JIT => Wanted::Compiled,
-        INTERP => Wanted::Interp,
+        AUTO => EngineChoice::Best,
+        JIT => EngineChoice::Jit,
+        INTERP => EngineChoice::Interp,
         other => return Err(fail(Errno::EINVAL, format_args!("unknown engine {other}"))),
     };
     let mut verify_opts = VerifyOptions { log_level: opts.log_level, ..VerifyOptions::default() };
@@ -69,14 +69,6 @@ fn settings(opts: &uxdp_load_opts) -> Result<(Wanted, VerifyOptions), Failed> {
         verify_opts.memory_limit = opts.verifier_mem;
     }
     Ok((engine, verify_opts))
-}
-
-/// What the caller asks to run programs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    Best,
-    Compiled,
-    Interp,
 }
 
 /// The maps of an object on their way to its handles; each counts one user, given back where the load fails.
@@ -141,7 +133,7 @@ fn load_prog(
     (obj, parts): (&uxdp_object, &Parts),
     index: usize,
     maps: &[Arc<Map>],
-    engine: Wanted,
+    engine: EngineChoice,
     opts: &VerifyOptions,
     log: &mut LogBuf<'_>,
 ) -> Result<Loaded, Failed> {
@@ -154,25 +146,15 @@ fn load_prog(
     let list = Vec::from_slice(maps)?;
     let verified = verify(linked, list, obj.env.helpers(), opts, log)
         .map_err(|e| fail(e.errno(), format_args!("program {name} is refused: {e}")))?;
-    let choice = if engine == Wanted::Interp { EngineChoice::Interp } else { EngineChoice::Best };
-    let prog = install(&obj.env, verified, choice)
-        .map_err(|e| fail(e, format_args!("program {name} gets no engine: {}", e.text())))?;
-    if engine == Wanted::Compiled && is_interp(&prog) {
-        return Err(fail(
-            Errno::EOPNOTSUPP,
-            format_args!("program {name} cannot be compiled on this machine"),
-        ));
-    }
+    let prog = install(&obj.env, verified, engine).map_err(|e| {
+        let why = if e == Errno::EOPNOTSUPP { "it cannot be compiled on this machine" } else { e.text() };
+        fail(e, format_args!("program {name} gets no engine: {why}"))
+    })?;
     let hook = match attach {
         AttachType::Xdp => Some(uxdp_hook::of_prog(&obj.env, &prog)?),
         AttachType::XdpDevmap | AttachType::XdpCpumap => None,
     };
     Ok(Loaded { prog, hook })
-}
-
-/// Whether the interpreter runs it.
-fn is_interp(prog: &Prog) -> bool {
-    Engine::name(prog.engine()) == "interp"
 }
 
 /// Puts programs where the object says that they stand from the start.

@@ -160,6 +160,22 @@ pub unsafe extern "C" fn uxdp_prog_engine(p: *const uxdp_prog) -> c_int {
     })
 }
 
+/// Bytes of native stack that a run of the program takes at most, helpers and tail-called programs apart.
+///
+/// `p` stays the caller's. Any thread. -EINVAL for NULL and a program that is not loaded; -EOPNOTSUPP where the interpreter runs it.
+///
+/// # Safety
+/// `p` is NULL or a handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uxdp_prog_stack_size(p: *const uxdp_prog) -> c_int {
+    number(|| {
+        // SAFETY: the caller's word.
+        let prog = unsafe { arg(p, "program")? }.loaded()?;
+        let code = prog.prog.engine().code().ok_or(Errno::EOPNOTSUPP)?;
+        Ok(c_int::try_from(code.stack()).unwrap_or(c_int::MAX))
+    })
+}
+
 /// The program's number in its environment, from 1, never used again; 0 for NULL and a program that is not loaded.
 ///
 /// `p` stays the caller's. Any thread. Cannot fail.
@@ -173,6 +189,7 @@ pub unsafe extern "C" fn uxdp_prog_id(p: *const uxdp_prog) -> u32 {
 }
 
 /// The program's counters in one slot, or added up over all with UXDP_ALL_SLOTS. They count while workers run: a sum is of no one moment.
+/// xdp_run counts nothing but aborted runs where its hook has one compiled program alone; xdp_run_burst counts every run.
 ///
 /// `out->sz` is set before; `p` and `out` stay the caller's. Any thread. 0; -EINVAL for NULL and a program that is not loaded, -ERANGE for a slot
 /// that there is not.

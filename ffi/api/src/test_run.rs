@@ -9,7 +9,7 @@ use uxdp_core::limits::{ETH_HLEN, XDP_PACKET_HEADROOM};
 use uxdp_core::mem::Vec;
 use uxdp_core::platform::Clock;
 use uxdp_core::sync::Arc;
-use uxdp_core::vm::{Ctx, Env, Worker, ctx_init, xdp_run};
+use uxdp_core::vm::{Ctx, Env, Pkt, Redirect, RxMeta, Worker, ctx_init, xdp_run_burst};
 
 /// Bytes of the kernel's buffer that a program can use: a page without the shared info at its end.
 const FRAME: usize = 4096 - 320;
@@ -46,15 +46,23 @@ pub unsafe extern "C" fn uxdp_prog_test_run(p: *mut uxdp_prog, opts: *mut uxdp_t
         let mut ctx = Ctx::empty();
         let frame = buffer.as_mut_ptr_range();
         // SAFETY: the buffer has room for headroom and packet; worker and hook live longer than the context; this thread alone uses all of them.
-        unsafe {
+        let mut pkt = unsafe {
             ctx_init(&raw mut ctx, &worker, &hook.hook)?;
-            ctx.data_hard_start = frame.start;
-            ctx.data = frame.start.add(XDP_PACKET_HEADROOM);
-            ctx.data_meta = ctx.data;
-            ctx.data.copy_from_nonoverlapping(packet.as_ptr(), len);
-            ctx.data_end = ctx.data.add(len);
-            ctx.frame_end = frame.end;
-        }
+            let data = frame.start.add(XDP_PACKET_HEADROOM);
+            data.copy_from_nonoverlapping(packet.as_ptr(), len);
+            Pkt {
+                data_hard_start: frame.start,
+                data_meta: data,
+                data,
+                data_end: data.add(len),
+                frame_end: frame.end,
+                cookie: core::ptr::null_mut(),
+                rx: RxMeta::NONE,
+                frags: core::ptr::null_mut(),
+                action: 0,
+                redirect: Redirect::NONE,
+            }
+        };
         ctx.ingress_ifindex = o.ingress_ifindex;
         ctx.rx_queue_index = o.rx_queue_index;
 
@@ -63,7 +71,7 @@ pub unsafe extern "C" fn uxdp_prog_test_run(p: *mut uxdp_prog, opts: *mut uxdp_t
         let start = clock();
         for i in 0..runs {
             // SAFETY: tied above; programs keep the pointers in order inside the buffer.
-            o.retval = unsafe { xdp_run(&raw mut ctx) };
+            unsafe { xdp_run_burst(&raw mut ctx, &raw mut pkt, 1) };
             if i % 64 == 63 {
                 worker.quiescent();
             }
@@ -71,13 +79,14 @@ pub unsafe extern "C" fn uxdp_prog_test_run(p: *mut uxdp_prog, opts: *mut uxdp_t
         let spent = clock().saturating_sub(start);
         o.duration = u32::try_from(spent / u64::from(runs)).unwrap_or(u32::MAX);
 
+        o.retval = pkt.action;
         // SAFETY: `Redirect` and its mirror are the same, as the assertions in ctx.rs show.
-        o.redirect = unsafe { core::mem::transmute::<uxdp_core::vm::Redirect, uxdp_redirect>(ctx.redirect) };
-        let (room, len) = (o.data_size_out, ctx.data_end.addr() - ctx.data.addr());
+        o.redirect = unsafe { core::mem::transmute::<Redirect, uxdp_redirect>(pkt.redirect) };
+        let (room, len) = (o.data_size_out, pkt.data_end.addr() - pkt.data.addr());
         o.data_size_out = len;
         if !o.data_out.is_null() {
             // SAFETY: the packet is inside the buffer; `data_out` has `room` bytes by the caller's word.
-            unsafe { core::ptr::copy_nonoverlapping(ctx.data, o.data_out.cast::<u8>(), len.min(room)) };
+            unsafe { core::ptr::copy_nonoverlapping(pkt.data, o.data_out.cast::<u8>(), len.min(room)) };
         }
         let short = !o.data_out.is_null() && room < len;
         // SAFETY: the caller's word.

@@ -1,6 +1,6 @@
 //! C programs of the tests' own: every function with good and bad arguments, and memory that runs out.
 
-use crate::support::{compile, have, object, run, work};
+use crate::support::{compile, have, have_library, object, pkg_config, run, work};
 use std::process::Command;
 
 /// Functions and their statuses; the program asserts and says "ok" at its end.
@@ -39,4 +39,20 @@ fn load_survives_the_failure_of_every_allocation() {
             said.trim_end().strip_suffix(" failures survived").unwrap_or("").parse().unwrap_or(0);
         assert!(failures > 20, "{program}: {said}");
     }
+}
+
+/// Which mbufs the glue refuses, and what it writes back; on real mbufs, without huge pages.
+#[test]
+fn mbuf_glue_refuses_what_is_not_ours_and_writes_back_what_changed() {
+    if !have_library("libdpdk", "the mbuf glue on real mbufs") {
+        return;
+    }
+    let dir = work("mbuf");
+    let out = dir.join("mbuf");
+    let flags = pkg_config(&["--cflags", "--libs", "libdpdk"]);
+    compile("mbuf.c", &flags.iter().map(String::as_str).collect::<Vec<_>>(), &out);
+    let said = run(Command::new(&out)
+        .env("XDG_RUNTIME_DIR", &dir)
+        .args(["--no-huge", "-m", "64", "--no-pci", "--no-shconf", "--log-level=error"]));
+    assert_eq!(said, "ok\n");
 }

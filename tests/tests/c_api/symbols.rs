@@ -1,6 +1,6 @@
 //! What the shipped libraries define, and what they must not.
 
-use crate::support::{archive, prefix, root, run};
+use crate::support::{archive, prefix, root, run, text, work};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -60,18 +60,48 @@ fn archive_is_one_object_that_wants_only_the_c_library() {
     assert!(stray.is_empty(), "{stray:?}");
 }
 
-/// The constructor that skips verification exists only under `--cfg uxdp_conformance`.
+/// The constructor that skips verification exists only under `--cfg uxdp_conformance`: code that calls it does not compile against the very `uxdp_core`
+/// that the shipped library is made of.
 #[test]
 fn shipped_library_cannot_skip_verification() {
     prefix();
-    let target = run(Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version=1", "--no-deps"])
+    let messages = run(Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--package=uxdp-ffi",
+            "--features=bare",
+            "--message-format=json",
+        ])
         .current_dir(root()));
-    let target: serde_json::Value = serde_json::from_str(&target).unwrap();
-    // rustc's own archive, from which the shipped one is made: it has the names of what was inlined, too.
-    let built = PathBuf::from(target["target_directory"].as_str().unwrap()).join("release/libuxdp.a");
-    let bytes = std::fs::read(built).unwrap();
-    let has = |name: &str| bytes.windows(name.len()).any(|w| w == name.as_bytes());
-    assert!(has("into_verified"), "names of inlined functions are not there: the test shows nothing");
-    assert!(!has("assume_verified"));
+    let artifact = messages
+        .lines()
+        .filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok())
+        .find(|m| m["reason"] == "compiler-artifact" && m["target"]["name"] == "uxdp_core")
+        .expect("cargo names what it built");
+    let rlib = PathBuf::from(artifact["filenames"][0].as_str().unwrap());
+    let compile = |call: &str| {
+        let dir = work("constructor");
+        let source = dir.join("call.rs");
+        let text = format!(
+            "use uxdp_core::program::{{Loaded, Program}};\npub fn call(p: Program<Loaded>) {{ {call} }}\n"
+        );
+        std::fs::write(&source, text).unwrap();
+        let mut dependency = std::ffi::OsString::from("dependency=");
+        dependency.push(rlib.parent().unwrap());
+        Command::new("rustc")
+            .args(["--edition=2024", "--crate-type=lib", "--emit=metadata", "--out-dir"])
+            .arg(&dir)
+            .arg("-L")
+            .arg(dependency)
+            .arg(format!("--extern=uxdp_core={}", rlib.display()))
+            .arg(&source)
+            .output()
+            .unwrap()
+    };
+    let allowed = compile("p.name();");
+    assert!(allowed.status.success(), "{}", text(&allowed));
+    let refused = compile("unsafe { p.assume_verified(Default::default(), Default::default()); }");
+    assert!(text(&refused).contains("no method named `assume_verified`"), "{}", text(&refused));
 }
