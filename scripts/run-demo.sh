@@ -4,8 +4,8 @@
 # The demonstration of `make run`: l2fwd with xdp_firewall between two ports, on a capture, without root, huge
 # pages or a NIC.
 #
-# Port 0 reads xdp_progs/demo/firewall.pcap; what the rules of xdp_progs/demo/firewall.maps.json pass is
-# counted, what they drop is freed. It ends by itself half a second after the last packet. Further arguments
+# Port 0 reads xdp_progs/demo/firewall.pcap; what the rules of xdp_progs/demo/firewall.maps.json pass
+# goes out of port 1, what they drop is freed. It ends by itself half a second after the last packet. Further arguments
 # go to l2fwd.
 set -eu
 
@@ -31,4 +31,10 @@ XDG_RUNTIME_DIR=$work "$l2fwd" \
 	"--vdev=net_pcap0,rx_pcap=xdp_progs/demo/firewall.pcap,tx_pcap=$work/port0.pcap" \
 	"--vdev=net_pcap1,tx_pcap=$work/port1.pcap" \
 	-- \
-	--prog xdp_progs/obj/xdp_firewall.o --maps xdp_progs/demo/firewall.maps.json --exit-idle 500 "$@"
+	--prog xdp_progs/obj/xdp_firewall.o --maps xdp_progs/demo/firewall.maps.json --exit-idle 500 --pass-port 1 --map-dump counters "$@"
+
+cat <<'LEGEND'
+
+In `counters`, each line is a rule's number: packets passed, packets dropped, bytes. Rules 16 and up are those of
+xdp_progs/demo/firewall.maps.json; 0 is "no rule", 1 "not IPv4", 2 "malformed", 3 "VRRP refused".
+LEGEND

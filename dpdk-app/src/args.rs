@@ -40,9 +40,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", requires = "prog")]
     pub(crate) maps: Option<PathBuf>,
 
-    /// Run compiled code or the interpreter [default: compiled where the machine can]
-    #[arg(long, requires = "prog")]
-    pub(crate) engine: Option<EngineKind>,
+    /// Run compiled code (where the machine can) or the interpreter
+    #[arg(long, requires = "prog", default_value = "jit")]
+    pub(crate) engine: EngineKind,
+
+    /// At the end, show what is in this map of the program; may be repeated
+    #[arg(long, value_name = "NAME", requires = "prog")]
+    pub(crate) map_dump: Vec<String>,
 
     /// What happens to packets that the program passes: counted and freed, or sent out of the other port of their pair
     #[arg(long, value_name = "WHERE", default_value = "count", conflicts_with = "pass_port")]
@@ -101,13 +105,14 @@ pub(crate) enum Pass {
     Peer,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum Native {
     /// Swap the MAC addresses and send it back
     Tx,
     /// Drop
     Drop,
     /// Pass
+    #[default]
     Pass,
 }
 

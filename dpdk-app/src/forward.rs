@@ -72,7 +72,7 @@ impl Verdicts<'_> {
     /// Counts `n` packets with the fate of `pkt` and says out of which lane they go; none: they are to be freed.
     #[inline]
     fn settle(&self, pkt: &Pkt, n: u64, counters: &mut Counters) -> Option<usize> {
-        match pkt.action {
+        match pkt.action() {
             XDP_TX => {
                 counters.sent_back += n;
                 return Some(self.ingress);
@@ -85,7 +85,7 @@ impl Verdicts<'_> {
                 return self.pass;
             }
             XDP_REDIRECT => {
-                let target = self.lane_of_ifindex.get(pkt.redirect_ifindex as usize).copied().flatten();
+                let target = self.lane_of_ifindex.get(pkt.redirect_ifindex() as usize).copied().flatten();
                 counters.redirected += n;
                 if target.is_none() {
                     counters.redirect_no_port += n;
@@ -120,7 +120,7 @@ impl<'pool> Forwarder<'pool> {
             pass,
             hand: Burst::new(),
             discard: Burst::new(),
-            pkts: [Pkt::EMPTY; BURST],
+            pkts: [const { Pkt::EMPTY }; BURST],
             allowed: u64::MAX,
         }
     }
@@ -146,6 +146,7 @@ impl<'pool> Forwarder<'pool> {
                     return EndedBy::Count;
                 }
             }
+            engine.round_over();
             round = round.wrapping_add(1);
             if !round.is_multiple_of(ROUNDS_PER_LOOK) {
                 continue;

@@ -10,8 +10,8 @@
 //! This file is the order of things: arguments, program, EAL, pool, ports, loop, report, and what each failure says to the shell.
 //! A packet buffer that is lost on the way is a failure of the run: the pool is counted at the end.
 //!
-//! Exit codes: 0 success; 1 a lost packet buffer or packet; 2 usage or an unreadable file; 3 refused by the machine (EAL, a port, the
-//! engine).
+//! Exit codes: 0 success; 1 a refused program, or a lost packet buffer or packet; 2 usage or an unreadable file; 3 refused by the machine (EAL,
+//! a port, memory).
 
 mod args;
 mod counters;
@@ -26,6 +26,7 @@ use std::time::Instant;
 
 use dpdk_sys::{Descriptors, Eal, Mempool, Port, PortInfo};
 use signal_hook::consts::{SIGINT, SIGTERM};
+use uxdp_control::session::SessionError;
 
 use args::{Args, Invocation, Pass};
 use engine::Engine;
@@ -44,7 +45,7 @@ enum Failure {
     Usage(String),
     /// The engine does not take the program.
     #[error(transparent)]
-    Engine(#[from] engine::LoadError),
+    Engine(#[from] Box<SessionError>),
     /// DPDK refuses.
     #[error(transparent)]
     Dpdk(#[from] dpdk_sys::Error),
@@ -67,8 +68,10 @@ enum Failure {
 impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Engine(engine::LoadError::Unreadable { .. }) => 2,
-            Self::Engine(_) | Self::Dpdk(_) | Self::System { .. } | Self::NoPorts => 3,
+            Self::Engine(e) if matches!(**e, SessionError::Refused { .. }) => 1,
+            Self::Engine(e) if matches!(**e, SessionError::Machine { .. }) => 3,
+            Self::Usage(_) | Self::Engine(_) => 2,
+            Self::Dpdk(_) | Self::System { .. } | Self::NoPorts => 3,
         }
     }
 }
@@ -144,7 +147,7 @@ fn forward(
     let elapsed = begin.elapsed();
     progress.end();
     forwarder.drain(pool);
-    Ok(Report::new(engine.name(), ended_by, elapsed, infos, forwarder.close(), kept_by_drivers))
+    Ok(Report::new(engine, ended_by, elapsed, infos, forwarder.close(), kept_by_drivers))
 }
 
 /// The flag that SIGINT and SIGTERM set; a second one ends the process at once.

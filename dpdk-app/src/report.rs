@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use dpdk_sys::{InUse, Mempool, PortInfo, PortStats};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::counters::{Counters, Totals};
+use crate::engine::{Engine, MapContents};
 use crate::forward::EndedBy;
 
 /// The line on stderr, rewritten each second, where stderr is a terminal.
@@ -126,6 +128,12 @@ pub(crate) struct Report {
     unaccounted: i64,
     mempool: PoolReport,
     ports: Vec<PortReport>,
+    /// Aborted runs by reason.
+    aborts: BTreeMap<&'static str, u64>,
+    /// In the shape of `bpftool -j map dump`.
+    maps: BTreeMap<String, Value>,
+    #[serde(skip)]
+    map_lines: Vec<String>,
 }
 
 /// The verdict.
@@ -153,7 +161,7 @@ impl Outcome {
 
 impl Report {
     pub(crate) fn new(
-        engine: String,
+        engine: &dyn Engine,
         ended_by: EndedBy,
         elapsed: Duration,
         infos: Vec<PortInfo>,
@@ -164,7 +172,7 @@ impl Report {
         let seconds = elapsed.as_secs_f64();
         Self {
             dpdk: dpdk_sys::version(),
-            engine,
+            engine: engine.name(),
             ended_by,
             seconds,
             packets_per_second: if seconds > 0.0 { totals.rx as f64 / seconds } else { 0.0 },
@@ -177,6 +185,9 @@ impl Report {
                 .zip(lanes)
                 .map(|(info, (counters, stats))| port(info, &counters, stats))
                 .collect(),
+            aborts: engine.aborts().into_iter().collect(),
+            map_lines: engine.maps().iter().flat_map(map_lines).collect(),
+            maps: engine.maps().into_iter().map(|m| (m.name, m.entries)).collect(),
         }
     }
 
@@ -229,6 +240,8 @@ impl Report {
             let cells: String = cells.iter().map(|cell| format!("  {cell:>width$}")).collect();
             lines.push(format!("{label:<label_width$}{cells}"));
         }
+        lines.extend(self.aborts.iter().map(|(reason, n)| format!("aborted: {reason}: {n}")));
+        lines.extend(self.map_lines.iter().cloned());
         lines.push(String::new());
         let PoolReport { size, kept_by_drivers, .. } = self.mempool;
         lines.push(match (self.mempool.lost(), kept_by_drivers) {
@@ -276,6 +289,42 @@ impl Report {
         });
         rows
     }
+}
+
+/// A map for people: its entries that are not all zero, numbers where the sizes are those of numbers.
+fn map_lines(map: &MapContents) -> Vec<String> {
+    let bytes = |v: &Value| -> Vec<u8> {
+        let byte = |b: &Value| u8::from_str_radix(b.as_str()?.strip_prefix("0x")?, 16).ok();
+        v.as_array().into_iter().flatten().filter_map(byte).collect()
+    };
+    let mut lines = vec![String::new()];
+    lines.push(match map.percpu {
+        true => format!("map {} (values added up over CPUs):", map.name),
+        false => format!("map {}:", map.name),
+    });
+    for entry in map.entries.as_array().into_iter().flatten() {
+        let key = numbers(&bytes(&entry["key"]), 4);
+        let values: Vec<Vec<u64>> = match entry["values"].as_array() {
+            Some(all) => all.iter().map(|v| numbers(&bytes(&v["value"]), 8)).collect(),
+            None => vec![numbers(&bytes(&entry["value"]), 8)],
+        };
+        let mut sum = values.first().cloned().unwrap_or_default();
+        for more in values.iter().skip(1) {
+            sum.iter_mut().zip(more).for_each(|(total, n)| *total = total.wrapping_add(*n));
+        }
+        if sum.iter().any(|&n| n != 0) {
+            let text = |ns: &[u64]| ns.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
+            lines.push(format!("  {}: {}", text(&key), text(&sum)));
+        }
+    }
+    lines
+}
+
+/// Little-endian numbers of `width` bytes, or of 4 or 1 where the length is no multiple.
+fn numbers(bytes: &[u8], width: usize) -> Vec<u64> {
+    let width = [width, 4, 1].into_iter().find(|w| bytes.len().is_multiple_of(*w)).unwrap_or(1);
+    let number = |c: &[u8]| c.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b));
+    bytes.chunks(width).map(number).collect()
 }
 
 fn port(info: PortInfo, counters: &Counters, stats: Option<PortStats>) -> PortReport {

@@ -284,10 +284,11 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
             return Ok(Next::Follow);
         };
         ctx.tail_calls += 1;
+        // A target is the first field of its program.
+        self.prog = target.cast_const().cast();
+        ctx.prog = self.prog;
         // SAFETY: a target in the array lives until this worker was quiescent.
         if let Some(prog) = unsafe { interpreted(target) } {
-            self.prog = core::ptr::from_ref(prog).cast();
-            ctx.prog = self.prog;
             self.frames.leave_frame();
             self.program = prog.program();
             self.regs[1] = self.ctx as u64;
@@ -350,7 +351,9 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
     unsafe fn load(&mut self, insn: Insn, rewrite: Rewrite) -> Result<(), FaultKind> {
         if let Rewrite::CtxLoad(field) = rewrite {
             // SAFETY: a program with context loads has a context.
-            self.set(insn.dst(), unsafe { context_field(self.ctx, field) });
+            let value = unsafe { context_field(self.ctx, field) };
+            let signed = insn.code & 0xe0 == BPF_MEMSX;
+            self.set(insn.dst(), if signed { value as i32 as u64 } else { value });
             return Ok(());
         }
         let size = insn.code & 0x18;

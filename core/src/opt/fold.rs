@@ -296,6 +296,16 @@ fn is_sum_with_address(func: &Func, v: Value, depth: u32) -> bool {
     }
 }
 
+/// A test of a masked value against zero, as a test of the bits themselves.
+fn bit_test(func: &Func, c: &Compare) -> Option<Compare> {
+    if c.b.is_some() || c.imm != 0 || !matches!(c.cond, Cond::Eq | Cond::Ne) {
+        return None;
+    }
+    let d = func.def_inst(c.a).filter(|d| d.op == Op::And)?;
+    let width = if c.width == Width::W32 { Width::W32 } else { d.width };
+    Some(Compare { cond: Cond::Set, width, a: d.args[0]?, b: d.args[1], imm: d.imm })
+}
+
 const fn swapped(cond: Cond) -> Cond {
     match cond {
         Cond::Gt => Cond::Lt,
@@ -314,11 +324,19 @@ const fn swapped(cond: Cond) -> Cond {
 fn term(func: &mut Func, b: usize) {
     let term = core::mem::replace(&mut func.blocks[b].term, Term::Trap);
     func.blocks[b].term = match term {
-        Term::Branch(mut c, [yes, no]) => match comparison(func, &mut c) {
+        Term::Branch(mut c, [mut yes, mut no]) => match comparison(func, &mut c) {
             Some(true) => Term::Jump(yes),
             Some(false) => Term::Jump(no),
             None if yes == no => Term::Jump(yes),
-            None => Term::Branch(c, [yes, no]),
+            None => {
+                if let Some(set) = bit_test(func, &c) {
+                    if c.cond == Cond::Eq {
+                        core::mem::swap(&mut yes, &mut no);
+                    }
+                    c = set;
+                }
+                Term::Branch(c, [yes, no])
+            }
         },
         other => other,
     };

@@ -9,6 +9,7 @@ mod fold;
 mod lookup;
 mod null;
 mod params;
+mod returns;
 mod stack;
 mod zext;
 
@@ -34,6 +35,7 @@ pub fn run(
         null::run(func)?;
         params::run(func)?;
         fold::run(func)?;
+        returns::run(func)?;
         zext::run(func)?;
         dead::run(func)?;
     }

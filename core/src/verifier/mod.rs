@@ -62,7 +62,7 @@ use crate::mem::Vec;
 use crate::program::{Code, Facts, Loaded, Program, Rewrites, Verified, VerifierStats};
 use crate::sync::Arc;
 use error::Reject;
-use explore::Verifier;
+use explore::{Observer, Verifier};
 use input::{Input, MapInfo};
 use log::Log;
 
@@ -91,7 +91,7 @@ pub fn verify(
     let infos = Vec::from_fn(maps.len(), |i| MapInfo {
         spec: *maps[i].spec(),
         name: maps[i].name(),
-        frozen: const_data(&maps[i]),
+        frozen: maps[i].const_data(),
     });
     let proof = match infos {
         Ok(infos) => prove(program.code(), &infos, helpers, opts, log)?,
@@ -102,11 +102,6 @@ pub fn verify(
     Ok(program.into_verified(maps, proof.rewrites, proof.facts, proof.stats))
 }
 
-/// The content of a map that can never change any more.
-fn const_data(_map: &Map) -> Option<&[u8]> {
-    None
-}
-
 /// [`verify`], without the program's ownership.
 pub(crate) fn prove(
     code: &Code,
@@ -115,9 +110,21 @@ pub(crate) fn prove(
     opts: &VerifyOptions,
     log: &mut dyn core::fmt::Write,
 ) -> Result<Proof, Rejection> {
+    prove_observed(code, maps, helpers, opts, log, None)
+}
+
+/// [`prove`], with somebody who looks on.
+pub(crate) fn prove_observed(
+    code: &Code,
+    maps: &[MapInfo<'_>],
+    helpers: HelperSet,
+    opts: &VerifyOptions,
+    log: &mut dyn core::fmt::Write,
+    observer: Option<Observer<'_>>,
+) -> Result<Proof, Rejection> {
     let input = Input { code, maps, helpers, opts: *opts };
     let mut stats = VerifierStats::default();
-    let result = Verifier::new(input, Log::new(log, opts.log_level)).and_then(|mut v| {
+    let result = Verifier::new(input, Log::new(log, opts.log_level), observer).and_then(|mut v| {
         let outcome = v.run().and_then(|()| proof(&v));
         stats = v.counts();
         outcome
@@ -138,7 +145,7 @@ pub(crate) fn prove(
     result.map_err(|Reject { error, pc }| Rejection { error, pc, stats })
 }
 
-fn proof(v: &Verifier<'_, '_>) -> Result<Proof, Reject> {
+fn proof(v: &Verifier<'_, '_, '_>) -> Result<Proof, Reject> {
     Ok(Proof {
         rewrites: Rewrites { insns: v.facts.rewrites()?, frames: v.frames.frames(v.input.code, &v.cfg)? },
         facts: v.facts.facts()?,

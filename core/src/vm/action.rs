@@ -58,18 +58,25 @@ pub enum AbortReason {
 }
 
 impl AbortReason {
+    /// All reasons, in order of their numbers.
+    pub const ALL: [AbortReason; 5] =
+        [Self::Returned, Self::UnknownCode, Self::Fault, Self::NoProgram, Self::NoRedirectTarget];
     /// How many reasons there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = Self::ALL.len();
 
     /// The reason with that number.
     pub const fn from_number(n: u32) -> Option<AbortReason> {
-        Some(match n {
-            0 => AbortReason::Returned,
-            1 => AbortReason::UnknownCode,
-            2 => AbortReason::Fault,
-            3 => AbortReason::NoProgram,
-            4 => AbortReason::NoRedirectTarget,
-            _ => return None,
-        })
+        if (n as usize) < Self::COUNT { Some(Self::ALL[n as usize]) } else { None }
+    }
+
+    /// The reason in words.
+    pub const fn name(self) -> &'static str {
+        match self {
+            AbortReason::Returned => "XDP_ABORTED returned",
+            AbortReason::UnknownCode => "unknown code returned",
+            AbortReason::Fault => "fault",
+            AbortReason::NoProgram => "no program attached",
+            AbortReason::NoRedirectTarget => "redirect without a target",
+        }
     }
 }

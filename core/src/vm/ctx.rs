@@ -190,8 +190,24 @@ pub struct Pkt {
     pub frags: *mut Frags,
     /// Out: the action code.
     pub action: u32,
-    /// Out: where a redirected packet goes.
+    /// Out: where the packet goes, if the action is REDIRECT; else what it was.
     pub redirect: Redirect,
+}
+
+impl Pkt {
+    /// No packet: every pointer null.
+    pub const EMPTY: Pkt = Pkt {
+        data_hard_start: core::ptr::null_mut(),
+        data_meta: core::ptr::null_mut(),
+        data: core::ptr::null_mut(),
+        data_end: core::ptr::null_mut(),
+        frame_end: core::ptr::null_mut(),
+        cookie: core::ptr::null_mut(),
+        rx: RxMeta::NONE,
+        frags: core::ptr::null_mut(),
+        action: 0,
+        redirect: Redirect::NONE,
+    };
 }
 
 const _: () = {

@@ -1,6 +1,7 @@
 //! A program that can run: verified, with an engine, an id and counters.
 
 use super::engine::Engine;
+use super::packet_use::{PacketUse, packet_use};
 use super::{Ctx, Env, ProgStats};
 use crate::error::Errno;
 use crate::helpers::HelperSet;
@@ -69,6 +70,11 @@ impl Prog {
     /// Its counters.
     pub fn stats(&self) -> &ProgStats {
         &self.stats
+    }
+
+    /// The most that it may do to a packet.
+    pub fn packet_use(&self) -> PacketUse {
+        packet_use(&self.program, self.helpers)
     }
 
     /// Its environment.

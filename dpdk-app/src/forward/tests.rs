@@ -37,11 +37,13 @@ impl Engine for Script {
 
     unsafe fn run_burst(&mut self, port: u16, pkts: &mut [Pkt]) {
         for (pkt, (action, ifindex)) in pkts.iter_mut().zip(SCRIPT.into_iter().chain([(XDP_TX, 0)])) {
-            (pkt.action, pkt.redirect_ifindex) =
+            let (action, ifindex) =
                 if port == 0 && self.rounds == 0 { (action, ifindex) } else { (XDP_DROP, 0) };
+            pkt.0.action = action;
+            pkt.0.redirect.target = ifindex.into();
         }
         if let Some(last) = pkts.get_mut(SCRIPT.len()) {
-            last.frame.data = last.frame.data_hard_start.wrapping_sub(1);
+            last.0.data = last.0.data_hard_start.wrapping_sub(1);
         }
         self.rounds += 1;
     }

@@ -919,6 +919,12 @@ pub(crate) const CASES: &[Case] = &[
     ),
     case(
         "calls",
+        "r2 = map2; r3 = 0; call 12; exit",
+        "R0 !read_ok",
+        "r2 = map2; r3 = 0; call 12; r0 = 2; exit",
+    ),
+    case(
+        "calls",
         "call @f; r0 = u8[r1+0]; exit; @f:; r1 = map4[0]; r0 = 0; exit",
         "R1 !read_ok",
         "r6 = map4[0]; call @f; r0 = u8[r6+0]; exit; @f:; r6 = 0; r0 = 0; exit",

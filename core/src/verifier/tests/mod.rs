@@ -2,8 +2,12 @@
 
 mod asm;
 mod cases;
+mod contained;
+mod fuzz;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kernel;
+mod objects;
+mod results;
 mod world;
 
 use cases::{CASES, expand};

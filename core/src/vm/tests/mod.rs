@@ -1,5 +1,6 @@
 //! Environments, workers, hooks and runs on a platform of the tests' own.
 
+mod alloc;
 mod hooks;
 mod runs;
 mod tails;

@@ -145,3 +145,33 @@ fn a_native_target_is_entered_with_its_own_address() {
         assert_eq!(Bench::with(&env, &prog).run(), 2);
     });
 }
+
+#[test]
+fn engines_tail_call_each_other() {
+    if crate::jit::Target::HOST.is_none() {
+        return;
+    }
+    let engines = [EngineChoice::Interp, EngineChoice::Jit];
+    for (from, to) in engines.iter().flat_map(|f| engines.map(|t| (*f, t))) {
+        let env = env();
+        let progs = map(&env, PROGS, 4, 4, 1);
+        let maps = std::slice::from_ref(&progs);
+        let target = Asm::default().call(1).add(0, 40).exit().function().mov(0, 2).exit();
+        let target = install(&env, target.verified(&[]), to).unwrap();
+        env.set_prog(&progs, 0, Some(&target)).unwrap();
+        let load = |asm: Asm| install(&env, asm.verified(maps), from).unwrap();
+
+        // From a subprogram: all of the target's 42 arrives, and r6 is as it was.
+        let main = Asm::default().mov(6, -39).call(1);
+        let main = main.put(Insn::new(BPF_ALU64 | BPF_ADD | BPF_X, 0, 6, 0, 0)).exit().function();
+        let inner = load(tail_call(main, 0).mov(0, 0).exit());
+        assert_eq!(Bench::with(&env, &inner).run(), 3, "{from:?} to {to:?}");
+
+        // From the main function: 42 is no action, and the target is to blame.
+        let outer = load(tail_call(Asm::default(), 0).mov(0, 2).exit());
+        let mut bench = Bench::with(&env, &outer);
+        assert_eq!((bench.run(), bench.ctx.abort_reason()), (0, Some(AbortReason::UnknownCode)));
+        let blamed = [&outer, &target].map(|p| p.stats().sum(None).aborts[AbortReason::UnknownCode as usize]);
+        assert_eq!(blamed, [0, 1], "{from:?} to {to:?}");
+    }
+}

@@ -1,6 +1,7 @@
 //! l2fwd as its users start it: virtual devices in, captures, reports and exit codes out.
 
 mod common;
+mod programs;
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -151,6 +152,11 @@ fn the_table_shows_the_counts_and_where_the_buffers_are() {
     assert!(table.contains("packet buffers are back in their pool"), "{table}");
 }
 
+/// The path of a prebuilt object, with whatever follows its name.
+fn progs(name: &str) -> String {
+    format!("{}/../xdp_progs/obj/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
 #[test]
 fn each_refusal_has_its_exit_code_and_a_sentence() {
     let bench = Bench::new();
@@ -158,11 +164,15 @@ fn each_refusal_has_its_exit_code_and_a_sentence() {
     std::fs::write(&object, "no object").unwrap();
     let object = object.to_str().unwrap();
     let null = ["net_null0".to_owned()];
-    let cases: [(&[String], &[&str], i32, &str); 8] = [
+    let cases: [(&[String], &[&str], i32, &str); 12] = [
         (&null, &[], 2, "--prog"),
         (&null, &["--native", "tx", "--frobnicate"], 2, "--frobnicate"),
         (&null, &["--prog", "/nonexistent/prog.o"], 2, "cannot read /nonexistent/prog.o"),
-        (&null, &["--prog", object], 3, "has no packet VM"),
+        (&null, &["--prog", object], 2, "compile with clang"),
+        (&null, &["--prog", &progs("xdp_root.o")], 2, "choose one"),
+        (&null, &["--prog", &progs("xdp_root.o:nobody")], 2, "has no program \"nobody\""),
+        (&null, &["--prog", &progs("xdping_no_check.o")], 1, "invalid access to packet"),
+        (&null, &["--prog", &progs("xdp_tx.o"), "--map-dump", "flows"], 2, "has no map \"flows\""),
         (&null, &["--native", "tx", "--pass-port", "7"], 2, "the ports are 0 (net_null0)"),
         (&null, &["--native", "tx", "--pass", "peer"], 2, "in pairs"),
         (&[], &["--native", "tx"], 3, "no port"),

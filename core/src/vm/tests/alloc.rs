@@ -1,0 +1,84 @@
+//! The run path allocates nothing: a counting allocator sees a million packets with every helper.
+
+use super::*;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator, counting what each thread asks of it.
+struct CountingAllocator;
+
+#[global_allocator]
+static COUNTING: CountingAllocator = CountingAllocator;
+
+// SAFETY: the system's allocator does the work; counting touches a thread's own cell.
+unsafe impl GlobalAlloc for CountingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+/// Calls every helper of the table once; maps: a prog array, a hash, an array that holds a text.
+fn every_helper() -> Asm {
+    let mut asm = Asm::default().mov_reg(6, 1);
+    let mut called = std::collections::BTreeSet::new();
+    let fp = |asm: Asm, reg: u8, off: i32| asm.mov_reg(reg, 10).add(reg, off);
+    let store =
+        |asm: Asm, off: i16, value: i32| asm.put(Insn::new(BPF_ST | BPF_MEM | BPF_DW, 10, 0, off, value));
+    asm = store(store(asm, -8, 7), -16, 9);
+    for id in [5, 7, 8, 188, 44, 54, 65, 189, 190, 28, 182, 6, 2, 1, 3, 12] {
+        asm = match id {
+            188 => asm.mov_reg(1, 6),
+            44 | 54 | 65 => asm.mov_reg(1, 6).mov(2, 0),
+            189 | 190 => fp(asm.mov_reg(1, 6).mov(2, 20), 3, -24).mov(4, 8),
+            28 => fp(asm.mov(1, 0).mov(2, 0), 3, -16).mov(4, 16).mov(5, 0),
+            182 => fp(asm, 1, -16).mov(2, 8).map_value(3, 2, 0),
+            6 => asm.map_value(1, 2, 0).mov(2, 16).mov(3, -5).mov(4, 0).mov(5, 0),
+            1 | 3 => fp(asm.map(1, 1), 2, -8),
+            2 => fp(fp(asm.map(1, 1), 2, -8), 3, -16).mov(4, 0),
+            12 => asm.mov_reg(1, 6).map(2, 0).mov(3, 0),
+            _ => asm,
+        }
+        .helper(id);
+        called.insert(id);
+    }
+    let table: std::collections::BTreeSet<u32> = STANDARD.rows().iter().map(|h| h.id).collect();
+    assert_eq!(called, table, "a helper that this test does not call");
+    asm.mov(0, 2).exit()
+}
+
+#[test]
+fn a_million_packets_with_every_helper_allocate_nothing() {
+    on_every_engine(|| {
+        let env = env();
+        let maps = [
+            map(&env, MapType::ProgArray, 4, 4, 1),
+            map(&env, MapType::Hash, 8, 8, 16),
+            map(&env, MapType::Array, 4, 16, 1),
+        ];
+        maps[2].update_elem(env.client_slot().slot(), &[0; 4], b"n %d%u%c\0\0\0\0\0\0\0\0", 0).unwrap();
+        let prog = every_helper().load(&env, &maps);
+        let mut bench = Bench::with(&env, &prog);
+        bench.run();
+        let before = ALLOCATIONS.get();
+        for _ in 0..334_000 {
+            if bench.run() != 2 {
+                break;
+            }
+            bench.worker.quiescent();
+        }
+        let counted = ALLOCATIONS.get() - before;
+        assert_eq!((counted, bench.ctx.abort_reason()), (0, None));
+    });
+}
