@@ -51,8 +51,13 @@ fn mbuf_glue_refuses_what_is_not_ours_and_writes_back_what_changed() {
     let out = dir.join("mbuf");
     let flags = pkg_config(&["--cflags", "--libs", "libdpdk"]);
     compile("mbuf.c", &flags.iter().map(String::as_str).collect::<Vec<_>>(), &out);
-    let said = run(Command::new(&out)
-        .env("XDG_RUNTIME_DIR", &dir)
-        .args(["--no-huge", "-m", "64", "--no-pci", "--no-shconf", "--log-level=error"]));
+    let said = run(Command::new(&out).env("XDG_RUNTIME_DIR", &dir).args([
+        "--no-huge",
+        "-m",
+        "64",
+        "--no-pci",
+        "--no-shconf",
+        "--log-level=error",
+    ]));
     assert_eq!(said, "ok\n");
 }
