@@ -1,13 +1,12 @@
 //! `libuxdp.a` and `libuxdp.so`: re-exports the C API and supplies what a `no_std` library has to bring itself: the panic handler, the
 //! allocator (the C library's) and an exception personality that never acts.
 //!
-//! No Rust crate depends on this one. `cargo xtask dist` builds it with the feature `bare` and turns its archive into the shipped one-object form. Without the
-//! feature it has std and no glue: in a build of the whole workspace some dependency has std by unification, whose glue would clash with ours.
-#![cfg_attr(feature = "bare", no_std)]
+//! No Rust crate depends on this one. `cargo xtask dist` turns its archive into the shipped one-object form.
+#![no_std]
 
 pub use uxdp_capi::*;
 
-#[cfg(feature = "bare")]
+#[cfg(not(test))]
 mod glue {
     use core::alloc::{GlobalAlloc, Layout};
 

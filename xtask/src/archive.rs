@@ -32,7 +32,7 @@ pub(crate) struct Dist {
 
 /// Builds everything that is installed into `dist/`.
 pub(crate) fn dist(sh: &Shell) -> Result<Dist> {
-    cmd!(sh, "cargo build --quiet --release --package uxdp-ffi --features bare").run()?;
+    cmd!(sh, "cargo build --quiet --release --package uxdp-ffi").run()?;
     let dir = sh.current_dir().join("dist");
     let (lib, include) = (dir.join("lib"), dir.join("include"));
     sh.remove_path(&dir)?;

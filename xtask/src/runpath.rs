@@ -15,7 +15,7 @@ pub(crate) fn run(sh: &Shell) -> Result<()> {
     let dir = archive::target_dir(sh)?.join("runpath");
     {
         let _target = sh.push_env("CARGO_TARGET_DIR", &dir);
-        cmd!(sh, "cargo build --quiet --release --package uxdp-runpath --features bare").run()?;
+        cmd!(sh, "cargo build --quiet --release --package uxdp-runpath").run()?;
     }
     let (archive, object) = (dir.join("release/libuxdp_runpath.a"), dir.join("runpath.o"));
     cmd!(sh, "ld -r --gc-sections -u uxdp_run_path -o {object} {archive}").run()?;

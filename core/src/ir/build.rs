@@ -306,7 +306,13 @@ impl<'a> Builder<'a> {
                         let size = if kind == CtxFieldKind::Pointer { Size::DW } else { Size::W };
                         let env = self.push(new(Op::Env))?;
                         // Fields that are pointers are never loaded with their sign: the verifier refuses it.
-                        InstData { size, ext, off: at as i32, mem: MemClass::Ctx, ..new(Op::Load).with_arg(env) }
+                        InstData {
+                            size,
+                            ext,
+                            off: at as i32,
+                            mem: MemClass::Ctx,
+                            ..new(Op::Load).with_arg(env)
+                        }
                     }
                     _ => {
                         let base = self.read_at(base, pc)?;

@@ -2,7 +2,6 @@
 //!
 //! The panic handler and the allocator call functions that nobody defines. A test links this archive with unreachable sections removed: if either name is
 //! still wanted, the run path can panic or allocate.
-#![cfg(feature = "bare")]
 #![no_std]
 
 use core::alloc::{GlobalAlloc, Layout};
