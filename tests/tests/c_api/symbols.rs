@@ -66,14 +66,7 @@ fn archive_is_one_object_that_wants_only_the_c_library() {
 fn shipped_library_cannot_skip_verification() {
     prefix();
     let messages = run(Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--package=uxdp-ffi",
-            "--features=bare",
-            "--message-format=json",
-        ])
+        .args(["build", "--quiet", "--release", "--package=uxdp-ffi", "--message-format=json"])
         .current_dir(root()));
     let artifact = messages
         .lines()
