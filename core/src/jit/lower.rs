@@ -431,7 +431,7 @@ impl<'a, M: Masm> Lower<'a, M> {
             }
             Term::Return(v) => {
                 let value = self.value(*v);
-                let plain = matches!(value, Opnd::Imm(action) if (1..=4).contains(&action));
+                let plain = matches!(value, Opnd::Imm(action) if (1..=3).contains(&action));
                 self.slow_used |= self.mode == ReturnMode::Action && !plain;
                 self.m.ret(self.mode, value, self.slow);
                 Ok(())

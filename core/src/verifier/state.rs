@@ -98,11 +98,11 @@ impl State {
         }
     }
 
-    /// Makes every packet pointer unreadable: the packet may have moved.
+    /// Turns every packet pointer into a number of which nothing is known: the packet may have moved.
     pub(crate) fn drop_packet_pointers(&mut self) {
         self.for_each(|r| {
             if r.kind.is_packet() || r.kind == Kind::PacketEnd {
-                *r = Reg::NOT_INIT;
+                *r = Reg::UNKNOWN;
             }
         });
     }

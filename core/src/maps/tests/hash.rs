@@ -259,9 +259,9 @@ fn writer_slots_that_are_none_or_in_use_are_busy() {
 
 #[test]
 fn creation_of_a_large_hash_touches_no_element() {
-    let started = std::time::Instant::now();
+    let before = resident();
     let map = make(&spec(MapType::Hash, 16, 64, 8_000_000));
-    assert!(started.elapsed().as_millis() < 200, "{:?}", started.elapsed());
+    assert!(resident() < before + map.memory_size() / 2, "creation touched its elements");
     let value = [5; 64];
     map.update_elem(3, &[9; 16], &value, 0).unwrap();
     let mut out = [0; 64];

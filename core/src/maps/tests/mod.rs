@@ -31,6 +31,12 @@ pub(super) fn make(spec: &MapSpec) -> Arc<Map> {
     Map::create("m", 1, spec, &config(Heap::leaked())).unwrap()
 }
 
+/// Bytes of this process that stand in memory.
+pub(super) fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap() * 4096
+}
+
 /// An errno, or 0.
 pub(super) fn code<T>(result: Result<T, Errno>) -> i32 {
     result.map_or_else(|e| e.0, |_| 0)

@@ -110,6 +110,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     // Uninitialised registers, arithmetic.
     case("registers", "r0 = r2; exit", "R2 !read_ok", "r0 = r1; r0 = 0; exit"),
+    case("registers", "call 7; r0 = r1; exit", "R1 !read_ok", "r0 = r1; exit"),
     case("registers", "exit", "R0 !read_ok", "r0 = 0; exit"),
     case("registers", "r6 = 1; call 7; r0 = r1; exit", "R1 !read_ok", "r6 = 1; call 7; r0 = r6; exit"),
     case("registers", "r10 = 1; r0 = 0; exit", "frame pointer is read only", "r9 = 1; r0 = 0; exit"),
@@ -321,13 +322,13 @@ pub(crate) const CASES: &[Case] = &[
     case(
         "packet",
         "r6 = r1; ETH; r7 = r2; r1 = r6; r2 = 0; call 44; r0 = u8[r7+0]; exit; OUT",
-        "R7 !read_ok",
+        "R7 invalid mem access 'scalar'",
         "r6 = r1; ETH; r7 = r2; call 7; r0 = u8[r7+0]; exit; OUT",
     ),
     case(
         "packet",
         "r6 = r1; ETH; u64[r10-8] = r2; r1 = r6; r2 = 0; call 65; r7 = u64[r10-8]; r0 = u8[r7+0]; exit; OUT",
-        "R7 !read_ok",
+        "R7 invalid mem access 'scalar'",
         "r6 = r1; ETH; u64[r10-8] = r2; call 7; r7 = u64[r10-8]; r0 = u8[r7+0]; exit; OUT",
     ),
     case(
@@ -363,13 +364,13 @@ pub(crate) const CASES: &[Case] = &[
     case(
         "packet",
         "r6 = r1; ETH; r7 = r2; r1 = r6; call @f; r0 = u8[r7+0]; exit; OUT; @f:; r2 = 4; call 44; r0 = 0; exit",
-        "R7 !read_ok",
+        "R7 invalid mem access 'scalar'",
         "r6 = r1; ETH; r7 = r2; r1 = r6; call @f; r0 = u8[r7+0]; exit; OUT; @f:; call 7; r0 = 0; exit",
     ),
     case(
         "packet",
         "r6 = r1; ETH; r7 = r2; r1 = r6; call @f; r0 = u8[r7+0]; exit; OUT; @f:; r2 = map2; r3 = 0; call 12; r0 = 0; exit",
-        "R7 !read_ok",
+        "R7 invalid mem access 'scalar'",
         "r6 = r1; r1 = r6; call @f; r1 = r6; ETH; r0 = u8[r2+0]; exit; OUT; @f:; r2 = map2; r3 = 0; call 12; r0 = 0; exit",
     ),
     // Stack.

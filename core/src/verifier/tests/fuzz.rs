@@ -85,6 +85,57 @@ pub(crate) fn soup(rng: &mut Rng) -> String {
     out.join("; ")
 }
 
+/// Random programs of pointers: lookups and null tests, spills of every kind, packet ranges, calls of functions, joins of kinds.
+pub(crate) fn pointer_soup(rng: &mut Rng) -> String {
+    let mut out: Vec<String> =
+        ["r6 = r1", "r7 = u32[r1+12]", "r8 = map4[0]", "r9 = 5", "r0 = 0"].map(String::from).into();
+    let kept = ["r7", "r8", "r9", "r0"];
+    let mut functions = String::new();
+    for i in 0..4 + rng.below(12) {
+        let (a, b) = (*rng.pick(&kept), *rng.pick(&kept));
+        let slot = 8 * (1 + rng.below(3));
+        let small = rng.below(20);
+        let line = match rng.below(17) {
+            0 => "r1 = map7; r2 = r10; r2 += -28; u32[r2+0] = 1; call 1".into(),
+            1 => format!("r1 = map0; r2 = r10; r2 += -32; u32[r2+0] = {}; call 1", rng.below(6)),
+            2 => format!("if {a} == 0 goto out"),
+            3 => format!("if {a} != 0 goto l{i}; {b} = {small}; l{i}:"),
+            4 => format!("u64[r10-{slot}] = {a}"),
+            5 => format!("{a} = u64[r10-{slot}]"),
+            6 => format!("{a} = {b}"),
+            7 => format!(
+                "r2 = u32[r6+0]; r3 = u32[r6+4]; {a} = r2; r2 += {small}; if r2 {} r3 goto out",
+                rng.pick(&[">", ">=", "<", "<=", "=="])
+            ),
+            8 => format!("{a} = u8[{b}+{}]", rng.below(12)),
+            9 => format!("u8[{b}+{}] = 7", rng.below(12)),
+            10 => format!("{a} += {small}"),
+            11 => format!("if r7 {} {small} goto l{i}; {a} = {b}; l{i}:", rng.pick(CONDS)),
+            12 => format!("r1 = r6; r2 = 0; call {}", rng.pick(&[44, 65, 188])),
+            13 => {
+                let body = *rng.pick(&[
+                    "r0 = r1",
+                    "r0 = u8[r1+0]",
+                    "u64[r1-8] = 1; r0 = 0",
+                    "r0 = u64[r10-8]",
+                    "call 7",
+                    "r2 = 0; call 44; r0 = 3",
+                ]);
+                functions += &format!("; @f{i}:; {body}; exit");
+                format!("r1 = {}; call @f{i}", rng.pick(&["r6", "r7", "r8", "r10", "r9"]))
+            }
+            14 => format!("u8[r10-{}] = {}", slot - rng.below(8), rng.below(2)),
+            15 => format!("r2 = 1; lock u64[r10-{slot}] {} r2; {a} = r2", rng.pick(&["f+=", "+=", "xchg"])),
+            _ => {
+                format!("{a} &= {}; r1 = r10; r1 += -24; r1 += {a}; {b} = u8[r1+0]", rng.pick(&[1, 3, 7, 15]))
+            }
+        };
+        out.push(line);
+    }
+    out.push("r0 = 1; exit; out:; r0 = 2; exit".into());
+    out.join("; ") + &functions
+}
+
 #[test]
 fn random_programs_are_judged_without_a_panic() {
     let mut accepted = 0;
@@ -102,7 +153,8 @@ fn kernel_accepts_the_random_programs_that_are_accepted_here() {
     let rounds: u64 = std::env::var("UXDP_FUZZ").ok().and_then(|v| v.parse().ok()).unwrap_or(1500);
     let (mut both, mut ours, mut theirs, mut neither, mut more_precise) = (0, Vec::new(), Vec::new(), 0, 0);
     for seed in 0..rounds {
-        let text = soup(&mut Rng::new(seed + 10_000));
+        let mut rng = Rng::new(seed + 10_000);
+        let text = if seed % 2 == 0 { soup(&mut rng) } else { pointer_soup(&mut rng) };
         let here = check(&program(&text, None), 0, &mut String::new());
         let there = kernel.load(&assemble(&text).insns);
         let last = |log: &str| {
@@ -122,13 +174,10 @@ fn kernel_accepts_the_random_programs_that_are_accepted_here() {
         ours.len(),
         theirs.len()
     );
-    for t in theirs.iter().take(8).chain(ours.iter().take(8)) {
+    for t in theirs.iter().take(12).chain(ours.iter().take(16)) {
         println!("{t}");
     }
-    // More precise numbers here than there are fine; the other way round is a program that is refused for no reason.
-    assert!(
-        theirs.len() as u64 * 100 <= rounds,
-        "{} programs of {rounds} are refused here alone",
-        theirs.len()
-    );
+    // More precise numbers here than there are fine, for pointers there is no such reason.
+    assert!(ours.iter().all(|o| !o.contains("r9 = 5")), "accepted here alone");
+    assert!(theirs.is_empty(), "{} programs of {rounds} are refused here alone", theirs.len());
 }

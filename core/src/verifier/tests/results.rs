@@ -148,6 +148,9 @@ fn global_function_is_verified_alone_against_its_signature() {
         "r1 = r10; r1 += -8; call @g; exit; @g:; if r1 == 0 goto out; r0 = u64[r1+0]; exit; OUT",
         &[mem],
     );
+    let atomic =
+        "r1 = r10; r1 += -8; call @g; exit; @g:; r0 = 1; if r1 == 0 goto out; lock u64[r1+0] += r0; OUT";
+    refused(atomic, &[mem], "BPF_ATOMIC stores into R1 mem");
     refused("r1 = r10; r1 += -4; call @g; exit; @g:; r0 = 0; exit", &[mem], "stack R1 off=-4 size=8");
     refused(
         "r1 = r10; r1 += -8; call @g; exit; @g:; if r1 == 0 goto out; r0 = u64[r1+8]; exit; OUT",
@@ -156,10 +159,10 @@ fn global_function_is_verified_alone_against_its_signature() {
     );
     refused("call @g; exit; @g:; r0 = r1; exit", &[ArgKind::Ctx], "R0 is not a scalar");
     let changing = "r6 = r1; ETH; r7 = r2; r1 = r6; call @g; r0 = u8[r7+0]; exit; OUT; @g:; r2 = 0; call 44; r0 = 0; exit";
-    refused(changing, &[ArgKind::Ctx], "R7 !read_ok");
+    refused(changing, &[ArgKind::Ctx], "R7 invalid mem access 'scalar'");
     accepted(&changing.replace("call 44", "call 188"), &[ArgKind::Ctx]);
     let tail = changing.replace("r2 = 0; call 44", "r2 = map2; r3 = 0; call 12");
-    refused(&tail, &[ArgKind::Ctx], "R7 !read_ok");
+    refused(&tail, &[ArgKind::Ctx], "R7 invalid mem access 'scalar'");
 }
 
 #[test]
