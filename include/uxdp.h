@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* uxdp: runs XDP programs in any process. Generated from ffi/api; do not edit. */
+/* uxdp: runs XDP programs in any process. Generated from ffi/api; do not edit.
+ *
+ * Functions return 0 or a negative Linux errno value unless they say otherwise; uxdp_strerror has a sentence for each, uxdp_last_error
+ * the details. Handles are opaque. The order of use: open, adjust, load an object; register a worker; make a context of the worker and the
+ * program's hook; set the context's pointers and call xdp_run for every packet; call uxdp_worker_quiescent after every burst.
+ *
+ * xdp_run, xdp_run_burst and uxdp_ctx_init belong to the worker's thread; a process that has forked may only exec in the child.
+ */
+
 
 #ifndef UXDP_H
 #define UXDP_H
@@ -7,26 +15,1136 @@
 #include <stdint.h>
 #include <stddef.h>
 
+struct uxdp_ctx;
+
+/* Declares option structs: `UXDP_OPEN_OPTS(opts, .log_buf = buf, .log_size = sizeof(buf));` declares `struct uxdp_open_opts opts`, sets its
+ * size and defaults, then the fields given, up to twelve. Valid C99 to C23 and C++, inside functions. */
+#define UXDP_OPEN_OPTS(...) UXDP_OPTS_(uxdp_open_opts, UXDP_NODE_, __VA_ARGS__)
+#define UXDP_LOAD_OPTS(...) UXDP_OPTS_(uxdp_load_opts, UXDP_NONE_, __VA_ARGS__)
+/* Ties a context to a worker and a hook: see uxdp_ctx_init_sized. */
+#define uxdp_ctx_init(ctx, w, h) uxdp_ctx_init_sized((ctx), (w), (h), sizeof(*(ctx)))
+
+/* Declares any other struct that begins with its size: `UXDP_STRUCT(uxdp_map_info, info);` */
+#define UXDP_STRUCT(type, ...) UXDP_OPTS_(type, UXDP_NONE_, __VA_ARGS__)
+
+/* Private to the macros above: zero, the size, a default, then `x .field = value` for each argument. */
+#ifdef __cplusplus
+#define UXDP_ZERO_ {}
+#else
+#define UXDP_ZERO_ {0}
+#endif
+#define UXDP_NONE_(x) (void)(x)
+#define UXDP_NODE_(x) (x).numa_node = -1
+#define UXDP_OPTS_(type, more, ...) \
+  UXDP_PICK_(__VA_ARGS__, UXDP_12_, UXDP_11_, UXDP_10_, UXDP_9_, UXDP_8_, UXDP_7_, UXDP_6_, UXDP_5_, UXDP_4_, UXDP_3_, UXDP_2_, UXDP_1_, UXDP_0_, 0) \
+  (type, more, __VA_ARGS__)
+#define UXDP_PICK_(x, a, b, c, d, e, f, g, h, i, j, k, l, name, ...) name
+#define UXDP_0_(type, more, x) struct type x = UXDP_ZERO_; x.sz = sizeof(x); more(x)
+#define UXDP_1_(type, more, x, a) UXDP_0_(type, more, x); x a
+#define UXDP_2_(type, more, x, a, b) UXDP_1_(type, more, x, a); x b
+#define UXDP_3_(type, more, x, a, b, c) UXDP_2_(type, more, x, a, b); x c
+#define UXDP_4_(type, more, x, a, b, c, d) UXDP_3_(type, more, x, a, b, c); x d
+#define UXDP_5_(type, more, x, a, b, c, d, e) UXDP_4_(type, more, x, a, b, c, d); x e
+#define UXDP_6_(type, more, x, a, b, c, d, e, f) UXDP_5_(type, more, x, a, b, c, d, e); x f
+#define UXDP_7_(type, more, x, a, b, c, d, e, f, g) UXDP_6_(type, more, x, a, b, c, d, e, f); x g
+#define UXDP_8_(type, more, x, a, b, c, d, e, f, g, h) UXDP_7_(type, more, x, a, b, c, d, e, f, g); x h
+#define UXDP_9_(type, more, x, a, b, c, d, e, f, g, h, i) UXDP_8_(type, more, x, a, b, c, d, e, f, g, h); x i
+#define UXDP_10_(type, more, x, a, b, c, d, e, f, g, h, i, j) UXDP_9_(type, more, x, a, b, c, d, e, f, g, h, i); x j
+#define UXDP_11_(type, more, x, a, b, c, d, e, f, g, h, i, j, k) UXDP_10_(type, more, x, a, b, c, d, e, f, g, h, i, j); x k
+#define UXDP_12_(type, more, x, a, b, c, d, e, f, g, h, i, j, k, l) UXDP_11_(type, more, x, a, b, c, d, e, f, g, h, i, j, k); x l
+
+
+/**
+ * Every slot, for uxdp_prog_stats.
+ */
+#define UXDP_ALL_SLOTS -1
+
+/**
+ * What a program says of its packet: the values of `enum xdp_action`, under names that do not clash with `linux/bpf.h`.
+ */
+enum uxdp_action {
+  /**
+   * Something went wrong; the packet is dropped and the reason counted.
+   */
+  UXDP_ABORTED = 0,
+  /**
+   * Drop it.
+   */
+  UXDP_DROP = 1,
+  /**
+   * To whoever embeds us.
+   */
+  UXDP_PASS = 2,
+  /**
+   * Back out of the port it came from.
+   */
+  UXDP_TX = 3,
+  /**
+   * To the target in the context's `redirect`.
+   */
+  UXDP_REDIRECT = 4,
+};
+
+/**
+ * Why a run ended as aborted. Append-only: each is an index into `aborts` of `struct uxdp_prog_stats`.
+ */
+enum uxdp_abort_reason {
+  /**
+   * The program returned XDP_ABORTED.
+   */
+  UXDP_ABORT_RETURNED = 0,
+  /**
+   * The program returned a number that is no action.
+   */
+  UXDP_ABORT_UNKNOWN_CODE = 1,
+  /**
+   * The engine caught what the verifier should have excluded.
+   */
+  UXDP_ABORT_FAULT = 2,
+  /**
+   * The hook has no program.
+   */
+  UXDP_ABORT_NO_PROGRAM = 3,
+  /**
+   * XDP_REDIRECT was returned, but no target was set.
+   */
+  UXDP_ABORT_NO_REDIRECT_TARGET = 4,
+};
+
+/**
+ * What kind of target a redirect has.
+ */
+enum uxdp_redirect_kind {
+  /**
+   * No redirect.
+   */
+  UXDP_REDIRECT_NONE = 0,
+  /**
+   * An interface index: `target`.
+   */
+  UXDP_REDIRECT_IFINDEX = 1,
+  /**
+   * Entry `index` of a device map.
+   */
+  UXDP_REDIRECT_DEVMAP = 2,
+  /**
+   * Entry `index` of a CPU map.
+   */
+  UXDP_REDIRECT_CPUMAP = 3,
+  /**
+   * Entry `index` of a socket map.
+   */
+  UXDP_REDIRECT_XSKMAP = 4,
+};
+
+/**
+ * Bits of `valid` in `struct uxdp_rx_meta`.
+ */
+enum uxdp_rx_valid {
+  /**
+   * `hash` and `hash_type` are set.
+   */
+  UXDP_RX_HASH = 1,
+  /**
+   * `timestamp` is set.
+   */
+  UXDP_RX_TIMESTAMP = 2,
+  /**
+   * `vlan_proto` and `vlan_tci` are set.
+   */
+  UXDP_RX_VLAN = 4,
+};
+
+/**
+ * Which engine runs a program.
+ */
+enum uxdp_engine {
+  /**
+   * Compiled code where the machine allows it, else the interpreter.
+   */
+  UXDP_ENGINE_AUTO = 0,
+  /**
+   * Compiled code, or the load fails with -EOPNOTSUPP.
+   */
+  UXDP_ENGINE_JIT = 1,
+  /**
+   * The interpreter.
+   */
+  UXDP_ENGINE_INTERP = 2,
+};
+
+/**
+ * An environment: worker slots, ids, grace periods. What is of one environment cannot be used with another.
+ */
+struct uxdp_env;
+
+/**
+ * The rest of a multi-buffer packet. Opaque: programs get linear packets only.
+ */
+struct uxdp_frags;
+
+/**
+ * A hook: an attach point, such as a port's queue or just a loop, with an ordered set of programs.
+ */
+struct uxdp_hook;
+
+/**
+ * A map of an object. Belongs to the object unless uxdp_map_ref makes it live longer.
+ */
+struct uxdp_map;
+
+/**
+ * An object: programs and maps of one file.
+ */
+struct uxdp_object;
+
+/**
+ * A program of an object. Belongs to the object unless uxdp_prog_ref makes it live longer.
+ */
+struct uxdp_prog;
+
+/**
+ * A worker: the holder of a slot, which is `bpf_get_smp_processor_id()` and the index in per-CPU maps.
+ */
+struct uxdp_worker;
+
+/**
+ * A run's entry: takes the context, returns one of `enum uxdp_action`.
+ */
+typedef uint32_t (*uxdp_entry)(struct uxdp_ctx *ctx);
+
+/**
+ * What the NIC said of a packet; each with a bit in `valid`.
+ */
+struct uxdp_rx_meta {
+  /**
+   * Bits of `enum uxdp_rx_valid`.
+   */
+  uint32_t valid;
+  /**
+   * RSS hash.
+   */
+  uint32_t hash;
+  /**
+   * Kind of the hash (the kernel's `enum xdp_rss_hash_type`).
+   */
+  uint32_t hash_type;
+  /**
+   * VLAN protocol, network byte order.
+   */
+  uint16_t vlan_proto;
+  /**
+   * VLAN tag, host byte order.
+   */
+  uint16_t vlan_tci;
+  /**
+   * Receive time in ns.
+   */
+  uint64_t timestamp;
+};
+
+/**
+ * Where a redirected packet goes.
+ */
+struct uxdp_redirect {
+  /**
+   * One of `enum uxdp_redirect_kind`.
+   */
+  uint32_t kind;
+  /**
+   * Index in the map.
+   */
+  uint32_t index;
+  /**
+   * The helper's flags.
+   */
+  uint64_t flags;
+  /**
+   * Interface, CPU or socket number of the target.
+   */
+  uint64_t target;
+  /**
+   * The map, or NULL.
+   */
+  const void *map;
+  /**
+   * The entry's own program, or NULL.
+   */
+  const void *egress_prog;
+};
+
+/**
+ * The context of a run: one a worker and hook, reused for every packet.
+ *
+ * Made by uxdp_ctx_init. For each packet the host sets the five pointers, which lie in one buffer in this order:
+ * `data_hard_start <= data_meta <= data <= data_end <= frame_end`. `data_meta == data` means that there is no metadata. The program
+ * may move `data_meta`, `data` and `data_end` and use all of the buffer. Only the worker's thread touches it.
+ */
+struct uxdp_ctx {
+  /**
+   * First byte of the buffer: all of the headroom may be used. In.
+   */
+  uint8_t *data_hard_start;
+  /**
+   * First byte of the metadata. In and out.
+   */
+  uint8_t *data_meta;
+  /**
+   * First byte of the packet. In and out.
+   */
+  uint8_t *data;
+  /**
+   * One past the packet's last byte. In and out.
+   */
+  uint8_t *data_end;
+  /**
+   * One past the buffer's last byte: all of the tailroom may be used. In.
+   */
+  uint8_t *frame_end;
+  /**
+   * The hook's slot that holds the entry. Read-only.
+   */
+  const uxdp_entry *entry;
+  /**
+   * The worker's block. Read-only.
+   */
+  void *percpu;
+  /**
+   * The worker's slot. Read-only.
+   */
+  uint32_t slot;
+  /**
+   * Where the packet came in; 0 is no interface. In; kept from packet to packet.
+   */
+  uint32_t ingress_ifindex;
+  /**
+   * On which queue it came in. In; kept from packet to packet.
+   */
+  uint32_t rx_queue_index;
+  /**
+   * Where it goes out, for devmap programs. In; kept from packet to packet.
+   */
+  uint32_t egress_ifindex;
+  /**
+   * What the NIC said of it. In; kept from packet to packet.
+   */
+  struct uxdp_rx_meta rx;
+  /**
+   * NULL.
+   */
+  struct uxdp_frags *frags;
+  /**
+   * Where a packet with UXDP_REDIRECT goes. Out.
+   */
+  struct uxdp_redirect redirect;
+  /**
+   * Private.
+   */
+  uint64_t reserved_[11];
+};
+
+/**
+ * One packet of a burst.
+ */
+struct uxdp_pkt {
+  /**
+   * As in `struct uxdp_ctx`.
+   */
+  uint8_t *data_hard_start;
+  /**
+   * As in `struct uxdp_ctx`.
+   */
+  uint8_t *data_meta;
+  /**
+   * As in `struct uxdp_ctx`.
+   */
+  uint8_t *data;
+  /**
+   * As in `struct uxdp_ctx`.
+   */
+  uint8_t *data_end;
+  /**
+   * As in `struct uxdp_ctx`.
+   */
+  uint8_t *frame_end;
+  /**
+   * The host's own, for example its mbuf; never touched.
+   */
+  void *cookie;
+  /**
+   * What the NIC said of it. In.
+   */
+  struct uxdp_rx_meta rx;
+  /**
+   * NULL.
+   */
+  struct uxdp_frags *frags;
+  /**
+   * One of `enum uxdp_action`. Out.
+   */
+  uint32_t action;
+  /**
+   * Where a packet with UXDP_REDIRECT goes. Out.
+   */
+  struct uxdp_redirect redirect;
+};
+
+/**
+ * How an environment is made. Declare one with `UXDP_STRUCT(uxdp_env_opts, opts, .nr_cpus = 4)`.
+ */
+struct uxdp_env_opts {
+  /**
+   * `sizeof(struct uxdp_env_opts)`.
+   */
+  size_t sz;
+  /**
+   * Slots of workers and of per-CPU maps; 0: the number of possible CPUs.
+   */
+  uint32_t nr_cpus;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+};
+
+/**
+ * How a hook is made: what contexts of it start with.
+ */
+struct uxdp_hook_opts {
+  /**
+   * `sizeof(struct uxdp_hook_opts)`.
+   */
+  size_t sz;
+  /**
+   * Where its packets come in; 0 is no interface.
+   */
+  uint32_t ingress_ifindex;
+  /**
+   * On which queue.
+   */
+  uint32_t rx_queue_index;
+};
+
+/**
+ * How programs are attached.
+ */
+struct uxdp_attach_opts {
+  /**
+   * `sizeof(struct uxdp_attach_opts)`.
+   */
+  size_t sz;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+};
+
+/**
+ * What a map is. Declare one with `UXDP_STRUCT(uxdp_map_info, info)`.
+ */
+struct uxdp_map_info {
+  /**
+   * `sizeof(struct uxdp_map_info)`, set by the caller.
+   */
+  size_t sz;
+  /**
+   * The kernel's `enum bpf_map_type`.
+   */
+  uint32_t type;
+  /**
+   * Its number in the environment, from 1; 0 before the load.
+   */
+  uint32_t id;
+  /**
+   * Bytes of a key.
+   */
+  uint32_t key_size;
+  /**
+   * Bytes of a value, as the program sees it.
+   */
+  uint32_t value_size;
+  /**
+   * Elements at most.
+   */
+  uint32_t max_entries;
+  /**
+   * `BPF_F_*` of creation.
+   */
+  uint32_t flags;
+  /**
+   * Slots of a per-CPU value.
+   */
+  uint32_t nr_cpus;
+  /**
+   * 1: the control plane cannot write any more.
+   */
+  uint32_t frozen;
+  /**
+   * Bytes of the buffer for uxdp_map_lookup_elem and uxdp_map_update_elem: all slots of a per-CPU map.
+   */
+  size_t value_buf_size;
+  /**
+   * Bytes of map memory; 0 before the load.
+   */
+  size_t memory_size;
+  /**
+   * Its name; lives as long as the map.
+   */
+  const char *name;
+};
+
+/**
+ * Where map memory comes from. The memory need not be zeroed; it is never moved.
+ *
+ * Both functions may be called from any thread that loads or frees; `arg` is handed to them. Memory is given back when no program, no
+ * worker and no handle can reach it any more: in uxdp_synchronize, in the last worker's uxdp_worker_quiescent, or in the call that drops
+ * the last reference.
+ */
+struct uxdp_mem_ops {
+  /**
+   * `size` bytes aligned to `align` (a power of two, at most a page) for the map `name`, on `numa_node` (-1: any); NULL when it cannot be had.
+   */
+  void *(*alloc)(void *arg, const char *name, size_t size, size_t align, int numa_node);
+  /**
+   * Gives back what `alloc` returned for that size.
+   */
+  void (*free)(void *arg, void *p, size_t size);
+  /**
+   * The caller's own.
+   */
+  void *arg;
+};
+
+/**
+ * How an object is opened. Declare one with `UXDP_OPEN_OPTS(opts, .name = "x", ...)`.
+ */
+struct uxdp_open_opts {
+  /**
+   * `sizeof(struct uxdp_open_opts)`.
+   */
+  size_t sz;
+  /**
+   * The object's name in messages; NULL: the file's name, or "object".
+   */
+  const char *name;
+  /**
+   * The environment; NULL: the default one.
+   */
+  struct uxdp_env *env;
+  /**
+   * Slots of per-CPU maps, which an environment fixes once: the first open decides for the default one. 0: whatever the environment has.
+   */
+  uint32_t nr_cpus;
+  /**
+   * NUMA node for map memory; -1, which UXDP_OPEN_OPTS sets: any.
+   */
+  int numa_node;
+  /**
+   * Where maps live; NULL: anonymous pages. Copied; `arg` and the functions stay in use as long as the maps.
+   */
+  const struct uxdp_mem_ops *map_mem;
+  /**
+   * Gets the reason of a refusal, NUL-terminated; NULL: none. Used during the call only.
+   */
+  char *log_buf;
+  /**
+   * Bytes of `log_buf`.
+   */
+  size_t log_size;
+  /**
+   * 0: errors only.
+   */
+  uint32_t log_level;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+};
+
+/**
+ * How an object is loaded. Declare one with `UXDP_LOAD_OPTS(opts, .log_buf = buf, .log_size = sizeof(buf))`.
+ */
+struct uxdp_load_opts {
+  /**
+   * `sizeof(struct uxdp_load_opts)`.
+   */
+  size_t sz;
+  /**
+   * One of `enum uxdp_engine`.
+   */
+  uint32_t engine;
+  /**
+   * 0.
+   */
+  uint32_t flags;
+  /**
+   * Most bytes that verifying one program may take; 0: the default.
+   */
+  size_t verifier_mem;
+  /**
+   * Gets the verifier's log, NUL-terminated, its last lines where it is cut; NULL: none. Used during the call only.
+   */
+  char *log_buf;
+  /**
+   * Bytes of `log_buf`.
+   */
+  size_t log_size;
+  /**
+   * As the kernel's: 0 the reason of a refusal only, 1 each instruction once with its state, 2 every visit, 4 the closing counts.
+   */
+  uint32_t log_level;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+};
+
+/**
+ * Counters of a program. Declare one with `UXDP_STRUCT(uxdp_prog_stats, stats)`.
+ */
+struct uxdp_prog_stats {
+  /**
+   * `sizeof(struct uxdp_prog_stats)`, set by the caller.
+   */
+  size_t sz;
+  /**
+   * Runs.
+   */
+  uint64_t runs;
+  /**
+   * Runs by how they ended: `enum uxdp_action`.
+   */
+  uint64_t actions[8];
+  /**
+   * Aborted runs by why: `enum uxdp_abort_reason`.
+   */
+  uint64_t aborts[16];
+};
+
+/**
+ * A test run, in and out. Declare one with `UXDP_STRUCT(uxdp_test_run_opts, opts, .data_in = packet, .data_size_in = 64)`.
+ */
+struct uxdp_test_run_opts {
+  /**
+   * `sizeof(struct uxdp_test_run_opts)`.
+   */
+  size_t sz;
+  /**
+   * The packet; at least 14 bytes.
+   */
+  const void *data_in;
+  /**
+   * Bytes of `data_in`.
+   */
+  size_t data_size_in;
+  /**
+   * Gets the packet after the last run; NULL: not wanted.
+   */
+  void *data_out;
+  /**
+   * In: bytes of `data_out`. Out: bytes of the packet after the last run.
+   */
+  size_t data_size_out;
+  /**
+   * Runs on the same packet, one after the other, as the kernel does it; 0: one.
+   */
+  uint32_t repeat;
+  /**
+   * Out: what the last run returned, one of `enum uxdp_action`.
+   */
+  uint32_t retval;
+  /**
+   * Out: nanoseconds of a run on average.
+   */
+  uint32_t duration;
+  /**
+   * Where the packet came in.
+   */
+  uint32_t ingress_ifindex;
+  /**
+   * On which queue.
+   */
+  uint32_t rx_queue_index;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Out: where the last run redirected the packet.
+   */
+  struct uxdp_redirect redirect;
+};
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
 
 /**
+ * Ties a context of `size` bytes to a worker and a hook; call it as `uxdp_ctx_init(ctx, w, h)`, which gives the size. The packet's pointers are NULL then,
+ * `ingress_ifindex` and `rx_queue_index` the hook's.
+ *
+ * `ctx` stays the caller's, `w` and `h` too: both live as long as it is used. The worker's thread. 0; -EINVAL for NULL, a worker and a hook of different
+ * environments, or a size that is smaller than this version's.
+ */
+int uxdp_ctx_init_sized(struct uxdp_ctx *ctx,
+                        struct uxdp_worker *w,
+                        struct uxdp_hook *h,
+                        size_t size);
+
+/**
+ * Runs the hook's programs on the packet in the context: what xdp_run does, for hosts that cannot use an inline function.
+ *
+ * The context and the buffer stay the caller's. The worker's thread. Cannot fail: errors are UXDP_ABORTED, counted by reason.
+ */
+uint32_t uxdp_run(struct uxdp_ctx *ctx);
+
+/**
+ * Runs the hook's programs on each of `n` packets in order. All see the same set of programs; actions, pointers and redirects are written back.
+ *
+ * The context gives worker, hook, interface and queue; its own packet pointers are overwritten. Context, packets and buffers stay the caller's. The worker's
+ * thread. Cannot fail: errors are UXDP_ABORTED, counted by reason.
+ */
+void xdp_run_burst(struct uxdp_ctx *ctx,
+                   struct uxdp_pkt *pkts,
+                   unsigned int n);
+
+/**
+ * Makes an environment of one's own; most programs need none but the default one, which NULL stands for everywhere.
+ *
+ * `*out` is the caller's until uxdp_env_free. Any thread. 0, -EINVAL for bad options or more than 4,096 CPUs, -E2BIG for options that this
+ * version does not know, -ENOMEM.
+ */
+int uxdp_env_create(const struct uxdp_env_opts *opts,
+                    struct uxdp_env **out);
+
+/**
+ * Frees an environment's handle; NULL is allowed. Objects, programs, maps, workers and hooks of it stay usable and keep it alive.
+ *
+ * Takes `env`. Any thread. Cannot fail.
+ */
+void uxdp_env_free(struct uxdp_env *env);
+
+/**
+ * Waits until every worker that is online now was quiescent, and frees what waited for that. Not from a worker's thread while it is online:
+ * it would wait for itself.
+ *
+ * `env` stays the caller's; NULL is the default one. Any other thread. 0 or -ENOMEM.
+ */
+int uxdp_synchronize(struct uxdp_env *env);
+
+/**
+ * Takes messages of bpf_trace_printk out of the environment, oldest first, as many whole lines as fit, NUL-terminated.
+ *
+ * Returns the bytes written without the NUL, 0 when there is nothing. `buf` stays the caller's. Any thread, one message reaches one reader.
+ * -EINVAL for a NULL buffer, -ENOMEM.
+ */
+int uxdp_trace_read(struct uxdp_env *env,
+                    char *buf,
+                    size_t n);
+
+/**
+ * Makes a hook with no program: until uxdp_hook_set, packets are UXDP_ABORTED.
+ *
+ * `*out` is the caller's until uxdp_hook_free. `env` stays the caller's; NULL is the default one. Any thread. 0, -EINVAL, -E2BIG for options
+ * that this version does not know, -ENOMEM.
+ */
+int uxdp_hook_create(struct uxdp_env *env,
+                     const struct uxdp_hook_opts *opts,
+                     struct uxdp_hook **out);
+
+/**
+ * Attaches `n` programs in order in place of what was there; 0 detaches all. Each runs while the one before it says UXDP_PASS.
+ *
+ * Atomic for every worker: a burst uses one set throughout, the next burst may use the next; no packet is lost. Never blocks; the
+ * former programs are freed when every online worker was quiescent. The hook takes references of its own: `progs` and the programs stay the
+ * caller's. Any thread. 0; -EINVAL for NULL, a program that is not loaded, is of another environment or is for entries of a device or CPU map, or for
+ * uxdp_prog_hook's; -E2BIG for options that this version does not know, -ENOMEM. The hook keeps what it had then.
+ */
+int uxdp_hook_set(struct uxdp_hook *h,
+                  struct uxdp_prog *const *progs,
+                  size_t n,
+                  const struct uxdp_attach_opts *opts);
+
+/**
+ * Frees a hook; NULL is allowed. Its programs are freed when every online worker was quiescent, unless others hold them.
+ *
+ * Takes `h`: no context of it is used any more. What uxdp_prog_hook returned stays untouched: it goes with its program. Any thread.
+ * Cannot fail.
+ */
+void uxdp_hook_free(struct uxdp_hook *h);
+
+/**
+ * Copies the calling thread's last error in words to `buf`, NUL-terminated, its last lines where `n` is too small.
+ *
+ * Returns the length of the whole text without the NUL; 0 when no call of this thread failed. A later success does not clear it.
+ * `buf` stays the caller's and may be NULL if `n` is 0. Any thread. Cannot fail.
+ */
+int uxdp_last_error(char *buf,
+                    size_t n);
+
+/**
+ * The map's full name. NULL for NULL.
+ *
+ * Lives as long as the map. Any thread. Cannot fail otherwise.
+ */
+const char *uxdp_map_name(const struct uxdp_map *m);
+
+/**
+ * One more reference: the map lives until as many uxdp_map_unref, even when its object is freed.
+ *
+ * Returns `m`. Any thread. Cannot fail; NULL stays NULL.
+ */
+struct uxdp_map *uxdp_map_ref(struct uxdp_map *m);
+
+/**
+ * Gives back a reference of uxdp_map_ref; NULL is allowed.
+ *
+ * Takes one reference. Any thread; never blocks. Cannot fail.
+ */
+void uxdp_map_unref(struct uxdp_map *m);
+
+/**
+ * Sets before the load what a map of global data (.data, .rodata, .bss) holds first: all of it, `len` bytes.
+ *
+ * `data` is copied. The object's thread. 0; -EINVAL for NULL, another length than the section's or a map that is no global data; -EBUSY once the
+ * object was loaded; -ENOMEM.
+ */
+int uxdp_map_set_initial_value(struct uxdp_map *m,
+                               const void *data,
+                               size_t len);
+
+/**
+ * Sets before the load how many elements a map has.
+ *
+ * `m` stays the object's. The object's thread. 0; -EINVAL for NULL, 0 and maps of global data; -EBUSY once the object was loaded.
+ */
+int uxdp_map_set_max_entries(struct uxdp_map *m,
+                             uint32_t max_entries);
+
+/**
+ * Lets an object use a map of another, loaded object in place of its own, with what it holds: for a new version of a program that keeps its state.
+ *
+ * Takes a reference to `other`, which stays the caller's. The thread of `m`'s object. 0; -EINVAL for NULL, where `other` is not loaded, has another
+ * type, key size, value size or flags, or is of another environment; -EBUSY once `m`'s object was loaded.
+ */
+int uxdp_map_reuse(struct uxdp_map *m,
+                   struct uxdp_map *other);
+
+/**
+ * Copies the value of a key to `value`, which has `value_buf_size` bytes of uxdp_map_get_info: for a per-CPU map one value a slot, each rounded
+ * up to 8 bytes. A PROG_ARRAY gives the program's id.
+ *
+ * `key` and `value` stay the caller's. Any thread, while programs run. 0; -ENOENT, -EINVAL for NULL, flags and a map that is not loaded, -EPERM for a
+ * map that programs alone may read.
+ */
+int uxdp_map_lookup_elem(struct uxdp_map *m,
+                         const void *key,
+                         void *value,
+                         uint64_t flags);
+
+/**
+ * Sets the value of a key, seen by the next packet. `value` has `value_buf_size` bytes, as for uxdp_map_lookup_elem. `flags`: 0 (any), 1 (BPF_NOEXIST) or
+ * 2 (BPF_EXIST). Programs are put into a PROG_ARRAY by uxdp_map_update_prog.
+ *
+ * `key` and `value` stay the caller's. Any thread, while programs run. 0; -EEXIST, -ENOENT, -E2BIG for a full map and an index beyond the end as the
+ * kernel; -EINVAL for NULL, flags, a PROG_ARRAY and a map that is not loaded; -EPERM for a frozen map.
+ */
+int uxdp_map_update_elem(struct uxdp_map *m,
+                         const void *key,
+                         const void *value,
+                         uint64_t flags);
+
+/**
+ * Removes a key; in a PROG_ARRAY empties the entry.
+ *
+ * `key` stays the caller's. Any thread, while programs run. 0; -ENOENT; -EINVAL for NULL, arrays and a map that is not loaded; -E2BIG beyond the end
+ * of a PROG_ARRAY; -EPERM for a frozen map.
+ */
+int uxdp_map_delete_elem(struct uxdp_map *m,
+                         const void *key);
+
+/**
+ * Copies the key after `key` to `next_key`, in the map's own order; the first one for NULL or a key that is not there.
+ *
+ * `key` and `next_key` stay the caller's and may be the same. Any thread, while programs run: keys that come and go meanwhile may be missed or met twice. 0;
+ * -ENOENT after the last; -EINVAL for NULL and a map that is not loaded; -EPERM for a map that programs alone may read.
+ */
+int uxdp_map_get_next_key(struct uxdp_map *m,
+                          const void *key,
+                          void *next_key);
+
+/**
+ * Type, sizes, flags and name of a map; before the load what it is going to be, with id 0.
+ *
+ * `out->sz` is set before (UXDP_STRUCT does it); `m` and `out` stay the caller's, `out->name` lives as long as the map. Any thread; before the load the
+ * object's. 0, -EINVAL for NULL, -EBUSY where the object could not be loaded and is freed.
+ */
+int uxdp_map_get_info(const struct uxdp_map *m,
+                      struct uxdp_map_info *out);
+
+/**
+ * Ends all writes of the control plane to a map, for ever.
+ *
+ * `m` stays the caller's. Any thread. 0; -EPERM where it is frozen already, -EBUSY while a write is under way, -EINVAL for NULL and a map that is not loaded.
+ */
+int uxdp_map_freeze(struct uxdp_map *m);
+
+/**
+ * Puts a program into entry `index` of a PROG_ARRAY; NULL empties it. The next tail call uses it; the former program is freed when every online worker
+ * was quiescent.
+ *
+ * The map takes a reference of its own; `m` and `p` stay the caller's. Any thread, while programs run. 0; -EINVAL for a NULL or other map, a program
+ * that is not loaded or of another environment; -E2BIG beyond the last entry, -EPERM for a frozen map, -ENOMEM.
+ */
+int uxdp_map_update_prog(struct uxdp_map *m,
+                         uint32_t index,
+                         struct uxdp_prog *p);
+
+/**
+ * Opens an object file as clang wrote it: reads and checks it, makes nothing yet.
+ *
+ * `*out` is the caller's until uxdp_object_free; `path` and `opts` are not needed afterwards, `map_mem`'s functions and `arg` as long as maps of theirs
+ * live. Any thread. 0; the status of reading the file; -ENOEXEC for a file that is no BPF object, -EINVAL for a malformed one or bad options,
+ * -EOPNOTSUPP for what this version does not do, -ENOENT for an undefined symbol, -E2BIG over a limit or for options that this version does not
+ * know, -ENOMEM.
+ */
+int uxdp_object_open_file(const char *path,
+                          const struct uxdp_open_opts *opts,
+                          struct uxdp_object **out);
+
+/**
+ * Opens an object that is in memory.
+ *
+ * As uxdp_object_open_file; `elf` stays the caller's and is not needed afterwards. Any thread. 0; -ENOEXEC, -EINVAL, -EOPNOTSUPP, -ENOENT, -E2BIG, -ENOMEM as there.
+ */
+int uxdp_object_open_mem(const void *elf,
+                         size_t len,
+                         const struct uxdp_open_opts *opts,
+                         struct uxdp_object **out);
+
+/**
+ * Makes the maps, proves and compiles the programs. Either all of it works, or nothing is left behind and the object can be adjusted and loaded again.
+ *
+ * `obj` stays the caller's; its programs and maps can be used from any thread after this. The object's thread, not a worker's. 0; -EACCES for a program that is
+ * refused (the log has the kernel's reason, with instruction and source line), -EINVAL for one that is malformed, -E2BIG for too many instructions or branches
+ * and for options that this version does not know, -ENOMEM, -EOPNOTSUPP for what this version or machine does not do, -EALREADY when it was loaded before; the
+ * status of a map that cannot be made.
+ */
+int uxdp_object_load(struct uxdp_object *obj,
+                     const struct uxdp_load_opts *opts);
+
+/**
+ * A program by the name of its function, or of its section where it is alone there. NULL where there is none.
+ *
+ * Belongs to the object unless uxdp_prog_ref is called. Any thread. Cannot fail otherwise.
+ */
+struct uxdp_prog *uxdp_object_find_prog(const struct uxdp_object *obj,
+                                        const char *name);
+
+/**
+ * A map by its name; global data also by the name of its section. NULL where there is none.
+ *
+ * Belongs to the object unless uxdp_map_ref is called. Any thread. Cannot fail otherwise.
+ */
+struct uxdp_map *uxdp_object_find_map(const struct uxdp_object *obj, const char *name);
+
+/**
+ * The program after `prev` in the order of the file; the first for NULL, NULL after the last.
+ *
+ * Belongs to the object unless uxdp_prog_ref is called. Any thread. Cannot fail otherwise.
+ */
+struct uxdp_prog *uxdp_object_next_prog(const struct uxdp_object *obj,
+                                        const struct uxdp_prog *prev);
+
+/**
+ * The map after `prev` in the order of the file; the first for NULL, NULL after the last.
+ *
+ * Belongs to the object unless uxdp_map_ref is called. Any thread. Cannot fail otherwise.
+ */
+struct uxdp_map *uxdp_object_next_map(const struct uxdp_object *obj, const struct uxdp_map *prev);
+
+/**
+ * Frees an object; NULL is allowed. Programs and maps live on where hooks, maps or references hold them.
+ *
+ * Takes `obj`: handles that were found in it without a reference of their own, and contexts of their hooks, are not used any more. Any thread, never blocks:
+ * what workers may still run is freed when they were quiescent. Cannot fail.
+ */
+void uxdp_object_free(struct uxdp_object *obj);
+
+/**
+ * The program's name: that of its function. NULL for NULL.
+ *
+ * Lives as long as the program. Any thread. Cannot fail otherwise.
+ */
+const char *uxdp_prog_name(const struct uxdp_prog *p);
+
+/**
+ * The name of the section that the program stands in, for example "xdp". NULL for NULL.
+ *
+ * Lives as long as the program. Any thread. Cannot fail otherwise.
+ */
+const char *uxdp_prog_section(const struct uxdp_prog *p);
+
+/**
+ * One more reference: the program lives until as many uxdp_prog_unref, even when its object is freed.
+ *
+ * Returns `p`. Any thread. Cannot fail; NULL stays NULL.
+ */
+struct uxdp_prog *uxdp_prog_ref(struct uxdp_prog *p);
+
+/**
+ * Gives back a reference of uxdp_prog_ref; NULL is allowed.
+ *
+ * Takes one reference. Any thread; never blocks. Cannot fail.
+ */
+void uxdp_prog_unref(struct uxdp_prog *p);
+
+/**
+ * Says before the load whether uxdp_object_load loads this program; all are loaded unless their section begins with '?'.
+ *
+ * `p` stays the object's. The object's thread. 0, -EINVAL for NULL, -EBUSY once the object was loaded.
+ */
+int uxdp_prog_set_autoload(struct uxdp_prog *p,
+                           int autoload);
+
+/**
+ * The program's own hook, for the simple case: this program alone, for good.
+ *
+ * NULL for NULL, a program that is not loaded, or one for entries of a device or CPU map. Belongs to the program. Any thread.
+ */
+struct uxdp_hook *uxdp_prog_hook(struct uxdp_prog *p);
+
+/**
+ * What runs the program: UXDP_ENGINE_JIT or UXDP_ENGINE_INTERP.
+ *
+ * `p` stays the caller's. Any thread. -EINVAL for NULL and a program that is not loaded.
+ */
+int uxdp_prog_engine(const struct uxdp_prog *p);
+
+/**
+ * Bytes of native stack that a run of the program takes at most, helpers and tail-called programs apart.
+ *
+ * `p` stays the caller's. Any thread. -EINVAL for NULL and a program that is not loaded; -EOPNOTSUPP where the interpreter runs it.
+ */
+int uxdp_prog_stack_size(const struct uxdp_prog *p);
+
+/**
+ * The program's number in its environment, from 1, never used again; 0 for NULL and a program that is not loaded.
+ *
+ * `p` stays the caller's. Any thread. Cannot fail.
+ */
+uint32_t uxdp_prog_id(const struct uxdp_prog *p);
+
+/**
+ * The program's counters in one slot, or added up over all with UXDP_ALL_SLOTS. They count while workers run: a sum is of no one moment.
+ * xdp_run counts nothing but aborted runs where its hook has one compiled program alone; xdp_run_burst counts every run.
+ *
+ * `out->sz` is set before; `p` and `out` stay the caller's. Any thread. 0; -EINVAL for NULL and a program that is not loaded, -ERANGE for a slot
+ * that there is not.
+ */
+int uxdp_prog_stats(const struct uxdp_prog *p,
+                    int slot,
+                    struct uxdp_prog_stats *out);
+
+/**
  * The library's version, for example `"0.1.0"`.
  *
- * Static memory, never freed. Any thread.
+ * Static memory, never freed. Any thread. Cannot fail.
  */
 const char *uxdp_version(void);
 
 /**
  * A sentence for a status, whether negative as functions return it or positive.
  *
- * Static memory, never freed, NUL-terminated. Any thread.
+ * Static memory, never freed, NUL-terminated. Any thread. Cannot fail: a number that is no status has a sentence too.
  */
 const char *uxdp_strerror(int status);
+
+/**
+ * Runs a program on a packet, `repeat` times on the same one, on the calling thread. Needs a slot that no worker holds while it runs.
+ *
+ * `p`, `opts` and what it points to stay the caller's; results are in `opts` then. Any thread that has no online worker of its own. 0; -EINVAL for NULL, a program that is not
+ * loaded, a packet shorter than 14 or longer than 65,535 bytes; -ENOSPC where `data_out` is too short (it has what fits, `data_size_out` says what there
+ * is), -EBUSY where every slot is taken, -EOPNOTSUPP for programs of device and CPU maps, -E2BIG for options that this version does not know, -ENOMEM.
+ */
+int uxdp_prog_test_run(struct uxdp_prog *p,
+                       struct uxdp_test_run_opts *opts);
+
+/**
+ * Takes a slot for the calling thread, which is online then: it has to call uxdp_worker_quiescent again and again.
+ *
+ * Slots are dense numbers below the environment's `nr_cpus`, not lcore ids. `*out` is the caller's until uxdp_worker_unregister, on this
+ * thread alone. `env` stays the caller's; NULL is the default one. 0, -ERANGE beyond the last slot, -EBUSY for a slot that is taken, -EINVAL, -ENOMEM.
+ */
+int uxdp_worker_register(struct uxdp_env *env,
+                         uint32_t slot,
+                         struct uxdp_worker **out);
+
+/**
+ * Says that the worker holds nothing of what it used before: after every burst, also when there was none. Costs a few nanoseconds; may free
+ * what was replaced.
+ *
+ * `w` stays the caller's. The worker's thread, not inside a run. Cannot fail; NULL is ignored.
+ */
+void uxdp_worker_quiescent(struct uxdp_worker *w);
+
+/**
+ * Before the worker sleeps: nobody waits for it until it is online again. It runs no program meanwhile.
+ *
+ * `w` stays the caller's. The worker's thread. Cannot fail; NULL is ignored.
+ */
+void uxdp_worker_offline(struct uxdp_worker *w);
+
+/**
+ * After the worker slept: it may run programs again.
+ *
+ * `w` stays the caller's. The worker's thread. Cannot fail; NULL is ignored.
+ */
+void uxdp_worker_online(struct uxdp_worker *w);
+
+/**
+ * Gives the slot back; NULL is allowed.
+ *
+ * Takes `w`: no context of it is used any more. The worker's thread. Cannot fail.
+ */
+void uxdp_worker_unregister(struct uxdp_worker *w);
 
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
 
 #endif  /* UXDP_H */
+
+
+#ifndef UXDP_H_INLINE
+#define UXDP_H_INLINE
+
+#ifdef __cplusplus
+#define UXDP_ASSERT_(what) static_assert(what, #what)
+#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
+#define UXDP_ASSERT_(what) _Static_assert(what, #what)
+#endif
+#ifdef UXDP_ASSERT_
+UXDP_ASSERT_(offsetof(struct uxdp_ctx, entry) == 40 && offsetof(struct uxdp_ctx, ingress_ifindex) == 60);
+UXDP_ASSERT_(offsetof(struct uxdp_ctx, rx) == 72 && offsetof(struct uxdp_ctx, redirect) == 104);
+UXDP_ASSERT_(sizeof(struct uxdp_ctx) == 232 && sizeof(struct uxdp_rx_meta) == 24 && sizeof(struct uxdp_redirect) == 40);
+UXDP_ASSERT_(offsetof(struct uxdp_pkt, cookie) == 40 && offsetof(struct uxdp_pkt, action) == 80 && sizeof(struct uxdp_pkt) == 128);
+#endif
+
+/**
+ * Runs the hook's programs on the packet in the context and returns one of `enum uxdp_action`.
+ *
+ * The context was made by uxdp_ctx_init; its five pointers are in order and inside one buffer. On return they say where the packet is.
+ *
+ * The context and the buffer stay the caller's. On the worker's own thread only. Cannot fail: errors are UXDP_ABORTED, counted by reason.
+ */
+static inline uint32_t xdp_run(struct uxdp_ctx *ctx)
+{
+  return __atomic_load_n(ctx->entry, __ATOMIC_ACQUIRE)(ctx);
+}
+
+#endif /* UXDP_H_INLINE */

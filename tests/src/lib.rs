@@ -1,0 +1,1 @@
+//! Tests of everything that crosses a crate; there is nothing here but tests.

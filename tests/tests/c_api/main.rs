@@ -1,0 +1,12 @@
+//! The C API as C programs see it: header, libraries, examples, and programs of the tests' own under memory checkers.
+//!
+//! The library is built and installed once, by `cargo xtask install` to a folder of this run; everything links to what is there.
+//! What needs a tool that is missing prints one line that says so.
+#![expect(clippy::print_stderr, reason = "tests say why they skip something")]
+
+mod archives;
+mod examples;
+mod header;
+mod programs;
+mod support;
+mod symbols;

@@ -1,0 +1,63 @@
+//! C programs of the tests' own: every function with good and bad arguments, and memory that runs out.
+
+use crate::support::{compile, have, have_library, object, pkg_config, run, work};
+use std::process::Command;
+
+/// Functions and their statuses; the program asserts and says "ok" at its end.
+#[test]
+fn every_function_does_what_its_comment_says() {
+    let dir = work("api");
+    let arguments =
+        [object("xdp_map_access"), object("xdp_maps"), object("xdp_root"), object("xdping_no_check")];
+    let plain = dir.join("api");
+    compile("api.c", &[], &plain);
+    assert_eq!(run(Command::new(&plain).args(&arguments)), "ok\n");
+
+    let sanitized = dir.join("api-asan");
+    compile("api.c", &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"], &sanitized);
+    assert_eq!(run(Command::new(&sanitized).args(&arguments)), "ok\n");
+
+    if have("valgrind", "the API's functions under it") {
+        let kinds = "definite,indirect,possible";
+        run(Command::new("valgrind")
+            .args(["--quiet", "--error-exitcode=99", "--leak-check=full"])
+            .args([format!("--show-leak-kinds={kinds}"), format!("--errors-for-leak-kinds={kinds}")])
+            .arg(&plain)
+            .args(&arguments));
+    }
+}
+
+/// The n-th allocation fails, for every n until there are no more: an error each time, and nothing is left.
+#[test]
+fn load_survives_the_failure_of_every_allocation() {
+    let out = work("oom").join("oom");
+    let wrap = "-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign,--wrap=free,--wrap=mmap,--wrap=munmap";
+    compile("oom.c", &[wrap], &out);
+    for program in ["xdp_pass", "xdp_maps", "xdp_firewall"] {
+        let said = run(Command::new(&out).arg(object(program)));
+        let failures: u32 =
+            said.trim_end().strip_suffix(" failures survived").unwrap_or("").parse().unwrap_or(0);
+        assert!(failures > 20, "{program}: {said}");
+    }
+}
+
+/// Which mbufs the glue refuses, and what it writes back; on real mbufs, without huge pages.
+#[test]
+fn mbuf_glue_refuses_what_is_not_ours_and_writes_back_what_changed() {
+    if !have_library("libdpdk", "the mbuf glue on real mbufs") {
+        return;
+    }
+    let dir = work("mbuf");
+    let out = dir.join("mbuf");
+    let flags = pkg_config(&["--cflags", "--libs", "libdpdk"]);
+    compile("mbuf.c", &flags.iter().map(String::as_str).collect::<Vec<_>>(), &out);
+    let said = run(Command::new(&out).env("XDG_RUNTIME_DIR", &dir).args([
+        "--no-huge",
+        "-m",
+        "64",
+        "--no-pci",
+        "--no-shconf",
+        "--log-level=error",
+    ]));
+    assert_eq!(said, "ok\n");
+}
