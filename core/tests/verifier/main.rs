@@ -1,0 +1,83 @@
+//! The table of verdicts: unsafe programs that must be refused, and the safe twin of each, that must be accepted.
+//!
+//! The cases are text, a class a file, in `cases/`; [`table`] says how they are written. Two judges see each of them: Linux, where `bpf(2)` is
+//! permitted, which proves the table; and our verifier.
+#![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests may use std")]
+
+mod asm;
+mod kernel;
+mod maps;
+mod table;
+
+use kernel::{Kernel, Verdict};
+use std::collections::{BTreeMap, HashSet};
+use table::{Case, Side, cases};
+use uxdp_core::isa::{Disasm, NoNames, decode};
+
+#[test]
+fn every_pair_has_a_name_of_its_own_and_two_programs_that_differ() {
+    let all = cases();
+    let names: HashSet<_> = all.iter().map(Case::name).collect();
+    assert_eq!(names.len(), all.len());
+    for pair in all.chunks(2) {
+        assert_ne!(pair[0].program.insns, pair[1].program.insns, "{}", pair[0].pair);
+    }
+}
+
+#[test]
+fn what_the_disassembler_writes_is_assembled_to_the_same_words() {
+    let mut seen = 0;
+    for case in cases() {
+        let insns = &case.program.insns;
+        let mut pc = 0;
+        while let Some(insn) = insns.get(pc as usize) {
+            let slots = if insn.is_wide() { 2 } else { 1 };
+            if decode(insns, pc).is_ok() {
+                let text = Disasm::new(insns, pc, &NoNames).to_string();
+                let (_, text) = text.split_once(") ").unwrap();
+                let text = if insn.is_wide() && insn.src() == 0 { format!("{text} ll") } else { text.to_owned() };
+                // Padding puts the line at its pc, so that distances mean the same.
+                let mut lines = vec!["exit"; pc as usize];
+                lines.push(&text);
+                let again = asm::assemble(lines).unwrap_or_else(|e| panic!("{}: {e}", case.name()));
+                assert_eq!(&again.insns[pc as usize..], &insns[pc as usize..(pc + slots) as usize], "{text}");
+                seen += 1;
+            }
+            pc += slots;
+        }
+    }
+    assert!(seen > 1000, "{seen}");
+}
+
+/// Pairs by class.
+fn counts(all: &[Case]) -> String {
+    let mut by_class = BTreeMap::new();
+    for case in all.iter().filter(|c| c.side == Side::Unsafe) {
+        *by_class.entry(case.class.as_str()).or_insert(0) += 1;
+    }
+    by_class.iter().map(|(class, n)| format!("{class} {n}")).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn the_kernel_gives_the_verdicts_of_the_table() {
+    let mut kernel = match Kernel::new() {
+        Ok(kernel) => kernel,
+        Err(why) => return println!("kernel half of the table skipped: {why}"),
+    };
+    let all = cases();
+    let mut wrong = Vec::new();
+    for case in &all {
+        let specs: Vec<_> = case.maps.iter().map(|m| maps::spec(m)).collect();
+        let verdict = kernel.verify(&case.program.insns, &specs, case.attach(), 1);
+        match (case.side, verdict) {
+            (Side::Safe, Verdict::Refused(errno, log)) => wrong.push(format!("{}: refused, {errno}: {log}", case.name())),
+            (Side::Unsafe, Verdict::Accepted) => wrong.push(format!("{}: accepted", case.name())),
+            (Side::Unsafe, Verdict::Refused(errno, log)) if !log.contains(&case.message) => {
+                wrong.push(format!("{}: errno {errno}, not `{}` but: {log}", case.name(), case.message));
+            }
+            _ => {}
+        }
+    }
+    println!("kernel: {} pairs ({}), {} verdicts differ", all.len() / 2, counts(&all), wrong.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
