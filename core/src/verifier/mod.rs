@@ -1,14 +1,46 @@
 //! The verifier: proves a program safe before anything runs it.
 //!
-//! Here stand the abstract numbers that it computes with. [`tnum`] knows bits, [`range`] knows bounds, [`lane`] lets the two refine
-//! each other at one width, [`scalar`] does so across 64 and 32 bits, [`alu`] and [`refine`] say what instructions and branches do to them.
+//! [`verify`] takes a linked program and the maps that it refers to, and gives back the only kind of program that engines take, with what they must
+//! apply and what they may use. One job a file:
+//!
+//! - numbers: [`tnum`] knows bits, [`range`] bounds, [`lane`] lets the two refine each other at one width, [`scalar`] does so across 64 and 32
+//!   bits, [`alu`] and [`refine`] say what instructions and branches do to them;
+//! - states: `reg` (a register), `stack` (a frame, byte by byte), `state` (a call chain);
+//! - shape: `cfg` (decoding, functions, reachability), `live` (dead registers);
+//! - judging: `obligation` (what must hold, from the instruction alone), `check` (obligations against a state);
+//! - moving: `transfer`, `pointer`, `branch`, `calls`, `subprog`;
+//! - exploring: `explore` (the loop), `explored` (states that were met), `prune` (when one covers another);
+//! - results: `facts`, `frames` (slots to clear), `log`, `error`.
+//!
+//! Invariant of the whole: a state describes every concrete state that can be at its instruction on its path; an instruction is passed only
+//! when its obligations hold for all of them. What is not supported is refused by name, never accepted.
 
 pub mod alu;
+mod branch;
+mod calls;
+mod cfg;
+mod check;
+mod error;
+mod explore;
+mod explored;
+mod facts;
+mod frames;
+mod input;
 pub mod lane;
+mod live;
+mod log;
+mod obligation;
+mod pointer;
+mod prune;
 pub mod range;
 pub mod refine;
+mod reg;
 pub mod scalar;
+mod stack;
+mod state;
+mod subprog;
 pub mod tnum;
+mod transfer;
 
 #[cfg(test)]
 mod exhaustive;
@@ -18,3 +50,96 @@ mod mistakes;
 mod oracle;
 #[cfg(test)]
 mod sampled;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Rejection, VerifierError};
+pub use input::VerifyOptions;
+
+use crate::helpers::HelperSet;
+use crate::maps::Map;
+use crate::mem::Vec;
+use crate::program::{Code, Facts, Loaded, Program, Rewrites, Verified, VerifierStats};
+use crate::sync::Arc;
+use error::Reject;
+use explore::Verifier;
+use input::{Input, MapInfo};
+use log::Log;
+
+/// What a proof yields.
+#[derive(Debug)]
+pub(crate) struct Proof {
+    pub(crate) rewrites: Rewrites,
+    pub(crate) facts: Facts,
+    pub(crate) stats: VerifierStats,
+}
+
+/// Proves a program safe against these maps (the object's list, in its order) and helpers, or says why it is not.
+///
+/// The log gets the kernel's lines at `opts.log_level`; the reason of a refusal is its last line but the closing one at any level.
+///
+/// # Errors
+/// The reason, its place and its cost. `E2BIG` (too many instructions or branches) and `ENOMEM` (memory of the verifier) are verdicts of
+/// their own: the program is neither safe nor unsafe.
+pub fn verify(
+    program: Program<Loaded>,
+    maps: Vec<Arc<Map>>,
+    helpers: HelperSet,
+    opts: &VerifyOptions,
+    log: &mut dyn core::fmt::Write,
+) -> Result<Program<Verified>, Rejection> {
+    let infos = Vec::from_fn(maps.len(), |i| MapInfo {
+        spec: *maps[i].spec(),
+        name: maps[i].name(),
+        frozen: const_data(&maps[i]),
+    });
+    let proof = match infos {
+        Ok(infos) => prove(program.code(), &infos, helpers, opts, log)?,
+        Err(e) => {
+            return Err(Rejection { error: e.into(), pc: None, stats: VerifierStats::default() });
+        }
+    };
+    Ok(program.into_verified(maps, proof.rewrites, proof.facts, proof.stats))
+}
+
+/// The content of a map that can never change any more.
+fn const_data(_map: &Map) -> Option<&[u8]> {
+    None
+}
+
+/// [`verify`], without the program's ownership.
+pub(crate) fn prove(
+    code: &Code,
+    maps: &[MapInfo<'_>],
+    helpers: HelperSet,
+    opts: &VerifyOptions,
+    log: &mut dyn core::fmt::Write,
+) -> Result<Proof, Rejection> {
+    let input = Input { code, maps, helpers, opts: *opts };
+    let mut stats = VerifierStats::default();
+    let result = Verifier::new(input, Log::new(log, opts.log_level)).and_then(|mut v| {
+        let outcome = v.run().and_then(|()| proof(&v));
+        stats = v.counts();
+        outcome
+    });
+    let mut log = Log::new(log, opts.log_level);
+    if let Err(Reject { error, pc }) = &result {
+        match pc.and_then(|pc| code.line_at(pc)) {
+            Some(l) => log.reason(format_args!("{error} (insn {}, {}:{})", pc.unwrap_or(0), code.string(l.file), l.line)),
+            None => log.reason(format_args!("{error}")),
+        }
+    }
+    log.closing(&stats, opts.insn_budget);
+    result.map_err(|Reject { error, pc }| Rejection { error, pc, stats })
+}
+
+fn proof(v: &Verifier<'_, '_>) -> Result<Proof, Reject> {
+    Ok(Proof {
+        rewrites: Rewrites {
+            insns: v.facts.rewrites()?,
+            frames: v.frames.frames(v.input.code, &v.cfg)?,
+        },
+        facts: v.facts.facts()?,
+        stats: v.counts(),
+    })
+}

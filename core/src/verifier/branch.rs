@@ -1,0 +1,270 @@
+//! What a conditional jump tells each of its two ways.
+//!
+//! Scalars refine each other ([`super::refine`]) and take all linked copies along. Tests for null settle every copy of a pointer. Comparisons of a
+//! packet pointer with the packet's end give a range, or the knowledge of being beyond the end, to every pointer with the same base.
+
+use super::alu::{AluOp as Abstract, Width as AbstractWidth, alu};
+use super::reg::{AT_PKT_END, BEYOND_PKT_END, Kind, Reg};
+use super::refine::{Cond as Abstracted, refine};
+use super::scalar::Scalar;
+use super::state::State;
+use crate::isa::{Cond, Operand, Reg as R, Width};
+use crate::limits::MAX_PACKET_OFF;
+use crate::mem::OutOfMemory;
+
+/// A conditional jump.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Jump {
+    pub(crate) cond: Cond,
+    pub(crate) width: Width,
+    pub(crate) dst: R,
+    pub(crate) src: Operand,
+}
+
+/// The two ways on; `None`: that way cannot be taken.
+#[derive(Debug)]
+pub(crate) struct Ways {
+    pub(crate) taken: Option<State>,
+    pub(crate) fallthrough: Option<State>,
+}
+
+pub(crate) fn abstracted(cond: Cond) -> Abstracted {
+    match cond {
+        Cond::Eq => Abstracted::Eq,
+        Cond::Ne => Abstracted::Ne,
+        Cond::Gt => Abstracted::Gt,
+        Cond::Ge => Abstracted::Ge,
+        Cond::Lt => Abstracted::Lt,
+        Cond::Le => Abstracted::Le,
+        Cond::Sgt => Abstracted::Sgt,
+        Cond::Sge => Abstracted::Sge,
+        Cond::Slt => Abstracted::Slt,
+        Cond::Sle => Abstracted::Sle,
+        Cond::Set => Abstracted::Set,
+    }
+}
+
+pub(crate) fn abstract_width(width: Width) -> AbstractWidth {
+    match width {
+        Width::W64 => AbstractWidth::W64,
+        Width::W32 => AbstractWidth::W32,
+    }
+}
+
+/// Splits a state at a jump.
+pub(crate) fn split(state: State, j: Jump) -> Result<Ways, OutOfMemory> {
+    let a = *state.reg(j.dst);
+    let b = match j.src {
+        Operand::Reg(r) => *state.reg(r),
+        Operand::Imm(imm) => Reg::constant(match j.width {
+            Width::W64 => i64::from(imm) as u64,
+            Width::W32 => u64::from(imm as u32),
+        }),
+    };
+    if a.is_scalar() && b.is_scalar() {
+        return scalars(state, j, &a, &b);
+    }
+    if j.width == Width::W64 {
+        if let Some(ways) = null_test(&state, j, &a, &b)? {
+            return Ok(ways);
+        }
+        if let Some((pointer, is_end_right)) = packet_comparison(&a, &b) {
+            return packet(state, j.cond, &pointer, is_end_right);
+        }
+    }
+    both(state)
+}
+
+fn both(state: State) -> Result<Ways, OutOfMemory> {
+    Ok(Ways { taken: Some(state.try_clone()?), fallthrough: Some(state) })
+}
+
+fn scalars(mut state: State, j: Jump, a: &Reg, b: &Reg) -> Result<Ways, OutOfMemory> {
+    let (cond, width) = (abstracted(j.cond), abstract_width(j.width));
+    let taken = refine(cond, width, &a.var, &b.var);
+    let fall = refine(cond.negate(), width, &a.var, &b.var);
+    let apply = |state: &mut State, (x, y): (Scalar, Scalar)| {
+        learn(state, j.dst, a, x);
+        if let Operand::Reg(src) = j.src
+            && src != j.dst
+        {
+            learn(state, src, b, y);
+        }
+    };
+    let taken = match (taken, fall.is_some()) {
+        (None, _) => None,
+        (Some(values), false) => {
+            apply(&mut state, values);
+            return Ok(Ways { taken: Some(state), fallthrough: None });
+        }
+        (Some(values), true) => {
+            let mut copy = state.try_clone()?;
+            apply(&mut copy, values);
+            Some(copy)
+        }
+    };
+    Ok(match fall {
+        Some(values) => {
+            apply(&mut state, values);
+            Ways { taken, fallthrough: Some(state) }
+        }
+        None => Ways { taken, fallthrough: None },
+    })
+}
+
+/// Register `r` was found to be `value`: so is every copy of it, up to the constants that were added.
+fn learn(state: &mut State, r: R, old: &Reg, value: Scalar) {
+    let mut known = *old;
+    known.var = value;
+    state.set(r, known);
+    if old.id == 0 {
+        return;
+    }
+    state.for_each(|reg| {
+        if !reg.is_scalar() || reg.id != old.id {
+            return;
+        }
+        if reg.off == known.off {
+            reg.var = value;
+            return;
+        }
+        // Both are one number plus a constant, in 64 bits: so they differ by the difference of the constants.
+        let delta = Scalar::constant(i64::from(reg.off).wrapping_sub(i64::from(known.off)) as u64);
+        let moved = alu(Abstract::Add, AbstractWidth::W64, &value, &delta);
+        reg.var = reg.var.meet(&moved).unwrap_or(moved);
+    });
+}
+
+/// A 64-bit test of a pointer for null.
+fn null_test(state: &State, j: Jump, a: &Reg, b: &Reg) -> Result<Option<Ways>, OutOfMemory> {
+    let equal = match j.cond {
+        Cond::Eq => true,
+        Cond::Ne => false,
+        _ => return Ok(None),
+    };
+    let (null, other) = match j.src {
+        Operand::Imm(0) if a.kind.may_be_null() => {
+            let (mut null, mut other) = (state.try_clone()?, state.try_clone()?);
+            settle(&mut null, a.id, true);
+            settle(&mut other, a.id, false);
+            (Some(null), Some(other))
+        }
+        _ if (a.kind.never_null() && b.is_null()) || (b.kind.never_null() && a.is_null()) => {
+            (None, Some(state.try_clone()?))
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(if equal {
+        Ways { taken: null, fallthrough: other }
+    } else {
+        Ways { taken: other, fallthrough: null }
+    }))
+}
+
+/// Every copy of a pointer that may be null is null, or is not.
+fn settle(state: &mut State, id: u32, null: bool) {
+    state.for_each(|reg| {
+        if reg.kind.may_be_null() && reg.id == id {
+            if null {
+                *reg = Reg::constant(0);
+            } else {
+                reg.kind = reg.kind.non_null();
+                reg.id = 0;
+            }
+        }
+    });
+}
+
+/// The pointer of a comparison with an end, and whether the end is the right operand. Metadata ends where untouched packet data starts.
+fn packet_comparison(a: &Reg, b: &Reg) -> Option<(Reg, bool)> {
+    if is_end_for(a, b) {
+        Some((*a, true))
+    } else if is_end_for(b, a) {
+        Some((*b, false))
+    } else {
+        None
+    }
+}
+
+fn is_end_for(pointer: &Reg, end: &Reg) -> bool {
+    match pointer.kind {
+        Kind::Packet => end.kind == Kind::PacketEnd,
+        Kind::PacketMeta => end.kind == Kind::Packet && end.off == 0 && end.var.known() == Some(0),
+        _ => false,
+    }
+}
+
+/// How a pointer lies to the end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lies {
+    /// pointer <= end
+    Within,
+    /// pointer < end
+    Before,
+    /// pointer >= end
+    AtOrBeyond,
+    /// pointer > end
+    Beyond,
+}
+
+fn packet(mut state: State, cond: Cond, p: &Reg, end_right: bool) -> Result<Ways, OutOfMemory> {
+    use Lies::{AtOrBeyond, Before, Beyond, Within};
+    let (taken, fall) = match (cond, end_right) {
+        (Cond::Gt, true) | (Cond::Lt, false) => (Beyond, Within),
+        (Cond::Lt, true) | (Cond::Gt, false) => (Before, AtOrBeyond),
+        (Cond::Ge, true) | (Cond::Le, false) => (AtOrBeyond, Before),
+        (Cond::Le, true) | (Cond::Ge, false) => (Within, Beyond),
+        _ => return both(state),
+    };
+    let impossible = |way: Lies| match p.range {
+        BEYOND_PKT_END => matches!(way, Within | Before),
+        AT_PKT_END => way == Before,
+        _ => false,
+    };
+    let mut other = None;
+    if !impossible(taken) {
+        let mut copy = state.try_clone()?;
+        found(&mut copy, p, taken);
+        other = Some(copy);
+    }
+    if impossible(fall) {
+        return Ok(Ways { taken: other, fallthrough: None });
+    }
+    found(&mut state, p, fall);
+    Ok(Ways { taken: other, fallthrough: Some(state) })
+}
+
+/// Notes where a packet pointer was found to lie, for it and all pointers of the same base.
+fn found(state: &mut State, p: &Reg, way: Lies) {
+    match way {
+        Lies::Within | Lies::Before => good_range(state, p, way == Lies::Before),
+        Lies::AtOrBeyond | Lies::Beyond if p.kind == Kind::Packet => {
+            let mark = if way == Lies::Beyond { BEYOND_PKT_END } else { AT_PKT_END };
+            state.for_each(|reg| {
+                // The same pointer, in whichever register: same base, same offset, same variable part.
+                if reg.kind == p.kind && reg.id == p.id && reg.off == p.off && reg.var == p.var && reg.range <= 0 {
+                    reg.range = mark;
+                }
+            });
+        }
+        Lies::AtOrBeyond | Lies::Beyond => {}
+    }
+}
+
+/// `p` lies within the end: the bytes from the base up to `p` may be accessed, and one more where it lies before the end.
+fn good_range(state: &mut State, p: &Reg, before: bool) {
+    let max = p.var.umax();
+    if p.off < 0 || (p.off == 0 && before) {
+        return;
+    }
+    let most = u64::from(MAX_PACKET_OFF);
+    if max > most || max + p.off as u64 > most {
+        return; // the end of the range could wrap
+    }
+    let range = p.off + i32::from(before);
+    state.for_each(|reg| {
+        if reg.kind == p.kind && reg.id == p.id {
+            reg.range = reg.range.max(range);
+        }
+    });
+}

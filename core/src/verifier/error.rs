@@ -1,0 +1,277 @@
+//! Why a program is refused, in the kernel's words, and what a refusal carries.
+
+use super::tnum::Tnum;
+use crate::error::{Errno, Status};
+use crate::isa::InsnError;
+use crate::mem::OutOfMemory;
+use core::fmt;
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident $({ $($field:ident: $ty:ty),* })? = $errno:ident, $text:literal $(, $arg:expr)*;)*) => {
+        /// What is wrong with a program. The text is the kernel's where the kernel has one.
+        #[expect(missing_docs, reason = "the fields are the values that the message shows")]
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub enum VerifierError {
+            /// A word that is no instruction.
+            Insn(InsnError),
+            $($(#[doc = $doc])+ $name $({ $($field: $ty),* })?),*
+        }
+
+        impl fmt::Display for VerifierError {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match *self {
+                    VerifierError::Insn(e) => e.fmt(f),
+                    $(VerifierError::$name $({ $($field),* })? => write!(f, $text $(, $arg)*)),*
+                }
+            }
+        }
+
+        impl Status for VerifierError {
+            fn errno(&self) -> Errno {
+                match self {
+                    VerifierError::Insn(e) => e.errno(),
+                    $(VerifierError::$name { .. } => Errno::$errno),*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    // Shape.
+    /// There is nothing to run.
+    NoInsns = EINVAL, "the program has no instructions";
+    /// More functions than a program may have.
+    TooManySubprogs = E2BIG, "too many subprograms";
+    /// The loader's table of functions does not tile the program.
+    BadFunctionTable = EINVAL, "func_info does not match the instructions";
+    /// A jump leaves its function.
+    JumpOutOfRange { from: u32, to: u32 } = EINVAL, "jump out of range from insn {from} to {to}";
+    /// A jump goes into the second slot of a wide immediate.
+    JumpIntoWide { to: u32 } = EINVAL, "jump into the middle of ldimm64 insn {to}";
+    /// What is called does not start a function.
+    NotAFunction { to: u32 } = EINVAL, "no program starts at insn {to}";
+    /// The last instruction of a function lets control go on.
+    RunsOffEnd = EINVAL, "last insn is not an exit or jmp";
+    /// Nothing leads to an instruction.
+    Unreachable { pc: u32 } = EINVAL, "unreachable insn {pc}";
+    /// `BPF_LD_ABS`, `BPF_LD_IND`.
+    LegacyPacket = EINVAL, "BPF_LD_[ABS|IND] instructions not allowed for this program type";
+    /// `callx`.
+    CallReg = EINVAL, "unknown opcode 8d";
+    /// A kernel function.
+    Kfunc { id: i32 } = EOPNOTSUPP, "calling kernel function #{id} is not supported in this version";
+    /// Division by a constant.
+    DivByZero = EINVAL, "div by zero";
+    /// Shift by a constant.
+    InvalidShift { by: i32 } = EINVAL, "invalid shift {by}";
+
+    // Registers.
+    /// Not written before.
+    NotReadable { reg: u8 } = EACCES, "R{reg} !read_ok";
+    /// R10 is written.
+    FramePointerReadOnly = EACCES, "frame pointer is read only";
+
+    // Maps and wide immediates.
+    /// A map that the program does not have.
+    NoSuchMap { index: i64 } = EBADF, "fd {index} is not pointing to valid bpf_map";
+    /// More than 64.
+    TooManyMaps = E2BIG, "The total number of maps per program has reached the limit of 64";
+    /// A kind of map whose values have no fixed address.
+    NoDirectValue = EINVAL, "no support for direct value access of this map";
+    /// Beyond the value.
+    DirectValueBounds { value_size: u32, off: u32 } = EINVAL, "invalid access to map value pointer, value_size={value_size} off={off}";
+    /// `BPF_PSEUDO_BTF_ID`.
+    BtfId = EOPNOTSUPP, "kernel variables are not supported";
+
+    // Memory.
+    /// Not a pointer to memory.
+    InvalidMem { reg: u8, kind: &'static str } = EACCES, "R{reg} invalid mem access '{kind}'";
+    /// One instruction, two kinds of pointers of which one is the context.
+    DifferentPointers = EINVAL, "same insn cannot be used with different pointers";
+    /// Stack or atomic access.
+    Misaligned { kind: &'static str, var: Tnum, reg_off: i32, off: i32, size: u32 } = EACCES,
+        "misaligned {kind} access off {var:?}+{reg_off}+{off} size {size}";
+    /// Context.
+    InvalidCtx { off: i32, size: u32 } = EACCES, "invalid bpf_context access off={off} size={size}";
+    /// A pointer that must be used as it was given.
+    NegativeOffset { kind: &'static str, reg: u8, off: i32 } = EACCES, "negative offset {kind} ptr R{reg} off={off} disallowed";
+    /// As above.
+    ModifiedPointer { kind: &'static str, reg: u8, off: i32 } = EACCES, "dereference of modified {kind} ptr R{reg} off={off} disallowed";
+    /// As above.
+    VariableAccess { kind: &'static str, var: Tnum } = EACCES, "variable {kind} access var_off={var:?} disallowed";
+    /// Map flag `BPF_F_RDONLY_PROG`.
+    MapWriteForbidden { value_size: u32, off: i64, size: u32 } = EACCES, "write into map forbidden, value_size={value_size} off={off} size={size}";
+    /// Map flag `BPF_F_WRONLY_PROG`.
+    MapReadForbidden { value_size: u32, off: i64, size: u32 } = EACCES, "read from map forbidden, value_size={value_size} off={off} size={size}";
+    /// The variable part may be negative.
+    MinNegative { reg: u8 } = EACCES, "R{reg} min value is negative, either use unsigned index or do a if (index >=0) check.";
+    /// The variable part has no bound.
+    Unbounded { reg: u8 } = EACCES, "R{reg} unbounded memory access, make sure to bounds check any such access";
+    /// The lowest address.
+    MinOutside { reg: u8 } = EACCES, "R{reg} min value is outside of the allowed memory range";
+    /// The highest address.
+    MaxOutside { reg: u8 } = EACCES, "R{reg} max value is outside of the allowed memory range";
+    /// A known offset.
+    MapBounds { value_size: u32, off: i64, size: u32 } = EACCES, "invalid access to map value, value_size={value_size} off={off} size={size}";
+    /// As above.
+    MemBounds { mem_size: u32, off: i64, size: u32 } = EACCES, "invalid access to memory, mem_size={mem_size} off={off} size={size}";
+    /// Beyond what was compared with the packet's end.
+    PacketBounds { off: i64, size: u32, reg: u8, id: u32, reg_off: i32, range: i32 } = EACCES,
+        "invalid access to packet, off={off} size={size}, R{reg}(id={id},off={reg_off},r={range}): R{reg} offset is outside of the packet";
+    /// Known to be beyond the packet's end.
+    PacketOutside { reg: u8 } = EACCES, "R{reg} offset is outside of the packet";
+    /// Variable offset without bounds.
+    StackUnbounded { what: &'static str, reg: u8 } = EACCES, "invalid unbounded variable-offset{what} stack R{reg}";
+    /// Known offset.
+    StackBounds { what: &'static str, reg: u8, off: i64, size: u32 } = EACCES, "invalid{what} stack R{reg} off={off} size={size}";
+    /// Variable offset.
+    StackVarBounds { what: &'static str, reg: u8, var: Tnum, off: i64, size: u32 } = EACCES,
+        "invalid variable-offset{what} stack R{reg} var_off={var:?} off={off} size={size}";
+    /// Part of a pointer is read.
+    InvalidFill = EACCES, "invalid size of register fill";
+    /// Part of a pointer is written.
+    InvalidSpill = EACCES, "invalid size of register spill";
+    /// A callee's stack ends before its caller's.
+    StackPointerToCaller = EINVAL, "cannot spill pointers to stack into stack frame of the caller";
+    /// Atomics on memory that has none.
+    AtomicKind { reg: u8, kind: &'static str } = EACCES, "BPF_ATOMIC stores into R{reg} {kind} is not allowed";
+
+    // Arithmetic on pointers.
+    /// 32-bit.
+    Pointer32 { reg: u8 } = EACCES, "R{reg} 32-bit pointer arithmetic prohibited";
+    /// Both are pointers.
+    PointerPointer { reg: u8, op: &'static str } = EACCES, "R{reg} pointer {op} pointer prohibited";
+    /// May be null.
+    NullArithmetic { reg: u8, kind: &'static str } = EACCES, "R{reg} pointer arithmetic on {kind} prohibited, null-check it first";
+    /// A kind that has no arithmetic.
+    NoArithmetic { reg: u8, kind: &'static str } = EACCES, "R{reg} pointer arithmetic on {kind} prohibited";
+    /// Scalar minus pointer.
+    SubFromScalar { reg: u8 } = EACCES, "R{reg} tried to subtract pointer from scalar";
+    /// Stack pointer minus scalar.
+    StackSub { reg: u8 } = EACCES, "R{reg} subtraction from stack pointer prohibited";
+    /// And, or, xor.
+    PointerBitwise { reg: u8, op: &'static str } = EACCES, "R{reg} bitwise operator {op} on pointer prohibited";
+    /// Everything else.
+    PointerOp { reg: u8, op: &'static str } = EACCES, "R{reg} pointer arithmetic with {op} operator prohibited";
+    /// A constant beyond 2^29.
+    PointerConst { kind: &'static str, value: i64 } = EACCES, "math between {kind} pointer and {value} is not allowed";
+    /// The constant part beyond 2^29.
+    PointerOff { kind: &'static str, off: i64 } = EACCES, "{kind} pointer offset {off} is not allowed";
+    /// Without a lower bound.
+    PointerUnbounded { kind: &'static str } = EACCES, "math between {kind} pointer and register with unbounded min value is not allowed";
+    /// A lower bound beyond 2^29.
+    PointerOutOfBounds { kind: &'static str, value: i64 } = EACCES, "value {value} makes {kind} pointer be out of bounds";
+
+    // Calls.
+    /// A number that is no helper here.
+    NoSuchHelper { id: u32 } = EINVAL, "program of this type cannot use helper #{id}, or this version does not have it";
+    /// The argument is of another kind.
+    ArgType { reg: u8, kind: &'static str, expected: &'static str } = EACCES, "R{reg} type={kind} expected={expected}";
+    /// The map is of another type.
+    MapType { kind: u32, helper: &'static str, id: u32 } = EINVAL, "cannot pass map_type {kind} into func {helper}#{id}";
+    /// The prototype names a key or value without a map before it.
+    NoMapArg = EACCES, "invalid map_ptr to access map->key";
+    /// Size without a lower bound.
+    SizeNegative { reg: u8 } = EACCES, "R{reg} min value is negative, either use unsigned or 'var &= const'";
+    /// Size may be zero.
+    SizeZero { reg: u8, min: u64, max: u64 } = EACCES, "R{reg} invalid zero-sized read: u64=[{min},{max}]";
+    /// Size without an upper bound.
+    SizeUnbounded { reg: u8 } = EACCES, "R{reg} unbounded memory access, use 'var &= const' or 'if (var < const)'";
+    /// A helper that may not touch the packet itself.
+    HelperPacket = EACCES, "helper access to the packet is not allowed";
+    /// Not constant text.
+    NotConstStr { reg: u8 } = EACCES, "R{reg} does not point to a constant string in a read-only map";
+    /// Kinds of arguments that this version has not.
+    ArgNotSupported { helper: &'static str, what: &'static str } = EOPNOTSUPP, "helper {helper} takes {what}, which is not supported in this version";
+    /// The ninth frame.
+    TooManyFrames { frames: usize } = E2BIG, "the call stack of {frames} frames is too deep";
+    /// More than 512 bytes in a chain.
+    StackTooLarge { calls: usize, depth: u32 } = EACCES, "combined stack size of {calls} calls is {depth}. Too large";
+    /// More than 256 bytes above a subprogram that tail-calls.
+    TailCallStack { depth: u32 } = EACCES, "tail_calls are not allowed when call stack of previous frames is {depth} bytes. Too large";
+    /// Functions call each other in a circle.
+    Recursion = EINVAL, "recursive call of a function";
+    /// A callee's stack is gone when it returns.
+    ReturnsStack = EINVAL, "cannot return stack pointer to the caller";
+    /// Argument of a global function.
+    NotScalarArg { reg: u8 } = EINVAL, "R{reg} is not a scalar";
+    /// No BTF, or a type that cannot be checked.
+    BadSignature { arg: u8 } = EINVAL, "Arg#{arg} of a global function has a type that is not supported";
+    /// No BTF at all.
+    NoSignature = EINVAL, "a global function has no usable BTF";
+    /// Void.
+    NotScalarReturn = EINVAL, "Global function doesn't return scalar. Only those are supported.";
+    /// A global function returned a pointer.
+    GlobalReturn { kind: &'static str } = EINVAL, "At subprogram exit the register R0 is not a scalar value ({kind})";
+
+    // Limits.
+    /// The budget.
+    TooManyInsns { limit: u32 } = E2BIG, "BPF program is too large. Processed {} insn", u64::from(limit) + 1;
+    /// Branches that wait.
+    TooManyBranches = E2BIG, "The sequence of 8193 jumps is too complex.";
+    /// The path came back to a state that it had before.
+    InfiniteLoop { pc: u32 } = EINVAL, "infinite loop detected at insn {pc}";
+    /// Memory of the verifier: the limit, or the heap.
+    OutOfMemory = ENOMEM, "the verifier ran out of memory";
+    /// A bug of ours, never of the program.
+    Internal { what: &'static str } = EFAULT, "verifier bug: {what}";
+}
+
+impl From<OutOfMemory> for VerifierError {
+    fn from(_: OutOfMemory) -> Self {
+        VerifierError::OutOfMemory
+    }
+}
+
+impl core::error::Error for VerifierError {}
+
+/// A refusal: why, and where.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rejection {
+    /// Why.
+    pub error: VerifierError,
+    /// At which slot; `None` where it is the program as a whole.
+    pub pc: Option<u32>,
+    /// What had been spent by then.
+    pub stats: crate::program::VerifierStats,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl core::error::Error for Rejection {}
+
+impl Status for Rejection {
+    fn errno(&self) -> Errno {
+        self.error.errno()
+    }
+}
+
+/// A reason with its place, before the costs are added.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reject {
+    pub(crate) error: VerifierError,
+    pub(crate) pc: Option<u32>,
+}
+
+impl Reject {
+    /// At an instruction.
+    pub(crate) fn at(pc: u32, error: VerifierError) -> Self {
+        Reject { error, pc: Some(pc) }
+    }
+
+    /// Of the program as a whole.
+    pub(crate) fn program(error: VerifierError) -> Self {
+        Reject { error, pc: None }
+    }
+}
+
+impl From<OutOfMemory> for Reject {
+    fn from(_: OutOfMemory) -> Self {
+        Reject::program(VerifierError::OutOfMemory)
+    }
+}

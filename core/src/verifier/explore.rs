@@ -1,0 +1,337 @@
+//! The exploration: every path of a program, depth first, one instruction at a time.
+//!
+//! For each instruction: charge the budget, compare with older states where paths meet ([`super::explored`]), extract obligations, judge
+//! them, move the state. A branch puts one of its ways aside; the list of such ways is the only stack there is, so nothing recurses
+//! on the size of a program. Counted against limits: instructions processed, ways that wait, bytes that states take.
+
+use super::branch::{self, Jump};
+use super::cfg::Cfg;
+use super::check;
+use super::error::{Reject, VerifierError as E};
+use super::explored::{Explored, Met, NONE};
+use super::facts::FactTable;
+use super::frames::StackUse;
+use super::input::Input;
+use super::live;
+use super::log::Log;
+use super::obligation;
+use super::reg::{Kind, Reg};
+use super::state::State;
+use crate::helpers::RetType;
+use crate::isa::{Callee, Op, Reg as R};
+use crate::limits::{BPF_COMPLEXITY_LIMIT_JMP_SEQ, MAX_USED_MAPS};
+use crate::maps::MapSpec;
+use crate::mem::Vec;
+use crate::program::VerifierStats;
+
+/// Makes ids.
+#[derive(Debug, Default)]
+pub(crate) struct Ids(u32);
+
+impl Ids {
+    /// One that nothing has.
+    pub(crate) fn fresh(&mut self) -> u32 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+/// A way that waits.
+#[derive(Debug)]
+struct Waiting {
+    pc: u32,
+    from: u32,
+    state: State,
+    parent: u32,
+}
+
+/// Where a path goes on.
+#[derive(Debug)]
+enum Next {
+    At(u32),
+    End,
+}
+
+/// One verification.
+#[derive(Debug)]
+pub(crate) struct Verifier<'a, 'l> {
+    pub(crate) input: Input<'a>,
+    pub(crate) cfg: Cfg,
+    live: Vec<u16>,
+    pub(crate) ids: Ids,
+    pub(crate) facts: FactTable,
+    pub(crate) frames: StackUse,
+    /// Global functions that somebody called.
+    pub(crate) called: Vec<bool>,
+    used_maps: Vec<bool>,
+    explored: Explored,
+    waiting: Vec<Waiting>,
+    waiting_bytes: usize,
+    pub(crate) log: Log<'l>,
+    pub(crate) stats: VerifierStats,
+    jumps: u32,
+    last_kept: (u32, u32),
+    pointer_store_warned: bool,
+}
+
+impl<'a, 'l> Verifier<'a, 'l> {
+    /// Checks the program's shape and makes ready to explore.
+    pub(crate) fn new(input: Input<'a>, log: Log<'l>) -> Result<Self, Reject> {
+        let slots = input.code.insns.len();
+        let functions = input.code.subprogs.len();
+        let cfg = Cfg::build(input.code, |id| input.changes_packet(id))?;
+        Ok(Verifier {
+            live: live::registers(input.code, &cfg, &input.helpers)?,
+            cfg,
+            ids: Ids::default(),
+            facts: FactTable::new(slots)?,
+            frames: StackUse::new(slots, functions)?,
+            called: Vec::filled(false, functions)?,
+            used_maps: Vec::filled(false, input.maps.len())?,
+            explored: Explored::new(slots)?,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            log,
+            stats: VerifierStats::default(),
+            jumps: 0,
+            last_kept: (0, 0),
+            pointer_store_warned: false,
+            input,
+        })
+    }
+
+    /// Explores the main function and every global function that is called.
+    pub(crate) fn run(&mut self) -> Result<(), Reject> {
+        self.function(0)?;
+        let mut done = Vec::filled(false, self.called.len())?;
+        while let Some(func) = (1..done.len()).find(|f| self.called[*f] && !done[*f]) {
+            done[func] = true;
+            self.function(func as u32)?;
+        }
+        self.stats.stack_depth = self.check_stack()?;
+        Ok(())
+    }
+
+    /// Explores one function from its entry.
+    fn function(&mut self, func: u32) -> Result<(), Reject> {
+        let start = self.input.code.subprogs[func as usize].start;
+        let state = self.entry_state(func).map_err(|e| Reject::at(start, e))?;
+        self.log.function(self.input.code, func);
+        self.wait(start, start, state, NONE)?;
+        while let Some(w) = self.waiting.pop() {
+            self.waiting_bytes -= w.state.bytes();
+            if w.from != w.pc {
+                self.log.from(w.from, w.pc, &w.state);
+            }
+            self.path(w)?;
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, pc: u32, from: u32, state: State, parent: u32) -> Result<(), Reject> {
+        if self.waiting.len() > BPF_COMPLEXITY_LIMIT_JMP_SEQ as usize {
+            return Err(Reject::at(from, E::TooManyBranches));
+        }
+        self.waiting_bytes += state.bytes();
+        self.account(from)?;
+        self.waiting.push(Waiting { pc, from, state, parent })?;
+        Ok(())
+    }
+
+    fn account(&mut self, pc: u32) -> Result<(), Reject> {
+        let bytes = self.waiting_bytes + self.explored.bytes;
+        self.stats.peak_memory = self.stats.peak_memory.max(bytes);
+        if bytes > self.input.opts.memory_limit {
+            return Err(Reject::at(pc, E::OutOfMemory));
+        }
+        Ok(())
+    }
+
+    /// Follows one path to its end.
+    fn path(&mut self, w: Waiting) -> Result<(), Reject> {
+        let Waiting { mut pc, mut state, mut parent, .. } = w;
+        loop {
+            self.stats.insns_processed += 1;
+            if self.stats.insns_processed > self.input.opts.insn_budget {
+                return Err(Reject::at(pc, E::TooManyInsns { limit: self.input.opts.insn_budget }));
+            }
+            if self.cfg.is_meet(pc) && self.met(pc, &state, &mut parent)? {
+                break;
+            }
+            let op = *self.cfg.op(pc).ok_or(Reject::at(pc, E::Internal { what: "no instruction" }))?;
+            self.log.insn(self.input, pc);
+            let next = self.step(&mut state, pc, &op, parent)?;
+            self.log.state(pc, &state);
+            match next {
+                Next::At(to) => pc = to,
+                Next::End => break,
+            }
+        }
+        self.explored.close(parent);
+        Ok(())
+    }
+
+    /// Compares with older states and keeps this one where that is worth it; true: the path ends here.
+    fn met(&mut self, pc: u32, state: &State, parent: &mut u32) -> Result<bool, Reject> {
+        let at = |e: crate::mem::OutOfMemory| Reject::at(pc, e.into());
+        let worth = self.jumps - self.last_kept.0 >= 2 && self.stats.insns_processed - self.last_kept.1 >= 8;
+        match self.explored.meet(pc, state, worth).map_err(at)? {
+            Met::Covered => {
+                self.log.covered(pc);
+                return Ok(true);
+            }
+            Met::Loop => return Err(Reject::at(pc, E::InfiniteLoop { pc })),
+            Met::New => {}
+        }
+        if worth {
+            self.last_kept = (self.jumps, self.stats.insns_processed);
+            let mut kept = state.try_clone().map_err(at)?;
+            self.forget_dead(pc, &mut kept);
+            *parent = self.explored.keep(pc, kept, *parent).map_err(at)?;
+            self.account(pc)?;
+        }
+        Ok(false)
+    }
+
+    /// Makes dead registers unreadable in a state that is kept: they need not be compared.
+    fn forget_dead(&self, pc: u32, state: &mut State) {
+        let depth = state.depth();
+        let mut at = pc;
+        for i in (0..=depth).rev() {
+            let frame = &mut state.frames[i];
+            let live = self.live.get(at as usize).copied().unwrap_or(u16::MAX);
+            for (r, reg) in frame.regs.iter_mut().enumerate() {
+                if live >> r & 1 == 0 {
+                    *reg = Reg::NOT_INIT;
+                }
+            }
+            at = frame.callsite + 1;
+        }
+    }
+
+    /// Judges one instruction and moves the state over it.
+    fn step(&mut self, state: &mut State, pc: u32, op: &Op, parent: u32) -> Result<Next, Reject> {
+        self.facts.visit(pc);
+        let next = self.step_checked(state, pc, op, parent);
+        self.frames.commit(pc)?;
+        next
+    }
+
+    fn step_checked(&mut self, state: &mut State, pc: u32, op: &Op, parent: u32) -> Result<Next, Reject> {
+        let at = |e: E| Reject::at(pc, e);
+        for o in &obligation::of(op) {
+            check::holds(&self.input, state, o).map_err(at)?;
+        }
+        match *op {
+            Op::Ja { target, .. } => {
+                self.jumps += 1;
+                Ok(Next::At(target))
+            }
+            Op::Jmp { cond, width, dst, src, target } => {
+                self.jumps += 1;
+                self.jump(state, pc, Jump { cond, width, dst, src }, target, parent)
+            }
+            Op::Exit => {
+                self.jumps += 1;
+                Ok(self.return_from(state).map_err(at)?.map_or(Next::End, Next::At))
+            }
+            Op::Call(Callee::Local(start)) => {
+                self.jumps += 1;
+                self.call_function(state, pc, start).map(Next::At).map_err(at)
+            }
+            Op::Call(Callee::Helper(id)) => {
+                self.jumps += 1;
+                let helper = self.helper_call(state, pc, id).map_err(at)?;
+                if helper.proto.ret == RetType::TailCall && state.depth() > 0 {
+                    self.tail_call_returns(state, pc, parent)?;
+                }
+                Ok(Next::At(pc + 1))
+            }
+            _ => {
+                self.straight(state, pc, op).map_err(at)?;
+                Ok(Next::At(pc + op.slots()))
+            }
+        }
+    }
+
+    fn jump(&mut self, state: &mut State, pc: u32, j: Jump, target: u32, parent: u32) -> Result<Next, Reject> {
+        let here = core::mem::replace(state, State { frames: Vec::new() });
+        let ways = branch::split(here, j).map_err(|e| Reject::at(pc, e.into()))?;
+        self.facts.branch(pc, ways.taken.is_some(), ways.fallthrough.is_some());
+        let (now, next) = match (ways.taken, ways.fallthrough) {
+            (Some(taken), Some(fall)) => {
+                self.explored.open(parent);
+                self.wait(target, pc, taken, parent)?;
+                (fall, pc + 1)
+            }
+            (Some(taken), None) => (taken, target),
+            (None, Some(fall)) => (fall, pc + 1),
+            // What is known contradicts itself: no run comes here.
+            (None, None) => return Ok(Next::End),
+        };
+        *state = now;
+        Ok(Next::At(next))
+    }
+
+    /// A tail call in a called function that succeeds: the other program's exit returns to our caller, with any result.
+    fn tail_call_returns(&mut self, state: &State, pc: u32, parent: u32) -> Result<(), Reject> {
+        let mut back = state.try_clone().map_err(|e| Reject::at(pc, e.into()))?;
+        back.set(R::R0, Reg::UNKNOWN);
+        if let Some(to) = back.leave() {
+            self.explored.open(parent);
+            self.wait(to, pc, back, parent)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that a map is used; returns what it is.
+    pub(crate) fn use_map(&mut self, index: u32) -> Result<MapSpec, E> {
+        let spec = self.input.map(index).ok_or(E::NoSuchMap { index: i64::from(index) })?.spec;
+        if let Some(used) = self.used_maps.get_mut(index as usize) {
+            *used = true;
+        }
+        if self.used_maps.iter().filter(|u| **u).count() > MAX_USED_MAPS {
+            return Err(E::TooManyMaps);
+        }
+        Ok(spec)
+    }
+
+    /// Notes which bytes of which frame the instruction at hand touches.
+    pub(crate) fn uses_stack(
+        &mut self,
+        state: &State,
+        frame: u8,
+        (from, to): (i32, i32),
+        reads: bool,
+        writes: bool,
+    ) -> Result<(), E> {
+        let index = usize::from(frame);
+        let owner = state.frames.get(index).ok_or(E::Internal { what: "frame number" })?;
+        self.frames.deepen(owner.func, from);
+        if index == state.depth() {
+            self.frames.own(from, to, reads, writes);
+        } else if let Some(callee) = state.frames.get(index + 1) {
+            self.frames.callers(callee.callsite, from, to)?;
+        }
+        Ok(())
+    }
+
+    /// A pointer goes to memory that others read. The kernel lets privileged programs do so; it is said once.
+    pub(crate) fn warn_pointer_store(&mut self, pc: u32, into: Kind) {
+        if !self.pointer_store_warned {
+            self.pointer_store_warned = true;
+            self.log.warn(format_args!("insn {pc} stores an address into {}", into.name()));
+        }
+    }
+
+    /// The counts of the closing line.
+    pub(crate) fn counts(&self) -> VerifierStats {
+        VerifierStats {
+            max_states_per_insn: self.explored.most_at_one,
+            total_states: self.explored.total,
+            peak_states: self.explored.peak,
+            mark_read: self.explored.hits,
+            ..self.stats
+        }
+    }
+}

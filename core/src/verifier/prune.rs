@@ -1,0 +1,162 @@
+//! When a state need not be explored: an older one at the same instruction, explored to its end, covers it.
+//!
+//! `covers` is the one place that decides. Old covers new where every concrete state of the new one is a concrete state of the old one, up to
+//! a renaming of ids that keeps who is tied to whom. What the old state calls unreadable was dead or never read, and covers anything. A byte
+//! that is unwritten or "something" covers every byte but those of a spilled pointer: a read of it was explored as a number.
+//!
+//! Nothing is skipped for being unimportant (no precision yet): so kinds, maps, offsets and ranges noted on the explored path hold on the
+//! pruned one ([`super::facts`]). Packet ends that are known to be passed are compared as such, not as numbers.
+
+use super::reg::{Kind, Reg};
+use super::stack::{Byte, Slot};
+use super::state::{FrameState, State};
+use crate::mem::{OutOfMemory, Vec};
+
+/// How states are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compare {
+    /// The old one has every state of the new one.
+    Covers,
+    /// They are the same: a loop that changed nothing.
+    Same,
+}
+
+/// Which id of the old state is which of the new one.
+#[derive(Debug)]
+pub(crate) struct IdMap {
+    pairs: Vec<(u32, u32)>,
+    temporary: u32,
+}
+
+impl IdMap {
+    /// Ids above every real one are free for values that are tied to nothing.
+    const FIRST_TEMPORARY: u32 = 1 << 31;
+
+    pub(crate) const fn new() -> Self {
+        IdMap { pairs: Vec::new(), temporary: Self::FIRST_TEMPORARY }
+    }
+
+    fn clear(&mut self) {
+        self.pairs.clear();
+        self.temporary = Self::FIRST_TEMPORARY;
+    }
+
+    /// Ties `old` to `new`, one to one.
+    fn tie(&mut self, old: u32, new: u32) -> Result<bool, OutOfMemory> {
+        if old == 0 || new == 0 {
+            return Ok(old == new);
+        }
+        if let Some(pair) = self.pairs.iter().find(|p| p.0 == old || p.1 == new) {
+            return Ok(*pair == (old, new));
+        }
+        self.pairs.push((old, new))?;
+        Ok(true)
+    }
+
+    /// As above for scalars: an old one that was tied to nothing covers one that is; one that was tied needs ties of its own.
+    fn tie_scalar(&mut self, old: u32, new: u32) -> Result<bool, OutOfMemory> {
+        if old == 0 {
+            return Ok(true);
+        }
+        if new == 0 {
+            self.temporary += 1;
+            let temporary = self.temporary;
+            return self.tie(old, temporary);
+        }
+        self.tie(old, new)
+    }
+}
+
+/// Whether `old` makes the exploration of `new` needless.
+pub(crate) fn covers(old: &State, new: &State, how: Compare, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
+    if old.frames.len() != new.frames.len() {
+        return Ok(false);
+    }
+    ids.clear();
+    for (i, (a, b)) in old.frames.iter().zip(&new.frames).enumerate() {
+        if a.func != b.func || (i > 0 && a.callsite != b.callsite) || !frame(a, b, how, ids)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn frame(old: &FrameState, new: &FrameState, how: Compare, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
+    for (a, b) in old.regs.iter().zip(&new.regs) {
+        if !reg(a, b, how, ids)? {
+            return Ok(false);
+        }
+    }
+    let (a, b) = (old.stack.slots(), new.stack.slots());
+    for i in 0..a.len().max(b.len()) {
+        let pair = (a.get(i).unwrap_or(&Slot::EMPTY), b.get(i).unwrap_or(&Slot::EMPTY));
+        if !slot(pair.0, pair.1, how, ids)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn reg(old: &Reg, new: &Reg, how: Compare, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
+    if old.kind == Kind::NotInit {
+        return Ok(true);
+    }
+    let values = match how {
+        Compare::Covers => new.var.subset_of(&old.var),
+        Compare::Same => new.var == old.var,
+    };
+    if old.kind != new.kind || !values {
+        return Ok(false);
+    }
+    if old.is_scalar() {
+        let tied_alike = old.id == 0 || (old.add_const == new.add_const && old.off == new.off);
+        return Ok(tied_alike && ids.tie_scalar(old.id, new.id)?);
+    }
+    let range = match how {
+        _ if old.range < 0 || new.range < 0 => old.range == new.range,
+        Compare::Covers => old.range <= new.range,
+        Compare::Same => old.range == new.range,
+    };
+    Ok(old.off == new.off && range && ids.tie(old.id, new.id)?)
+}
+
+fn slot(old: &Slot, new: &Slot, how: Compare, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
+    if let Some(a) = old.spilled() {
+        let size = old.spill_size();
+        let b = match new.spilled() {
+            Some(b) if new.spill_size() == size => *b,
+            Some(b) if !b.is_scalar() => return Ok(false),
+            _ if a.is_scalar() && how == Compare::Covers => bytes_as_scalar(new, size),
+            _ => return Ok(false),
+        };
+        if !reg(a, &b, how, ids)? {
+            return Ok(false);
+        }
+    }
+    let pointer = new.spilled().is_some_and(|r| r.kind.is_pointer());
+    for i in 0..8 {
+        let fits = match (old.bytes[i], new.bytes[i]) {
+            (Byte::Spill, _) => true,
+            (a, b) if how == Compare::Same => a == b,
+            (Byte::Invalid | Byte::Misc, Byte::Spill) => !pointer,
+            (Byte::Invalid | Byte::Misc, _) => true,
+            (a @ Byte::Known(_), _) => new.plain(i) == a,
+        };
+        if !fits {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The number in the first bytes of a slot that holds no pointer.
+fn bytes_as_scalar(slot: &Slot, size: u32) -> Reg {
+    let mut value = 0u64;
+    for i in 0..size as usize {
+        match slot.plain(i) {
+            Byte::Known(b) => value |= u64::from(b) << (8 * i),
+            _ => return Reg::UNKNOWN.cut_to(size),
+        }
+    }
+    Reg::constant(value)
+}

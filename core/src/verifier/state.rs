@@ -1,0 +1,139 @@
+//! The state of one path: the frames of its call chain, each with its registers and stack.
+//!
+//! States are plain values: a branch copies one ([`State::try_clone`]) and both halves go their own way.
+
+use super::reg::{Kind, Reg};
+use super::stack::Stack;
+use crate::isa::Reg as R;
+use crate::limits::MAX_CALL_FRAMES;
+use crate::mem::{OutOfMemory, Vec};
+
+/// One function on the call chain.
+#[derive(Debug)]
+pub(crate) struct FrameState {
+    /// R0 to R10.
+    pub(crate) regs: [Reg; R::COUNT],
+    /// Its stack.
+    pub(crate) stack: Stack,
+    /// Which function.
+    pub(crate) func: u32,
+    /// The call that made it; of no meaning in the first frame.
+    pub(crate) callsite: u32,
+}
+
+impl FrameState {
+    /// A function at its entry: the frame pointer, nothing else.
+    pub(crate) fn entry(func: u32, callsite: u32, depth: usize) -> Self {
+        let mut regs = [Reg::NOT_INIT; R::COUNT];
+        regs[R::FP.index()] = Reg::pointer(Kind::Stack(depth as u8));
+        FrameState { regs, stack: Stack::new(), func, callsite }
+    }
+
+    fn try_clone(&self) -> Result<Self, OutOfMemory> {
+        Ok(FrameState { regs: self.regs, stack: self.stack.try_clone()?, ..*self })
+    }
+}
+
+/// One path at one instruction.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// The call chain, outermost first; never empty.
+    pub(crate) frames: Vec<FrameState>,
+}
+
+impl State {
+    /// A function at its entry, called by nobody.
+    pub(crate) fn entry(func: u32) -> Result<Self, OutOfMemory> {
+        let mut frames = Vec::new();
+        frames.push(FrameState::entry(func, 0, 0))?;
+        Ok(State { frames })
+    }
+
+    /// A copy.
+    pub(crate) fn try_clone(&self) -> Result<Self, OutOfMemory> {
+        let mut frames = Vec::with_capacity(self.frames.len())?;
+        for f in &self.frames {
+            frames.push(f.try_clone()?)?;
+        }
+        Ok(State { frames })
+    }
+
+    /// Number of the innermost frame.
+    pub(crate) fn depth(&self) -> usize {
+        self.frames.len() - 1
+    }
+
+    /// The innermost frame.
+    pub(crate) fn frame(&self) -> &FrameState {
+        &self.frames[self.depth()]
+    }
+
+    /// The innermost frame, to change.
+    pub(crate) fn frame_mut(&mut self) -> &mut FrameState {
+        let depth = self.depth();
+        &mut self.frames[depth]
+    }
+
+    /// A register of the innermost frame.
+    pub(crate) fn reg(&self, r: R) -> &Reg {
+        &self.frame().regs[r.index()]
+    }
+
+    /// Sets a register of the innermost frame.
+    pub(crate) fn set(&mut self, r: R, value: Reg) {
+        self.frame_mut().regs[r.index()] = value;
+    }
+
+    /// Calls `f` on every register and spilled register of every frame.
+    pub(crate) fn for_each(&mut self, mut f: impl FnMut(&mut Reg)) {
+        for frame in &mut self.frames {
+            for reg in &mut frame.regs {
+                f(reg);
+            }
+            for slot in frame.stack.slots_mut() {
+                if slot.spilled().is_some() {
+                    f(&mut slot.reg);
+                }
+            }
+        }
+    }
+
+    /// Makes every packet pointer unreadable: the packet may have moved.
+    pub(crate) fn drop_packet_pointers(&mut self) {
+        self.for_each(|r| {
+            if r.kind.is_packet() || r.kind == Kind::PacketEnd {
+                *r = Reg::NOT_INIT;
+            }
+        });
+    }
+
+    /// Enters a function: arguments go over, the rest of the new frame is unwritten. The caller has checked the depth.
+    pub(crate) fn enter(&mut self, func: u32, callsite: u32) -> Result<(), OutOfMemory> {
+        debug_assert!(self.frames.len() < MAX_CALL_FRAMES);
+        let mut callee = FrameState::entry(func, callsite, self.frames.len());
+        callee.regs[1..=5].copy_from_slice(&self.frame().regs[1..=5]);
+        self.clobber_caller_saved();
+        self.frames.push(callee)
+    }
+
+    /// Leaves the innermost function: its R0 goes to the caller. Returns where the caller goes on; `None` in the outermost frame.
+    pub(crate) fn leave(&mut self) -> Option<u32> {
+        if self.frames.len() < 2 {
+            return None;
+        }
+        let callee = self.frames.pop()?;
+        self.set(R::R0, callee.regs[0]);
+        Some(callee.callsite + 1)
+    }
+
+    /// What every call does: R0 to R5 cannot be read afterwards.
+    pub(crate) fn clobber_caller_saved(&mut self) {
+        self.frame_mut().regs[..=5].fill(Reg::NOT_INIT);
+    }
+
+    /// Heap bytes that it takes, for the account.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<State>()
+            + self.frames.iter().map(|f| size_of::<FrameState>() + f.stack.bytes()).sum::<usize>()
+    }
+}
