@@ -181,6 +181,8 @@ mod tests {
         };
         let refused = check(&spec).unwrap_err();
         assert_eq!(refused.errno(), crate::error::Errno::EOPNOTSUPP);
-        assert_eq!(std::format!("{refused}"), "map type lpm_trie is not supported in this version");
+        let mut text = crate::mem::String::new();
+        core::fmt::Write::write_fmt(&mut text, format_args!("{refused}")).unwrap();
+        assert_eq!(text.as_str(), "map type lpm_trie is not supported in this version");
     }
 }

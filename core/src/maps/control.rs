@@ -6,6 +6,7 @@
 use super::spec::flags::{BPF_EXIST, BPF_F_LOCK, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY};
 use super::{Kind, Map, MapSpec, header};
 use crate::error::Errno;
+use crate::mem::{OutOfMemory, Vec};
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
 
 /// Who writes.
@@ -79,6 +80,31 @@ impl Access {
     }
 }
 
+/// Which writer slots calls of the control plane use at this moment, so that two threads with one slot get an error and not each other's spare.
+#[derive(Debug)]
+pub(super) struct Holds(Vec<AtomicBool>);
+
+impl Holds {
+    pub(super) fn new(slots: u32) -> Result<Holds, OutOfMemory> {
+        Ok(Holds(Vec::from_fn(slots as usize, |_| AtomicBool::new(false))?))
+    }
+
+    fn hold(&self, slot: u32) -> Result<Held<'_>, Errno> {
+        let held = self.0.get(slot as usize).ok_or(Errno::EBUSY)?;
+        // Acquire: pairs with the Release of the holder before.
+        if held.swap(true, Ordering::Acquire) { Err(Errno::EBUSY) } else { Ok(Held(held)) }
+    }
+}
+
+/// A slot in use; ends when dropped.
+struct Held<'a>(&'a AtomicBool);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
 /// A four-byte key as an index.
 fn index(key: &[u8]) -> Result<u32, Errno> {
     Ok(u32::from_le_bytes(key.try_into().map_err(|_| Errno::EINVAL)?))
@@ -110,6 +136,8 @@ impl Map {
         match &self.kind {
             Kind::Array(a) => a.read(index(key)?, out),
             Kind::PercpuArray(a) => a.read_all(index(key)?, out),
+            Kind::Hash(h) => h.read(key, out),
+            Kind::PercpuHash(h) => h.read_all(key, out),
             Kind::ProgArray(a) => {
                 let id = a.id(index(key)?)?;
                 out.copy_from_slice(&id.to_le_bytes());
@@ -125,7 +153,6 @@ impl Map {
     /// EEXIST, ENOENT, E2BIG as the kernel's; EINVAL for flags, sizes and PROG_ARRAY ([`Map::set_prog`] takes programs); EPERM for a map whose control
     /// plane may not write; EBUSY for a slot that is none or in use.
     pub fn update_elem(&self, slot: u32, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
-        let _ = slot;
         self.access.write(|| {
             self.check_sizes(key, Some(value.len()))?;
             if flags & BPF_F_LOCK != 0 || flags > BPF_EXIST {
@@ -135,6 +162,16 @@ impl Map {
                 // SAFETY: `check_sizes` says that `value` has the value size.
                 Kind::Array(a) => unsafe { a.update(index(key)?, value.as_ptr(), flags) },
                 Kind::PercpuArray(a) => a.update_all(index(key)?, value, flags),
+                Kind::Hash(h) => {
+                    let _held = self.holds.hold(slot)?;
+                    // SAFETY: `check_sizes` says that key and value have their sizes; the slot is held.
+                    unsafe { h.update(key.as_ptr(), value.as_ptr(), flags, slot) }
+                }
+                Kind::PercpuHash(h) => {
+                    let _held = self.holds.hold(slot)?;
+                    // SAFETY: as above, the value being that of all slots.
+                    unsafe { h.update_all(key.as_ptr(), value.as_ptr(), flags, slot) }
+                }
                 Kind::ProgArray(a) => match index(key)? {
                     i if flags == 0 && i >= a.geometry().max_entries => Err(Errno::E2BIG),
                     _ => Err(Errno::EINVAL),
@@ -148,10 +185,19 @@ impl Map {
     /// # Errors
     /// ENOENT; EINVAL for arrays and sizes; E2BIG beyond the end of a PROG_ARRAY; EPERM, EBUSY as [`Map::update_elem`].
     pub fn delete_elem(&self, slot: u32, key: &[u8]) -> Result<Option<super::ProgRef>, Errno> {
-        let _ = slot;
         self.access.write(|| {
             self.check_sizes(key, None)?;
             match &self.kind {
+                Kind::Hash(h) => {
+                    let _held = self.holds.hold(slot)?;
+                    // SAFETY: `check_sizes` says that the key has its size; the slot is held.
+                    unsafe { h.delete(key.as_ptr(), slot).map(|()| None) }
+                }
+                Kind::PercpuHash(h) => {
+                    let _held = self.holds.hold(slot)?;
+                    // SAFETY: as above.
+                    unsafe { h.delete(key.as_ptr(), slot).map(|()| None) }
+                }
                 Kind::Array(_) | Kind::PercpuArray(_) => Err(Errno::EINVAL),
                 Kind::ProgArray(a) => a.set(index(key)?, None)?.map(Some).ok_or(Errno::ENOENT),
             }
@@ -169,6 +215,8 @@ impl Map {
             self.check_sizes(key, None)?;
         }
         match &self.kind {
+            Kind::Hash(h) => h.next(key, out),
+            Kind::PercpuHash(h) => h.next(key, out),
             Kind::Array(_) | Kind::PercpuArray(_) | Kind::ProgArray(_) => {
                 let next = super::array::next_index(key.map(index).transpose()?, self.spec.max_entries)?;
                 out.copy_from_slice(&next.to_le_bytes());

@@ -12,10 +12,12 @@ mod check;
 mod config;
 mod control;
 mod error;
+mod hash;
 mod header;
 mod layout;
 mod memory;
 mod percpu_array;
+mod percpu_hash;
 mod prog_array;
 pub mod spec;
 mod table;
@@ -32,11 +34,13 @@ use crate::mem::String;
 use crate::platform::MemRequest;
 use crate::sync::{Arc, AtomicU32, Ordering};
 use array::{Array, read_index};
-use control::Access;
+use control::{Access, Holds};
 use core::ptr::null_mut;
+use hash::Hash;
 use layout::Layout;
 use memory::Region;
 use percpu_array::PercpuArray;
+use percpu_hash::PercpuHash;
 use prog_array::ProgArray;
 use spec::flags::BPF_F_RDONLY_PROG;
 
@@ -49,6 +53,8 @@ pub struct Map {
     id: u32,
     nr_cpus: u32,
     access: Access,
+    /// Writer slots that a call of the control plane uses at this moment; hashes only.
+    holds: Holds,
     /// Handles of users (objects, the C API, pins), apart from the references that programs hold.
     users: AtomicU32,
     /// Dropped last: the kinds have addresses of it.
@@ -59,6 +65,8 @@ pub struct Map {
 enum Kind {
     Array(Array),
     PercpuArray(PercpuArray),
+    Hash(Hash),
+    PercpuHash(PercpuHash),
     ProgArray(ProgArray),
 }
 
@@ -107,9 +115,13 @@ impl Map {
         let request = MemRequest { name, size: l.total, align: l.align, numa_node: spec.numa_node };
         let full_name = String::from_text(name)?;
         let region = Region::new(&request, memory)?;
+        let is_hash = matches!(spec.kind, MapType::Hash | MapType::PercpuHash);
+        let holds = Holds::new(if is_hash { cfg.writer_slots } else { 0 })?;
         let kind = match spec.kind {
             MapType::Array => Kind::Array(Array::new(&region, spec, &l)),
             MapType::PercpuArray => Kind::PercpuArray(PercpuArray::new(&region, spec, cfg, &l)),
+            MapType::Hash => Kind::Hash(Hash::new(&region, spec, cfg, &l)),
+            MapType::PercpuHash => Kind::PercpuHash(PercpuHash::new(&region, spec, cfg, &l)),
             MapType::ProgArray => Kind::ProgArray(ProgArray::new(&region, name, spec, cfg, &l)?),
             other => return Err(MapError::Type(other)),
         };
@@ -121,6 +133,7 @@ impl Map {
             id,
             nr_cpus: cfg.nr_cpus,
             access: Access::new(spec),
+            holds,
             users: AtomicU32::new(1),
             region,
         })?)
@@ -151,7 +164,7 @@ impl Map {
         match &self.kind {
             Kind::Array(a) => Some(a.geometry()),
             Kind::PercpuArray(a) => Some(a.geometry()),
-            Kind::ProgArray(_) => None,
+            _ => None,
         }
     }
 
@@ -173,6 +186,10 @@ impl Map {
             Kind::Array(a) => a.lookup(unsafe { read_index(key) }),
             // SAFETY: as above.
             Kind::PercpuArray(a) => a.lookup(unsafe { read_index(key) }, slot),
+            // SAFETY: the caller's word.
+            Kind::Hash(h) => unsafe { h.lookup(key) },
+            // SAFETY: the caller's word.
+            Kind::PercpuHash(h) => unsafe { h.lookup(key, slot) },
             Kind::ProgArray(_) => null_mut(),
         }
     }
@@ -197,6 +214,10 @@ impl Map {
             Kind::Array(a) => unsafe { a.update(read_index(key), value, flags) },
             // SAFETY: as above.
             Kind::PercpuArray(a) => unsafe { a.update(read_index(key), value, flags, slot) },
+            // SAFETY: the caller's word.
+            Kind::Hash(h) => unsafe { h.update(key, value, flags, slot) },
+            // SAFETY: the caller's word.
+            Kind::PercpuHash(h) => unsafe { h.update(key, value, flags, slot) },
             Kind::ProgArray(_) => Err(Errno::EINVAL),
         }
     }
@@ -209,8 +230,11 @@ impl Map {
     /// # Errors
     /// ENOENT where there is none; EINVAL for arrays, whose elements always exist.
     pub unsafe fn delete(&self, key: *const u8, slot: u32) -> Result<(), Errno> {
-        let _ = (key, slot);
         match &self.kind {
+            // SAFETY: the caller's word.
+            Kind::Hash(h) => unsafe { h.delete(key, slot) },
+            // SAFETY: the caller's word.
+            Kind::PercpuHash(h) => unsafe { h.delete(key, slot) },
             Kind::Array(_) | Kind::PercpuArray(_) | Kind::ProgArray(_) => Err(Errno::EINVAL),
         }
     }

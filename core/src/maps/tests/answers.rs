@@ -20,6 +20,17 @@ const ARRAY: &[Flags] = &[
     Flags { flags: 1 << 32, want: [22, 22, 22] },
 ];
 
+const HASH: &[Flags] = &[
+    Flags { flags: 0, want: [0, 0, 0] },
+    Flags { flags: 1, want: [17, 0, 22] },
+    Flags { flags: 2, want: [0, 2, 22] },
+    Flags { flags: 3, want: [22, 22, 22] },
+    Flags { flags: 4, want: [22, 22, 22] },
+    Flags { flags: 6, want: [22, 22, 22] },
+    Flags { flags: 8, want: [22, 22, 22] },
+    Flags { flags: 1 << 32, want: [22, 22, 22] },
+];
+
 const PROG_ARRAY: &[Flags] = &[
     Flags { flags: 0, want: [22, 7, 2] },
     Flags { flags: 1, want: [22, 22, 22] },
@@ -47,7 +58,9 @@ fn key(i: u32) -> [u8; 4] {
 }
 
 #[test]
-fn arrays_answer_update_and_lookup_flags_as_linux() {
+fn updates_and_lookups_answer_flags_as_linux() {
+    check_flags(MapType::Hash, HASH);
+    check_flags(MapType::PercpuHash, HASH);
     check_flags(MapType::Array, ARRAY);
     check_flags(MapType::PercpuArray, ARRAY);
     check_flags(MapType::ProgArray, PROG_ARRAY);
@@ -81,6 +94,10 @@ fn access_flags_and_freezing_bind_the_control_plane_as_in_linux() {
         (MapType::PercpuArray, spec::flags::BPF_F_WRONLY, [0, 1, 1, 22]),
         (MapType::ProgArray, spec::flags::BPF_F_RDONLY, [1, 2, 0, 1]),
         (MapType::ProgArray, spec::flags::BPF_F_WRONLY, [22, 1, 1, 2]),
+        (MapType::Hash, spec::flags::BPF_F_RDONLY, [1, 2, 2, 1]),
+        (MapType::Hash, spec::flags::BPF_F_WRONLY, [0, 1, 1, 0]),
+        (MapType::PercpuHash, spec::flags::BPF_F_RDONLY, [1, 2, 2, 1]),
+        (MapType::PercpuHash, spec::flags::BPF_F_WRONLY, [0, 1, 1, 0]),
     ];
     for &(kind, flags, want) in cases {
         let map = make(&MapSpec { flags, ..spec(kind, 4, 4, 2) });
@@ -107,8 +124,9 @@ fn four(map: &Map) -> [i32; 4] {
 
 #[test]
 fn wrong_sizes_are_refused_and_touch_nothing() {
-    for kind in [MapType::Array, MapType::PercpuArray] {
+    for kind in [MapType::Array, MapType::PercpuArray, MapType::Hash, MapType::PercpuHash] {
         let map = make(&spec(kind, 4, 4, 2));
+        map.update_elem(0, &[0; 4], &std::vec![0; map.value_buffer_size()], 0).unwrap();
         let size = map.value_buffer_size();
         let mut value = std::vec![1; size + 1];
         assert_eq!(map.update_elem(0, &[0; 3], &value[..size], 0), Err(Errno::EINVAL));

@@ -1,14 +1,18 @@
 //! Maps from outside: the kernel's answers, layouts, a model for every type, and threads that disturb each other.
 
+#![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a test may run out of memory")]
+
 mod answers;
 mod arrays;
+mod hash;
 mod progs;
+mod threads;
 
 use super::memory::test_heap::Heap;
 use super::*;
 
 /// A small environment: two CPUs, four writers.
-pub(super) fn config(heap: &'static Heap) -> MapConfig {
+pub(in crate::maps) fn config(heap: &'static Heap) -> MapConfig {
     MapConfig {
         nr_cpus: 2,
         writer_slots: 4,
@@ -19,7 +23,7 @@ pub(super) fn config(heap: &'static Heap) -> MapConfig {
     }
 }
 
-pub(super) fn spec(kind: MapType, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
+pub(in crate::maps) fn spec(kind: MapType, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
     MapSpec { kind, key_size, value_size, max_entries, flags: 0, extra: 0, numa_node: -1 }
 }
 

@@ -1,0 +1,207 @@
+//! Elements that no key has: who takes one, and where it comes from.
+//!
+//! A writer slot takes from its own list of freed elements, then from its own range of elements never used, then a new range from the shared watermark,
+//! and last from the lists and ranges of the others. So a map refuses (E2BIG) only when no element is free anywhere, and two cores that
+//! insert and delete do not meet. Creation touches no element: the watermark starts at zero.
+//!
+//! Apart from that each writer slot has a spare beyond max_entries. An update of an existing key fills the spare and installs it; what it replaced is
+//! the new spare. A full map can be updated therefore.
+//!
+//! Lists are Treiber stacks: the head has the element's index plus one and a counter that makes every head new; the link to the next element stands in the first key
+//! word, which nobody trusts while the element is free. All indices read here are bounded before use.
+
+use crate::maps::layout::WRITER_BYTES;
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+use core::ptr::NonNull;
+
+/// Fresh elements that a writer takes at a time.
+const BATCH: u32 = 16;
+
+/// What a writer slot has in map memory.
+#[repr(C, align(128))]
+pub(super) struct Writer {
+    /// Freed elements: index + 1 of the first (0: none) in the low half, a counter in the high half.
+    head: AtomicU64,
+    /// Elements never used: the first in the low half, one beyond the last in the high half.
+    range: AtomicU64,
+    /// The spare: index + 1; 0 is the one that the slot was born with.
+    spare: AtomicU32,
+    _pad: u32,
+    /// The element that the slot writes in place: index + 1; 0 is none. Such an element is not given out.
+    pin: AtomicU64,
+    /// For whoever recovers the slot of a dead process.
+    _reserved: [u64; 12],
+}
+
+const _: () = assert!(size_of::<Writer>() == WRITER_BYTES);
+
+/// The elements of one map.
+#[derive(Debug)]
+pub(in crate::maps) struct Pool {
+    pub(super) writers: NonNull<Writer>,
+    pub(super) nr_writers: u32,
+    pub(super) watermark: NonNull<AtomicU64>,
+    /// Elements that the watermark gives out.
+    pub(super) max_entries: u32,
+    pub(super) elements: NonNull<u8>,
+    pub(super) stride: usize,
+    /// All elements, spares included.
+    pub(super) nr_elements: u32,
+}
+
+impl Pool {
+    /// Whether there is such a writer slot.
+    pub(in crate::maps) fn has(&self, slot: u32) -> bool {
+        slot < self.nr_writers
+    }
+
+    /// A slot's block. A slot beyond the last gets the last one's: callers have asked [`Pool::has`].
+    fn writer(&self, slot: u32) -> &Writer {
+        let slot = slot.min(self.nr_writers - 1);
+        // SAFETY: the layout has `nr_writers` blocks, at least one.
+        unsafe { self.writers.add(slot as usize).as_ref() }
+    }
+
+    /// The first word of an element, where the index is one.
+    #[inline]
+    pub(in crate::maps) fn element(&self, index: u32) -> Option<*const AtomicU64> {
+        if index >= self.nr_elements {
+            return None;
+        }
+        // SAFETY: the layout has `nr_elements` elements of `stride` bytes, 8-aligned.
+        Some(unsafe { self.elements.add(index as usize * self.stride) }.as_ptr().cast())
+    }
+
+    /// Takes an element that no key has.
+    pub(in crate::maps) fn take(&self, slot: u32) -> Option<u32> {
+        let own = self.writer(slot);
+        self.pop(own).or_else(|| self.fresh(own)).or_else(|| self.steal(slot))
+    }
+
+    /// Gives back an element that no key has.
+    pub(in crate::maps) fn give(&self, slot: u32, index: u32) {
+        let Some(element) = self.element(index) else { return };
+        let head = &self.writer(slot).head;
+        // Pairs with the Acquire fence of readers: who sees the link instead of a key, sees the slot word changed.
+        fence(Ordering::Release);
+        let mut old = head.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: an element has at least one key word, 8-aligned.
+            unsafe { (*element).store(old & u64::from(u32::MAX), Ordering::Relaxed) };
+            let new = next_count(old) | u64::from(index + 1);
+            // Release: pairs with the Acquire in `pop`, which then sees the link, and has whatever was done to the element behind it.
+            match head.compare_exchange_weak(old, new, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    fn pop(&self, from: &Writer) -> Option<u32> {
+        let mut old = from.head.load(Ordering::Acquire);
+        loop {
+            let index = (old as u32).checked_sub(1)?;
+            let element = self.element(index)?;
+            // SAFETY: as in `give`. Another thread may pop and reuse the element meanwhile: then the link is garbage, and the head's counter refuses the exchange.
+            let next = unsafe { (*element).load(Ordering::Relaxed) } & u64::from(u32::MAX);
+            // Acquire: pairs with the Release in `give`.
+            match from.head.compare_exchange_weak(
+                old,
+                next_count(old) | next,
+                Ordering::Acquire,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return Some(index),
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    /// An element never used, from the slot's own range or a new one.
+    fn fresh(&self, own: &Writer) -> Option<u32> {
+        if let Some(index) = self.cut_range(own, |first, end| (first, pack(first + 1, end))) {
+            return Some(index);
+        }
+        // SAFETY: the layout has a line for it.
+        let watermark = unsafe { self.watermark.as_ref() };
+        let mut mark = watermark.load(Ordering::Relaxed);
+        loop {
+            let first = u32::try_from(mark).ok().filter(|first| *first < self.max_entries)?;
+            let end = first + BATCH.min(self.max_entries - first);
+            // Relaxed: elements never used have nothing to show; their memory is zero since creation.
+            match watermark.compare_exchange_weak(mark, u64::from(end), Ordering::Relaxed, Ordering::Relaxed)
+            {
+                Ok(_) => {
+                    // Nobody changes an empty range but its slot, so that a store is enough.
+                    own.range.store(pack(first + 1, end), Ordering::Relaxed);
+                    return Some(first);
+                }
+                Err(now) => mark = now,
+            }
+        }
+    }
+
+    /// Takes one element off a range: `cut` says which, and what remains. A range never comes back, since the watermark only grows.
+    fn cut_range(&self, writer: &Writer, cut: impl Fn(u32, u32) -> (u32, u64)) -> Option<u32> {
+        let mut old = writer.range.load(Ordering::Relaxed);
+        loop {
+            let (first, end) = (old as u32, (old >> 32) as u32);
+            if first >= end {
+                return None;
+            }
+            let (index, rest) = cut(first, end);
+            match writer.range.compare_exchange_weak(old, rest, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return (index < self.max_entries).then_some(index),
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    /// An element of another slot's, from its list or the end of its range.
+    fn steal(&self, slot: u32) -> Option<u32> {
+        (0..self.nr_writers).filter(|other| *other != slot).find_map(|other| {
+            let other = self.writer(other);
+            self.pop(other).or_else(|| self.cut_range(other, |first, end| (end - 1, pack(first, end - 1))))
+        })
+    }
+
+    /// The slot's spare element. The slot's holder alone uses it.
+    pub(in crate::maps) fn spare(&self, slot: u32) -> u32 {
+        let born_with = self.max_entries + slot;
+        match self.writer(slot).spare.load(Ordering::Relaxed).checked_sub(1) {
+            Some(index) if index < self.nr_elements => index,
+            _ => born_with,
+        }
+    }
+
+    /// Makes an element the slot's spare.
+    pub(in crate::maps) fn set_spare(&self, slot: u32, index: u32) {
+        self.writer(slot).spare.store(index + 1, Ordering::Relaxed);
+    }
+
+    /// Announces that the slot writes an element in place. The caller checks afterwards, with a SeqCst load, that the element still has its key.
+    pub(in crate::maps) fn pin(&self, slot: u32, index: u32) {
+        // SeqCst: with that load it pairs with the exchange that took the element from its key and the loads in `is_pinned`. One of both sides sees the other.
+        self.writer(slot).pin.store(u64::from(index) + 1, Ordering::SeqCst);
+    }
+
+    /// Ends what `pin` began.
+    pub(in crate::maps) fn unpin(&self, slot: u32) {
+        // Release: pairs with the load in `is_pinned`; the writes in place come before whatever the next owner writes.
+        self.writer(slot).pin.store(0, Ordering::Release);
+    }
+
+    /// Whether somebody writes the element in place. It has no key any more, so that nobody begins to.
+    pub(in crate::maps) fn is_pinned(&self, index: u32) -> bool {
+        (0..self.nr_writers).any(|s| self.writer(s).pin.load(Ordering::SeqCst) == u64::from(index) + 1)
+    }
+}
+
+/// The counter half of a list's head, one further.
+fn next_count(head: u64) -> u64 {
+    (head & !u64::from(u32::MAX)).wrapping_add(1 << 32)
+}
+
+fn pack(first: u32, end: u32) -> u64 {
+    u64::from(first) | u64::from(end) << 32
+}
