@@ -18,15 +18,22 @@ extern crate alloc;
 #[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]
 compile_error!("uxdp runs on 64-bit little-endian hosts only");
 
+#[cfg(any(test, uxdp_conformance))]
+pub mod conformance;
 pub mod error;
 pub mod helpers;
+pub mod interp;
+pub mod ir;
 pub mod isa;
+pub mod jit;
 pub mod limits;
 pub mod maps;
 pub mod mem;
 pub mod object;
+pub mod opt;
 pub mod platform;
 pub mod program;
+pub mod regalloc;
 pub mod sync;
 pub mod verifier;
 pub mod vm;

@@ -20,6 +20,9 @@ pub enum Access {
 pub enum ArgType {
     /// No such argument; the register is not read.
     DontCare,
+    /// Whatever the register holds, uninitialised too: the helper reads it where its other arguments say so (`trace_printk`). Engines pass it;
+    /// one that was never written is passed as zero.
+    Unchecked,
     /// Any initialised register.
     Anything,
     /// The context (`ARG_PTR_TO_CTX`).
@@ -65,7 +68,7 @@ pub enum RetType {
     Void,
     /// A value of the call's map, or null.
     MapValueOrNull,
-    /// Never returns on success (tail call); on failure a scalar.
+    /// Never returns on success (tail call); on failure r0 cannot be read either, as the kernel's `RET_VOID`.
     TailCall,
 }
 
@@ -78,8 +81,38 @@ pub struct Proto {
     pub ret: RetType,
     /// Whether packet pointers are invalid afterwards.
     pub changes_packet: bool,
+    /// Whether memory arguments may be in the packet (the kernel's `pkt_access`).
+    pub takes_packet: bool,
     /// The types of map it takes; empty: it takes none or any.
     pub maps: &'static [MapType],
+}
+
+impl Proto {
+    /// A prototype of these arguments, in order, that leaves the packet alone, takes no pointer into it, and any map or none.
+    pub const fn new(args: &[ArgType], ret: RetType) -> Proto {
+        let mut all = [ArgType::DontCare; 5];
+        let mut i = 0;
+        while i < args.len() {
+            all[i] = args[i];
+            i += 1;
+        }
+        Proto { args: all, ret, changes_packet: false, takes_packet: false, maps: &[] }
+    }
+
+    /// The same, for a helper that moves the packet's ends.
+    pub const fn changing_packet(self) -> Proto {
+        Proto { changes_packet: true, ..self }
+    }
+
+    /// The same, for a helper whose memory arguments may be in the packet.
+    pub const fn taking_packet(self) -> Proto {
+        Proto { takes_packet: true, ..self }
+    }
+
+    /// The same, for maps of these types alone.
+    pub const fn on(self, maps: &'static [MapType]) -> Proto {
+        Proto { maps, ..self }
+    }
 }
 
 /// One row of the table.

@@ -60,4 +60,16 @@ pub enum AbortReason {
 impl AbortReason {
     /// How many reasons there are.
     pub const COUNT: usize = 5;
+
+    /// The reason with that number.
+    pub const fn from_number(n: u32) -> Option<AbortReason> {
+        Some(match n {
+            0 => AbortReason::Returned,
+            1 => AbortReason::UnknownCode,
+            2 => AbortReason::Fault,
+            3 => AbortReason::NoProgram,
+            4 => AbortReason::NoRedirectTarget,
+            _ => return None,
+        })
+    }
 }

@@ -60,6 +60,11 @@ impl Ctx {
         }
     }
 
+    /// Why the last run was aborted.
+    pub fn abort_reason(&self) -> Option<AbortReason> {
+        AbortReason::from_number(self.abort.checked_sub(1)?)
+    }
+
     /// A context with no packet, no hook and no services: every pointer null.
     pub const fn empty() -> Self {
         use core::ptr::{null, null_mut};

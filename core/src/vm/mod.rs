@@ -1,10 +1,37 @@
 //! Running programs: the context of a packet, its action, environments, workers, hooks, and the run entries.
+//!
+//! An [`Env`] owns everything that is shared: slots, ids, grace periods, helpers, the trace. A [`Worker`] holds a slot and runs programs on its own thread; a
+//! [`Hook`] is where programs are attached; [`ctx_init`] ties one context to both, and [`xdp_run`] and [`xdp_run_burst`] run packets through it.
+//! A replaced program is freed when every online worker was quiescent.
 
 mod action;
+mod block;
 mod ctx;
+mod engine;
+mod env;
+mod grace;
+mod hook;
+mod load;
+mod prog;
+mod run;
+mod stats;
+mod trace;
+mod worker;
 
 pub use action::{AbortReason, Action};
 pub use ctx::{Ctx, Entry, Frags, Pkt, Redirect, RedirectKind, RxMeta};
+pub use engine::{Engine, EngineChoice};
+pub use env::{ClientSlot, Env, EnvOptions};
+pub use hook::Hook;
+pub use load::{MapDef, create_maps, install};
+pub use prog::Prog;
+pub use run::{ctx_init, finish, xdp_run, xdp_run_burst};
+pub use stats::{ProgStats, SlotStats, StatsSum};
+pub use worker::Worker;
+
+pub(crate) use block::WorkerBlock;
+pub(crate) use prog::{interpreted, maps_of};
+pub(crate) use trace::TraceRecord;
 
 /// What helpers need at run time, reached through the context; made by an environment, shared by its workers, immutable.
 pub struct RunEnv {
@@ -13,3 +40,11 @@ pub struct RunEnv {
     /// Slots of every per-CPU map.
     pub nr_cpus: u32,
 }
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests may abort when memory is short"
+)]
+pub(crate) mod tests;

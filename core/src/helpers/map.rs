@@ -1,0 +1,78 @@
+//! Map access: lookup, update, delete. Which value a per-CPU map means is the worker's slot.
+
+use super::{Access, ArgType, Helper, Proto, RetType};
+use crate::maps::{Map, MapType};
+use crate::vm::Ctx;
+
+/// What `bpf_map_lookup_elem` takes.
+const LOOKED_UP: &[MapType] = &[
+    MapType::Hash,
+    MapType::Array,
+    MapType::PercpuHash,
+    MapType::PercpuArray,
+    MapType::LruHash,
+    MapType::LruPercpuHash,
+    MapType::LpmTrie,
+    MapType::ArrayOfMaps,
+    MapType::HashOfMaps,
+    MapType::Devmap,
+    MapType::DevmapHash,
+    MapType::Xskmap,
+];
+
+/// What programs may update and delete.
+const WRITTEN: &[MapType] = &[
+    MapType::Hash,
+    MapType::Array,
+    MapType::PercpuHash,
+    MapType::PercpuArray,
+    MapType::LruHash,
+    MapType::LruPercpuHash,
+    MapType::LpmTrie,
+];
+
+pub(super) const LOOKUP: Helper = Helper {
+    id: 1,
+    name: "bpf_map_lookup_elem",
+    proto: Proto::new(&[ArgType::ConstMapPtr, ArgType::MapKey], RetType::MapValueOrNull)
+        .taking_packet()
+        .on(LOOKED_UP),
+    func: lookup,
+};
+
+pub(super) const UPDATE: Helper = Helper {
+    id: 2,
+    name: "bpf_map_update_elem",
+    proto: Proto::new(
+        &[ArgType::ConstMapPtr, ArgType::MapKey, ArgType::MapValue(Access::Read), ArgType::Anything],
+        RetType::Integer,
+    )
+    .taking_packet()
+    .on(WRITTEN),
+    func: update,
+};
+
+pub(super) const DELETE: Helper = Helper {
+    id: 3,
+    name: "bpf_map_delete_elem",
+    proto: Proto::new(&[ArgType::ConstMapPtr, ArgType::MapKey], RetType::Integer).taking_packet().on(WRITTEN),
+    func: delete,
+};
+
+unsafe extern "C" fn lookup(map: u64, key: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: the verifier proved that r1 is a map of the program, r2 an initialised key of it; the context is the run's.
+    unsafe { (*(map as *const Map)).lookup(key as *const u8, (*ctx).slot) as u64 }
+}
+
+unsafe extern "C" fn update(map: u64, key: u64, value: u64, flags: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: as `lookup`, and r3 is an initialised value; the run's worker alone holds its slot.
+    let done =
+        unsafe { (*(map as *const Map)).update(key as *const u8, value as *const u8, flags, (*ctx).slot) };
+    done.map_or_else(|e| e.to_ret(), |()| 0)
+}
+
+unsafe extern "C" fn delete(map: u64, key: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: as `update`.
+    let done = unsafe { (*(map as *const Map)).delete(key as *const u8, (*ctx).slot) };
+    done.map_or_else(|e| e.to_ret(), |()| 0)
+}

@@ -1,0 +1,111 @@
+//! `bpf_trace_printk`: a binary record into the worker's ring, which readers format (`vm/trace.rs`).
+//!
+//! The result is what formatting would give: the length, or EINVAL for what is no format. Texts behind pointers are copied when the record is made, from memory
+//! that is known to be readable: the packet and its metadata, and the values of the program's own arrays.
+//!
+//! Kernel: reads any address with a fault handler; uxdp: what is not known to be readable prints as empty, because a process cannot catch the fault.
+
+use super::format::{self, Arguments, Kind, Length, MAX_TEXT};
+use super::{Access, ArgType, Helper, Proto, RetType};
+use crate::error::Errno;
+use crate::vm::{Ctx, TraceRecord, WorkerBlock};
+
+/// Arguments behind the format.
+const MAX_TRACE_PRINTK_VARARGS: usize = 3;
+
+pub(super) const TRACE_PRINTK: Helper = Helper {
+    id: 6,
+    name: "bpf_trace_printk",
+    proto: Proto::new(
+        &[
+            ArgType::Mem { access: Access::Read, nullable: false },
+            ArgType::ConstSize,
+            ArgType::Unchecked,
+            ArgType::Unchecked,
+            ArgType::Unchecked,
+        ],
+        RetType::Integer,
+    ),
+    func: trace_printk,
+};
+
+unsafe extern "C" fn trace_printk(text: u64, size: u64, a: u64, b: u64, c: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: the verifier proved r2 readable bytes at r1.
+    let text = unsafe { core::slice::from_raw_parts(text as *const u8, size as u32 as usize) };
+    let Some(end) = text.iter().position(|&b| b == 0) else { return Errno::EINVAL.to_ret() };
+    let format = text.get(..end).unwrap_or_default();
+    let mut captured = Captured { numbers: [a, b, c], texts: [[0; MAX_TEXT]; 3], lens: [0; 3] };
+    let checked = format::check(format, MAX_TRACE_PRINTK_VARARGS, |index, spec| {
+        // SAFETY: the run's context.
+        captured.capture(index, spec.kind, unsafe { &*ctx });
+    });
+    if let Err(e) = checked {
+        return e.to_ret();
+    }
+    let mut length = Length::default();
+    let _ = format::render(&mut length, format, &captured);
+    // SAFETY: the worker's block, where there is one, belongs to this thread.
+    if let Some(block) = unsafe { WorkerBlock::of(ctx) } {
+        let texts = [captured.bytes(0), captured.bytes(1), captured.bytes(2)];
+        block.trace(&TraceRecord { format, numbers: captured.numbers, texts, time: 0 }, ctx);
+    }
+    length.0 as u64
+}
+
+/// The arguments of one call, texts copied.
+struct Captured {
+    numbers: [u64; MAX_TRACE_PRINTK_VARARGS],
+    texts: [[u8; MAX_TEXT]; MAX_TRACE_PRINTK_VARARGS],
+    lens: [usize; MAX_TRACE_PRINTK_VARARGS],
+}
+
+impl Captured {
+    /// Copies what an argument points to.
+    fn capture(&mut self, index: usize, kind: Kind, ctx: &Ctx) {
+        let (Some(&from), Some(text), Some(len)) =
+            (self.numbers.get(index), self.texts.get_mut(index), self.lens.get_mut(index))
+        else {
+            return;
+        };
+        let readable = readable_at(from, ctx).min(kind.pointee());
+        for (i, place) in text.iter_mut().enumerate().take(readable) {
+            // SAFETY: `readable_at` says that so many bytes can be read there.
+            let byte = unsafe { (from as *const u8).add(i).read() };
+            if kind == Kind::Text && byte == 0 {
+                break;
+            }
+            *place = byte;
+            *len = i + 1;
+        }
+    }
+}
+
+/// Bytes that are known to be readable from an address on.
+fn readable_at(addr: u64, ctx: &Ctx) -> usize {
+    let within = |start: u64, end: u64| {
+        if (start..end).contains(&addr) { (end - addr) as usize } else { 0 }
+    };
+    match within(ctx.data_meta as u64, ctx.data_end as u64) {
+        0 => crate::vm::maps_of(ctx)
+            .iter()
+            .filter_map(|map| map.array())
+            .map(|a| {
+                let bytes = u64::from(a.stride) * u64::from(a.max_entries);
+                within(a.base as u64, (a.base as u64).saturating_add(bytes))
+            })
+            .max()
+            .unwrap_or(0),
+        n => n,
+    }
+}
+
+impl Arguments for Captured {
+    fn number(&self, index: usize) -> u64 {
+        self.numbers.get(index).copied().unwrap_or(0)
+    }
+
+    fn bytes(&self, index: usize) -> &[u8] {
+        let len = self.lens.get(index).copied().unwrap_or(0);
+        self.texts.get(index).and_then(|t| t.get(..len)).unwrap_or_default()
+    }
+}

@@ -1,0 +1,95 @@
+//! The interpreter: runs a `Program<Verified>` instruction by instruction. It is the oracle for every compiled engine, and the engine where
+//! executable memory cannot be had.
+//!
+//! It applies the program's [`Rewrites`](crate::program::Rewrites) and nothing else: no Facts. Generic over [`Memory`]: [`Raw`] trusts the
+//! verifier, [`Checked`] tests every access against a list of regions. The run path neither allocates nor panics: BPF frames and return
+//! records stand in fixed arrays on the native stack, and what cannot be (a dead instruction, a frame too many) ends the run as a [`Fault`].
+//!
+//! Kernel: the order of stack frames in memory is a matter of the engine; uxdp: the same.
+//! Source: RFC 9669.
+
+mod alu;
+mod atomic;
+mod frames;
+mod machine;
+mod memory;
+
+pub use machine::Step;
+pub use memory::{Access, AccessKind, Checked, Memory, Raw, Region};
+
+use crate::helpers::HelperSet;
+use crate::program::{Program, Verified};
+use crate::vm::{AbortReason, Ctx};
+use machine::Machine;
+
+/// Why a run cannot go on; where and what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The slot that did it.
+    pub pc: u32,
+    /// What it did.
+    pub kind: FaultKind,
+}
+
+/// What ends a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The instruction is one that no path reaches, or the program ended without an exit.
+    Dead,
+    /// No such instruction, or its rewrite does not fit it.
+    BadInsn,
+    /// An access that [`Memory`] refused.
+    BadAccess {
+        /// First byte.
+        addr: u64,
+        /// Bytes.
+        size: u32,
+    },
+    /// More frames, or more bytes of them, than any verified program needs.
+    CallDepth,
+    /// A call through a register that holds no function.
+    BadCallee,
+    /// The watcher's budget of instructions is used up.
+    Fuel,
+    /// The watcher found what must not be.
+    Watch,
+}
+
+/// Runs a verified program on a context; returns all of r0. A fault counts as aborted: the result is 0 and the context notes why.
+///
+/// # Safety
+/// `ctx` is a context whose pointers hold what [`Ctx`] says, owned by this thread until the call returns; the program's maps live.
+/// `helpers` is the set that verified the program.
+pub unsafe fn run(program: &Program<Verified>, helpers: HelperSet, ctx: *mut Ctx) -> u64 {
+    // SAFETY: handed on; the verifier proved every access, and the rewrites say which context loads there are.
+    let done = unsafe { run_with(program, helpers, ctx, [ctx as u64, 0, 0, 0, 0], &mut Raw) };
+    match done {
+        Ok(r0) => r0,
+        Err(_) => {
+            // SAFETY: the caller's context.
+            unsafe { (*ctx).set_abort(AbortReason::Fault) };
+            0
+        }
+    }
+}
+
+/// Runs a program with the arguments r1 to r5 over any memory.
+///
+/// # Errors
+/// The fault that ended it.
+///
+/// # Safety
+/// As [`run`], for what `memory` lets through; `ctx` may be null where the program has neither context loads nor helper calls.
+pub unsafe fn run_with<M: Memory>(
+    program: &Program<Verified>,
+    helpers: HelperSet,
+    ctx: *mut Ctx,
+    args: [u64; 5],
+    memory: &mut M,
+) -> Result<u64, Fault> {
+    // SAFETY: handed on.
+    unsafe { Machine::new(program, helpers, ctx, args, memory).run() }
+}
+
+#[cfg(test)]
+mod tests;

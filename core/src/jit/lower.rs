@@ -1,0 +1,484 @@
+//! From allocated IR to code, for any machine: blocks in layout order, moves where places differ, one macro-assembler call an operation.
+//!
+//! The program's code begins with the host's entry, then the raw main function (where the entry is not a copy of it), then the others, then the table that far calls go
+//! through. A small main function that makes no tail call is written twice, once with the entry's check of the action in its returns; else the entry is a wrapper
+//! around the raw one.
+//!
+//! Left to others: encodings ([`Masm`]), where code will be ([`super::exec`]).
+
+use super::buffer::Label;
+use super::masm::{Addr, Externs, FrameSpec, Masm, Opnd, ReturnMode};
+use super::{CompileError, CompileOptions, FuncCode};
+use crate::ir::{Block, Compare, Edge, Func, Inst, InstData, Module, Op, Shape, Term, Value};
+use crate::limits::MAX_CALL_FRAMES;
+use crate::maps::Map;
+use crate::mem::Vec;
+use crate::regalloc::moves::{Move, sequence};
+use crate::regalloc::{Allocation, Constraints, Loc, Machine};
+use crate::sync::Arc;
+
+/// Operations up to which a main function is written twice.
+const SMALL: usize = 400;
+/// Stack of the wrapper: its return address and the saved context register.
+const ENTRY_STACK: u32 = 16;
+
+/// One function, ready to be written.
+pub(crate) struct Ready<'a> {
+    pub(crate) func: &'a Func,
+    pub(crate) alloc: Allocation,
+    pub(crate) spec: FrameSpec,
+    /// Whether it, or what it calls, can end the run.
+    pub(crate) may_fault: bool,
+}
+
+/// What lowering knows of the program.
+pub(crate) struct Program<'a> {
+    pub(crate) funcs: Vec<Ready<'a>>,
+    pub(crate) maps: &'a [Arc<Map>],
+    pub(crate) options: &'a CompileOptions,
+    pub(crate) externs: Externs,
+}
+
+/// What one pass over the program writes, beside the code itself.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    pub(crate) tail_entry: u32,
+    pub(crate) funcs: Vec<FuncCode>,
+    /// Offset in the code and the instruction that it comes from.
+    pub(crate) pcs: Vec<(u32, u32)>,
+    /// Offset of each far call's table entry, and its address.
+    pub(crate) veneers: Vec<(usize, u32)>,
+    /// Where each function's record is, for functions that are used as values.
+    pub(crate) records: Vec<(u32, u32)>,
+    /// Whether some function is.
+    has_values: bool,
+}
+
+/// How a module's functions look to their frames.
+pub(crate) fn frame_spec(func: &Func) -> FrameSpec {
+    let mut spec = FrameSpec { main: func.index == 0, leaf: true, bpf_stack: 0, clear: func.frame.clear };
+    let mut uses_frame = false;
+    for (_, data) in func.live_blocks() {
+        for inst in &data.insts {
+            let d = &func.insts[inst.index()];
+            spec.leaf &= !d.op.is_call();
+            uses_frame |= d.op == Op::FrameAddr || (d.op.is_memory() && d.args[0].is_none());
+        }
+    }
+    if uses_frame {
+        spec.bpf_stack = func.frame.size.next_multiple_of(8);
+    }
+    spec
+}
+
+/// Which functions can end the run, themselves or through what they call.
+pub(crate) fn faulting(module: &Module) -> Result<Vec<bool>, CompileError> {
+    let mut may = Vec::from_fn(module.funcs.len(), |i| {
+        module.funcs[i].live_blocks().any(|(_, b)| matches!(b.term, Term::Trap))
+    })?;
+    loop {
+        let mut changed = false;
+        for (i, func) in module.funcs.iter().enumerate() {
+            let calls = func.live_blocks().flat_map(|(_, b)| &b.insts).map(|i| &func.insts[i.index()]);
+            let mut called = calls.map(|d| match d.op {
+                Op::CallFunc => may.get(d.imm as usize).copied().unwrap_or(true),
+                Op::CallValue => may.iter().any(|m| *m),
+                _ => false,
+            });
+            if !may[i] && called.any(|m| m) {
+                may[i] = true;
+                changed = true;
+            }
+        }
+        if !changed {
+            return Ok(may);
+        }
+    }
+}
+
+/// Writes what stands behind the code: the table that far calls go through, and the records of functions that are values.
+fn tables<M: Masm>(
+    m: &mut M,
+    written: &mut Written,
+    funcs: &[Label],
+    records: &[Label],
+) -> Result<(), CompileError> {
+    if written.has_values {
+        for (func, record) in funcs.iter().zip(records) {
+            let at = m.record(*record);
+            written.records.push((at, m.buf().label_offset(*func).unwrap_or(0)))?;
+        }
+    }
+    let mut targets = Vec::new();
+    m.buf().extern_targets(&mut targets)?;
+    for target in targets {
+        written.veneers.push((target, m.buf().offset()))?;
+        m.veneer(target);
+    }
+    Ok(())
+}
+
+/// Bytes of native stack along the deepest chain of calls, the entry's own included.
+pub(crate) fn worst_stack(module: &Module, written: &Written) -> Result<u32, CompileError> {
+    let frame = |i: usize| written.funcs.iter().find(|f| f.func as usize == i).map_or(0, |f| f.frame);
+    let mut deepest = Vec::from_fn(module.funcs.len(), frame)?;
+    for _ in 0..MAX_CALL_FRAMES {
+        for (i, func) in module.funcs.iter().enumerate() {
+            let calls = func.live_blocks().flat_map(|(_, b)| &b.insts).map(|i| &func.insts[i.index()]);
+            let below = calls.filter_map(|d| match d.op {
+                Op::CallFunc => deepest.get(d.imm as usize).copied(),
+                Op::CallValue => deepest.iter().copied().max(),
+                _ => None,
+            });
+            deepest[i] = frame(i) + below.max().unwrap_or(0);
+        }
+    }
+    Ok(deepest.first().copied().unwrap_or(0) + ENTRY_STACK)
+}
+
+/// Writes the whole program.
+pub(crate) fn write<M: Masm>(m: &mut M, program: &Program<'_>) -> Result<Written, CompileError> {
+    let mut out = Written::default();
+    let labels = Vec::from_fn(program.funcs.len(), |_| m.buf().new_label())?;
+    let records = Vec::from_fn(program.funcs.len(), |_| m.buf().new_label())?;
+    let Some(main) = program.funcs.first() else { return Err(CompileError::NoFunction) };
+    let tail_calls = program.funcs.iter().any(|f| has_tail_call(f.func));
+    if main.func.insts.len() <= SMALL && !tail_calls && !main.may_fault {
+        let label = m.buf().new_label();
+        Lower::new(m, program, [&labels, &records], main, ReturnMode::Action, &mut out).function(label)?;
+    } else {
+        m.wrapper(&program.externs, labels[0]);
+    }
+    for (i, func) in program.funcs.iter().enumerate() {
+        Lower::new(m, program, [&labels, &records], func, ReturnMode::Raw, &mut out).function(labels[i])?;
+    }
+    tables(m, &mut out, &labels, &records)?;
+    out.tail_entry = m.buf().label_offset(labels[0]).unwrap_or(0);
+    Ok(out)
+}
+
+fn has_tail_call(func: &Func) -> bool {
+    func.live_blocks().flat_map(|(_, b)| &b.insts).any(|i| func.insts[i.index()].op == Op::TailCall)
+}
+
+struct Lower<'a, M> {
+    m: &'a mut M,
+    program: &'a Program<'a>,
+    labels: &'a [Label],
+    records: &'a [Label],
+    ready: &'a Ready<'a>,
+    func: &'a Func,
+    mode: ReturnMode,
+    out: &'a mut Written,
+    blocks: Vec<Label>,
+    /// Where returns that are no plain actions go; used where written.
+    slow: Label,
+    aborted: Label,
+    slow_used: bool,
+    aborted_used: bool,
+    /// Ways out whose moves are written behind the function.
+    stubs: Vec<(Label, Block, usize)>,
+    pending: Vec<Move>,
+    order: Vec<Move>,
+}
+
+impl<'a, M: Masm> Lower<'a, M> {
+    fn new(
+        m: &'a mut M,
+        program: &'a Program<'a>,
+        [labels, records]: [&'a [Label]; 2],
+        ready: &'a Ready<'a>,
+        mode: ReturnMode,
+        out: &'a mut Written,
+    ) -> Self {
+        let (slow, aborted) = (m.buf().new_label(), m.buf().new_label());
+        Lower {
+            m,
+            program,
+            labels,
+            records,
+            ready,
+            func: ready.func,
+            mode,
+            out,
+            blocks: Vec::new(),
+            slow,
+            aborted,
+            slow_used: false,
+            aborted_used: false,
+            stubs: Vec::new(),
+            pending: Vec::new(),
+            order: Vec::new(),
+        }
+    }
+
+    fn function(mut self, label: Label) -> Result<(), CompileError> {
+        let func = self.func;
+        self.blocks = Vec::from_fn(func.blocks.len(), |_| self.m.buf().new_label())?;
+        let start = self.m.buf().offset();
+        self.m.buf().dynamic_label(label);
+        self.m.enter(&self.ready.spec, &self.ready.alloc)?;
+        self.arguments()?;
+        let mut blocks = func.live_blocks().peekable();
+        while let Some((block, data)) = blocks.next() {
+            let next = blocks.peek().map(|(b, _)| *b);
+            self.m.buf().dynamic_label(self.blocks[block.index()]);
+            for &inst in &data.insts {
+                self.note_pc(func.insts[inst.index()].pc)?;
+                self.inst(inst)?;
+            }
+            self.term(block, &data.term, next)?;
+        }
+        self.finish()?;
+        let end = self.m.buf().offset();
+        let frame = self.m.frame_bytes();
+        self.out.funcs.push(FuncCode { func: func.index, start, end, frame })?;
+        Ok(())
+    }
+
+    fn note_pc(&mut self, pc: u32) -> Result<(), CompileError> {
+        let at = self.m.buf().offset();
+        match self.out.pcs.last_mut() {
+            Some(last) if last.1 == pc => Ok(()),
+            Some(last) if last.0 == at => {
+                last.1 = pc;
+                Ok(())
+            }
+            _ => Ok(self.out.pcs.push((at, pc))?),
+        }
+    }
+
+    /// Moves arguments to where they live.
+    fn arguments(&mut self) -> Result<(), CompileError> {
+        let registers = self.m.machine(&self.ready.spec).arguments();
+        for (&v, reg) in self.func.blocks[0].params.iter().zip(registers) {
+            self.pending.push(Move { dst: self.ready.alloc.of(v), src: Loc::Reg(reg) })?;
+        }
+        self.moves()
+    }
+
+    /// Writes the pending moves.
+    fn moves(&mut self) -> Result<(), CompileError> {
+        let scratch = self.m.machine(&self.ready.spec).scratch();
+        sequence(&mut self.pending, scratch, &mut self.order)?;
+        for i in 0..self.order.len() {
+            let Move { dst, src } = self.order[i];
+            let (dst, src) = (self.place(dst), self.place(src));
+            self.m.mov(dst, src);
+        }
+        self.order.clear();
+        Ok(())
+    }
+
+    fn place(&self, loc: Loc) -> Opnd {
+        match loc {
+            Loc::Reg(r) => Opnd::Reg(r),
+            Loc::Stack(s) => Opnd::Stack(s),
+            Loc::None => Opnd::None,
+            Loc::Remat(v) => self.func.def_inst(v).map_or(Opnd::None, |d| self.leaf(d)),
+        }
+    }
+
+    /// What an operation without operands stands for.
+    fn leaf(&self, d: &InstData) -> Opnd {
+        let map = |i: i64| usize::try_from(i).ok().and_then(|i| self.program.maps.get(i));
+        match d.op {
+            Op::Const => Opnd::Imm(d.imm),
+            Op::FrameAddr => Opnd::Frame(d.imm as i32),
+            Op::FuncPtr => usize::try_from(d.imm)
+                .ok()
+                .and_then(|i| self.records.get(i))
+                .map_or(Opnd::None, |l| Opnd::Code(*l)),
+            Op::Env => Opnd::Reg(self.m.env()),
+            Op::MapPtr => map(d.imm).map_or(Opnd::None, |m| Opnd::Imm(Arc::as_ptr(m) as i64)),
+            Op::MapValue => map(d.imm)
+                .and_then(|m| m.array())
+                .map_or(Opnd::None, |a| Opnd::Imm((a.base as i64).wrapping_add(i64::from(d.off)))),
+            _ => Opnd::None,
+        }
+    }
+
+    fn value(&self, v: Value) -> Opnd {
+        self.place(self.ready.alloc.of(v))
+    }
+
+    /// The second operand: a value, or the constant beside it.
+    fn second(&self, v: Option<Value>, imm: i64) -> Opnd {
+        v.map_or(Opnd::Imm(imm), |v| self.value(v))
+    }
+
+    fn inst(&mut self, inst: Inst) -> Result<(), CompileError> {
+        let func = self.func;
+        let d = &func.insts[inst.index()];
+        let c = self.m.machine(&self.ready.spec).constraints(func, d);
+        let dst = d.result.map_or(Opnd::None, |v| self.value(v));
+        if d.op.shape() == Shape::Leaf {
+            self.out.has_values |= d.op == Op::FuncPtr;
+            if let (Opnd::Reg(_) | Opnd::Stack(_), true) = (dst, d.op != Op::Undef && d.op != Op::Env) {
+                let what = self.leaf(d);
+                self.m.mov(dst, what);
+            }
+            return Ok(());
+        }
+        self.fixed_operands(d, &c)?;
+        let arg = |s: &Self, i: usize| match (d.args[i], c.fixed[i]) {
+            (Some(_), Some(reg)) => Opnd::Reg(reg),
+            (v, _) => s.second(v, d.imm),
+        };
+        let base = match d.args[0] {
+            None => Opnd::Frame(0),
+            Some(_) => arg(self, 0),
+        };
+        let addr = Addr { base, off: d.off };
+        match d.op.shape() {
+            Shape::Leaf => {}
+            Shape::Unary => self.m.unary(d, dst, base),
+            Shape::Binary => {
+                let b = arg(self, 1);
+                self.m.binary(d, dst, base, b);
+            }
+            Shape::Select => {
+                let a = d.args[0].unwrap_or(Value::new(0));
+                let cmp = Compare { cond: d.cond, width: d.width, a, b: d.args[1], imm: d.imm };
+                let (b, yes, no) = (arg(self, 1), arg(self, 2), arg(self, 3));
+                self.m.select(&cmp, dst, [base, b], [yes, no]);
+            }
+            Shape::Load if d.op == Op::Load => self.m.load(d.size, d.ext, dst, addr),
+            Shape::Store if d.op == Op::Store => {
+                let src = arg(self, 1);
+                self.m.store(d.size, addr, src);
+            }
+            Shape::Load => self.m.atomic(d, dst, addr, [Opnd::None; 2]),
+            Shape::Store | Shape::Swap => {
+                let args =
+                    [arg(self, 1), if d.op.shape() == Shape::Swap { arg(self, 2) } else { Opnd::None }];
+                self.m.atomic(d, dst, addr, args);
+            }
+            Shape::Call => self.call(d, dst, &c)?,
+        }
+        Ok(())
+    }
+
+    fn fixed_operands(&mut self, d: &InstData, c: &Constraints) -> Result<(), CompileError> {
+        for (arg, reg) in d.args.iter().zip(c.fixed) {
+            if let (Some(v), Some(reg)) = (arg, reg) {
+                self.pending.push(Move { dst: Loc::Reg(reg), src: self.ready.alloc.of(*v) })?;
+            }
+        }
+        self.moves()
+    }
+
+    fn call(&mut self, d: &InstData, dst: Opnd, c: &Constraints) -> Result<(), CompileError> {
+        let externs = self.program.externs;
+        match d.op {
+            Op::CallHelper => {
+                let row = u16::try_from(d.imm).ok().and_then(|row| self.program.options.helpers.get(row));
+                let helper = row.ok_or(CompileError::NoHelper { pc: d.pc })?;
+                self.m.call_helper(helper.func as usize);
+            }
+            Op::CallFunc => {
+                let label = self.labels.get(d.imm as usize).ok_or(CompileError::NoFunction)?;
+                self.m.call_func(*label);
+                if self.program.funcs[d.imm as usize].may_fault {
+                    self.aborted_used = true;
+                    self.m.branch_if_aborted(&externs, self.aborted);
+                }
+            }
+            Op::CallValue => {
+                self.m.call_value();
+                if self.program.funcs.iter().any(|f| f.may_fault) {
+                    self.aborted_used = true;
+                    self.m.branch_if_aborted(&externs, self.aborted);
+                }
+            }
+            _ => {
+                let map = usize::try_from(d.imm).ok().and_then(|i| self.program.maps.get(i));
+                let table = map.and_then(|m| m.prog_array()).ok_or(CompileError::TailCallMap { pc: d.pc })?;
+                let index = d.args[0].map_or(Opnd::None, |v| self.value(v));
+                self.m.tail_call(&externs, &table, index);
+                self.m.mov(dst, Opnd::Imm(crate::error::Errno::EINVAL.to_ret() as i64));
+                return Ok(());
+            }
+        }
+        if let Some(result) = c.result {
+            self.m.mov(dst, Opnd::Reg(result));
+        }
+        Ok(())
+    }
+
+    fn term(&mut self, block: Block, term: &Term, next: Option<Block>) -> Result<(), CompileError> {
+        match term {
+            Term::Jump(edge) => self.leave_by(edge, next),
+            Term::Branch(cmp, [yes, no]) => {
+                let args = [self.value(cmp.a), self.second(cmp.b, cmp.imm)];
+                let (yes_moves, no_moves) = (self.has_moves(yes), self.has_moves(no));
+                if !yes_moves && (Some(yes.to) != next || no_moves) {
+                    self.m.branch(cmp, args, true, self.blocks[yes.to.index()]);
+                    self.leave_by(no, next)
+                } else if !no_moves {
+                    self.m.branch(cmp, args, false, self.blocks[no.to.index()]);
+                    self.leave_by(yes, next)
+                } else {
+                    let stub = self.m.buf().new_label();
+                    self.stubs.push((stub, block, 0))?;
+                    self.m.branch(cmp, args, true, stub);
+                    self.leave_by(no, next)
+                }
+            }
+            Term::Return(v) => {
+                let value = self.value(*v);
+                self.slow_used |= self.mode == ReturnMode::Action;
+                self.m.ret(self.mode, value, self.slow);
+                Ok(())
+            }
+            Term::Trap => {
+                self.m.set_fault(&self.program.externs);
+                self.aborted_used = true;
+                self.m.jump(self.aborted);
+                Ok(())
+            }
+        }
+    }
+
+    fn has_moves(&self, edge: &Edge) -> bool {
+        let params = &self.func.blocks[edge.to.index()].params;
+        edge.args.iter().zip(params).any(|(&arg, &param)| {
+            let (to, from) = (self.ready.alloc.of(param), self.ready.alloc.of(arg));
+            to != Loc::None && to != from && self.place(from) != Opnd::None
+        })
+    }
+
+    /// Moves the edge's arguments and goes on, by a jump where the target does not follow.
+    fn leave_by(&mut self, edge: &Edge, next: Option<Block>) -> Result<(), CompileError> {
+        let params = &self.func.blocks[edge.to.index()].params;
+        for (&arg, &param) in edge.args.iter().zip(params) {
+            self.pending.push(Move { dst: self.ready.alloc.of(param), src: self.ready.alloc.of(arg) })?;
+        }
+        self.moves()?;
+        if next != Some(edge.to) {
+            self.m.jump(self.blocks[edge.to.index()]);
+        }
+        Ok(())
+    }
+
+    /// What stands behind the function's blocks.
+    fn finish(&mut self) -> Result<(), CompileError> {
+        let func = self.func;
+        for (stub, block, way) in core::mem::take(&mut self.stubs) {
+            self.m.buf().dynamic_label(stub);
+            if let Some(edge) = func.blocks[block.index()].term.edges().get(way) {
+                self.leave_by(edge, None)?;
+            }
+        }
+        if self.aborted_used {
+            self.m.buf().dynamic_label(self.aborted);
+            self.slow_used |= self.mode == ReturnMode::Action;
+            self.m.ret(self.mode, Opnd::Imm(0), self.slow);
+        }
+        if self.slow_used {
+            self.m.buf().dynamic_label(self.slow);
+            self.m.slow_return(&self.program.externs);
+        }
+        Ok(())
+    }
+}

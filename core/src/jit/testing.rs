@@ -1,0 +1,55 @@
+//! Executable memory for tests, from the system's mmap.
+
+use super::{CompileOptions, CpuFeatures, Target, UseFacts};
+use crate::error::Errno;
+use crate::helpers::HelperSet;
+use crate::platform::CodeMemory;
+use crate::vm::Ctx;
+use core::ffi::{c_int, c_void};
+use core::ptr::NonNull;
+
+unsafe extern "C" {
+    fn mmap(addr: *mut c_void, len: usize, prot: c_int, flags: c_int, fd: c_int, off: i64) -> *mut c_void;
+    fn mprotect(addr: *mut c_void, len: usize, prot: c_int) -> c_int;
+    fn munmap(addr: *mut c_void, len: usize) -> c_int;
+}
+
+/// Pages of the system, wherever it likes or at the hint.
+#[derive(Debug)]
+pub(crate) struct TestMemory;
+
+impl CodeMemory for TestMemory {
+    fn alloc(&self, size: usize, near: usize) -> Result<NonNull<u8>, Errno> {
+        // SAFETY: a new private anonymous mapping (PROT_READ | PROT_WRITE; MAP_PRIVATE | MAP_ANONYMOUS).
+        let p = unsafe { mmap(near as *mut c_void, size, 3, 0x22, -1, 0) };
+        if p as isize == -1 { Err(Errno::ENOMEM) } else { NonNull::new(p.cast()).ok_or(Errno::ENOMEM) }
+    }
+
+    unsafe fn seal(&self, ptr: NonNull<u8>, size: usize) -> Result<(), Errno> {
+        // SAFETY: the caller's mapping; PROT_READ | PROT_EXEC.
+        let done = unsafe { mprotect(ptr.as_ptr().cast(), size, 5) };
+        if done == 0 { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
+    }
+
+    unsafe fn free(&self, ptr: NonNull<u8>, size: usize) {
+        // SAFETY: the caller's mapping.
+        unsafe { munmap(ptr.as_ptr().cast(), size) };
+    }
+}
+
+/// Gives 0x100 plus the code, so that tests see what arrived.
+pub(crate) unsafe extern "C" fn on_abort(_: *mut Ctx, code: u64) -> u32 {
+    0x100 + code as u32
+}
+
+/// What most tests compile with.
+pub(crate) fn options(features: CpuFeatures, helpers: HelperSet) -> CompileOptions {
+    CompileOptions {
+        target: Some(Target::X86_64),
+        features,
+        helpers,
+        on_abort,
+        tail_call_limit: crate::limits::MAX_TAIL_CALL_CNT,
+        facts: UseFacts::Yes,
+    }
+}

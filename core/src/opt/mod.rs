@@ -1,0 +1,39 @@
+//! Passes over the IR, one a file, and their order.
+//!
+//! A pass takes one function, keeps the invariants of [`crate::ir`], and is correct whatever ran before it. Facts only ever make code
+//! better: a program compiled without any takes the same way.
+
+mod dead;
+mod eval;
+mod fold;
+mod lookup;
+mod params;
+mod stack;
+mod zext;
+
+use crate::ir::Module;
+use crate::jit::{CompileError, CompileOptions};
+use crate::program::{Program, Verified};
+
+/// Runs every pass over every function.
+///
+/// # Errors
+/// When memory is short.
+pub fn run(
+    module: &mut Module,
+    program: &Program<Verified>,
+    options: &CompileOptions,
+) -> Result<(), CompileError> {
+    for func in &mut module.funcs {
+        params::run(func)?;
+        lookup::run(func, program, options)?;
+        fold::run(func)?;
+        dead::run(func)?;
+        stack::run(func)?;
+        params::run(func)?;
+        fold::run(func)?;
+        zext::run(func)?;
+        dead::run(func)?;
+    }
+    Ok(())
+}

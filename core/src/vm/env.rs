@@ -1,0 +1,241 @@
+//! An environment: everything that programs, maps and workers of one process share. A process may have several; they know nothing of each other.
+
+use super::block::WorkerBlock;
+use super::grace::{Grace, Retired};
+use super::trace::Line;
+use super::{AbortReason, Prog, RunEnv};
+use crate::error::Errno;
+use crate::helpers::{HelperSet, STANDARD};
+use crate::maps::{Map, MapConfig, ProgRef};
+use crate::mem::Vec;
+use crate::platform::{MapMemory, Platform};
+use crate::sync::{Arc, AtomicU32, AtomicU64, Ordering};
+
+/// Slots for control-plane writers, behind those of workers.
+const CLIENT_SLOTS: u32 = 64;
+/// Most slots of workers.
+const MAX_CPUS: u32 = 4096;
+
+/// What an environment is to be.
+#[derive(Clone, Copy, Default)]
+pub struct EnvOptions {
+    /// Slots of workers and of per-CPU maps; 0: the number of possible CPUs.
+    pub nr_cpus: u32,
+    /// Where maps live; none: the platform's memory.
+    pub map_memory: Option<&'static dyn MapMemory>,
+    /// The helpers that programs may call; none: all standard ones.
+    pub helpers: Option<HelperSet>,
+}
+
+/// An environment.
+pub struct Env {
+    run: RunEnv,
+    map_memory: &'static dyn MapMemory,
+    helpers: HelperSet,
+    grace: Grace,
+    blocks: Vec<WorkerBlock>,
+    last_prog_id: AtomicU32,
+    last_map_id: AtomicU32,
+    /// A bit a client slot that is in use.
+    clients: AtomicU64,
+    /// One reader of the trace at a time.
+    reading: spin::Mutex<()>,
+}
+
+impl Env {
+    /// An environment on a platform.
+    ///
+    /// # Errors
+    /// EINVAL for more slots than 4,096; ENOMEM.
+    pub fn new(platform: &'static dyn Platform, options: &EnvOptions) -> Result<Arc<Env>, Errno> {
+        let nr_cpus = match options.nr_cpus {
+            0 => platform.possible_cpus().clamp(1, MAX_CPUS),
+            n if n <= MAX_CPUS => n,
+            _ => return Err(Errno::EINVAL),
+        };
+        Ok(Arc::new(Env {
+            run: RunEnv { platform, nr_cpus },
+            map_memory: match options.map_memory {
+                Some(memory) => memory,
+                None => platform,
+            },
+            helpers: options.helpers.unwrap_or(STANDARD),
+            grace: Grace::new(nr_cpus)?,
+            blocks: Vec::from_fn(nr_cpus as usize, |_| WorkerBlock::new())?,
+            last_prog_id: AtomicU32::new(0),
+            last_map_id: AtomicU32::new(0),
+            clients: AtomicU64::new(0),
+            reading: spin::Mutex::new(()),
+        })?)
+    }
+
+    /// Slots of workers and per-CPU maps.
+    pub fn nr_cpus(&self) -> u32 {
+        self.run.nr_cpus
+    }
+
+    /// The surroundings.
+    pub fn platform(&self) -> &'static dyn Platform {
+        self.run.platform
+    }
+
+    /// The helpers that its programs may call.
+    pub fn helpers(&self) -> HelperSet {
+        self.helpers
+    }
+
+    /// What a map of this environment is made with; the secret is new each time.
+    pub fn map_config(&self, memory: Option<&'static dyn MapMemory>) -> MapConfig {
+        let mut secret = [0; 16];
+        self.run.platform.random(&mut secret);
+        let secret = u128::from_le_bytes(secret);
+        MapConfig {
+            nr_cpus: self.run.nr_cpus,
+            writer_slots: self.run.nr_cpus + CLIENT_SLOTS,
+            page_size: self.run.platform.page_size(),
+            memory: memory.unwrap_or(self.map_memory),
+            private_memory: self.run.platform,
+            secret: [secret as u64, (secret >> 64) as u64],
+        }
+    }
+
+    /// A number for a map.
+    ///
+    /// # Errors
+    /// EMFILE after four thousand million of them.
+    pub fn new_map_id(&self) -> Result<u32, Errno> {
+        next_id(&self.last_map_id)
+    }
+
+    pub(super) fn new_prog_id(&self) -> Result<u32, Errno> {
+        next_id(&self.last_prog_id)
+    }
+
+    /// A slot for control-plane writes, for as long as the guard lives: at most a call. Waits for one where all are in use.
+    pub fn client_slot(&self) -> ClientSlot<'_> {
+        loop {
+            let used = self.clients.load(Ordering::Relaxed);
+            let free = used.trailing_ones();
+            // Acquire: pairs with the Release of the one who had the slot before.
+            if free < CLIENT_SLOTS
+                && self
+                    .clients
+                    .compare_exchange_weak(used, used | 1 << free, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
+            {
+                return ClientSlot { env: self, bit: free };
+            }
+            self.run.platform.yield_now();
+        }
+    }
+
+    /// Sets or clears an entry of a PROG_ARRAY; the program that was there goes after a grace period.
+    ///
+    /// # Errors
+    /// As [`Map::set_prog`]; EINVAL for a program of another environment; ENOMEM.
+    pub fn set_prog(&self, map: &Map, index: u32, prog: Option<&Arc<Prog>>) -> Result<(), Errno> {
+        if prog.is_some_and(|p| !core::ptr::eq(Arc::as_ptr(p.env()), self)) {
+            return Err(Errno::EINVAL);
+        }
+        let place = self.grace.reserve()?;
+        if let Some(old) = map.set_prog(index, prog.map(Prog::prog_ref))? {
+            self.grace.retire(place, Retired::Prog(old));
+        }
+        Ok(())
+    }
+
+    /// Frees a program reference that left a map, after a grace period. Where memory is too short to wait for one in a list, it is waited for here.
+    pub fn retire_prog(&self, old: ProgRef) {
+        match self.grace.reserve() {
+            Ok(place) => self.grace.retire(place, Retired::Prog(old)),
+            Err(_) => {
+                self.synchronize();
+                drop(old);
+            }
+        }
+    }
+
+    /// Waits until every worker that is online now was quiescent; frees what that set free. Never from a worker.
+    pub fn synchronize(&self) {
+        self.grace.synchronize(self.run.platform);
+    }
+
+    /// Reads messages of `bpf_trace_printk` as lines, oldest first, as many whole ones as fit; the bytes written.
+    pub fn trace_read(&self, out: &mut [u8]) -> usize {
+        let _reading = self.reading.lock();
+        let mut len = 0;
+        loop {
+            let rings = self.blocks.iter().enumerate().filter_map(|(i, b)| Some((i, b.ring()?)));
+            let oldest = rings
+                .filter_map(|(i, r)| Some((r.next_time()?, i, r)))
+                .min_by_key(|(time, slot, _)| (*time, *slot));
+            let Some((_, slot, ring)) = oldest else { return len };
+            let rest = out.get_mut(len..).unwrap_or_default();
+            let mut written = 0;
+            ring.pop(|record| {
+                let line = Line::new(rest).write(slot, record);
+                written = line.unwrap_or(0);
+                line.is_some()
+            });
+            if written == 0 {
+                return len;
+            }
+            len += written;
+        }
+    }
+
+    /// Messages that were lost because a ring was full.
+    pub fn trace_lost(&self) -> u64 {
+        self.blocks.iter().filter_map(|b| b.ring()).map(|r| r.lost()).sum()
+    }
+
+    /// Aborted runs by reason, of one slot or of all, whatever the program.
+    pub fn aborts(&self, slot: Option<u32>) -> [u64; AbortReason::COUNT] {
+        let mut sum = [0; AbortReason::COUNT];
+        for (i, block) in self.blocks.iter().enumerate() {
+            if slot.is_none_or(|s| s as usize == i) {
+                for (total, n) in sum.iter_mut().zip(block.aborts()) {
+                    *total += n;
+                }
+            }
+        }
+        sum
+    }
+
+    pub(super) fn grace(&self) -> &Grace {
+        &self.grace
+    }
+
+    pub(super) fn block(&self, slot: u32) -> Option<&WorkerBlock> {
+        self.blocks.get(slot as usize)
+    }
+
+    pub(super) fn run_env(&self) -> &RunEnv {
+        &self.run
+    }
+}
+
+fn next_id(last: &AtomicU32) -> Result<u32, Errno> {
+    let step = last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |id| id.checked_add(1));
+    step.map(|id| id + 1).map_err(|_| Errno::EMFILE)
+}
+
+/// A control-plane writer's slot.
+pub struct ClientSlot<'a> {
+    env: &'a Env,
+    bit: u32,
+}
+
+impl ClientSlot<'_> {
+    /// The slot's number, as map writes take it.
+    pub fn slot(&self) -> u32 {
+        self.env.run.nr_cpus + self.bit
+    }
+}
+
+impl Drop for ClientSlot<'_> {
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire of the next holder.
+        self.env.clients.fetch_and(!(1 << self.bit), Ordering::Release);
+    }
+}

@@ -1,0 +1,51 @@
+//! From an object's parts to things of an environment: maps made from their specs, programs given an engine. What fails leaves nothing behind.
+
+use super::{Engine, EngineChoice, Env, Prog};
+use crate::error::{Errno, Status};
+use crate::maps::{Map, MapSpec};
+use crate::mem::Vec;
+use crate::platform::MapMemory;
+use crate::program::{Program, Verified};
+use crate::sync::Arc;
+
+/// One map that an object asks for.
+#[derive(Clone, Copy)]
+pub struct MapDef<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it is to be.
+    pub spec: MapSpec,
+    /// A map that takes its place, checked by whoever gives it.
+    pub reuse: Option<&'a Arc<Map>>,
+}
+
+/// The maps of an object, in the order of its list: made, or those that take their place.
+///
+/// # Errors
+/// The first map's that cannot be made: its index and status. All others are freed again.
+pub fn create_maps(
+    env: &Env,
+    defs: &[MapDef<'_>],
+    memory: Option<&'static dyn MapMemory>,
+) -> Result<Vec<Arc<Map>>, (usize, Errno)> {
+    let mut maps = Vec::with_capacity(defs.len()).map_err(|e| (0, e.errno()))?;
+    for (index, def) in defs.iter().enumerate() {
+        let made = match def.reuse {
+            Some(map) => Ok(map.clone()),
+            None => env.new_map_id().and_then(|id| {
+                Map::create(def.name, id, &def.spec, &env.map_config(memory)).map_err(|e| e.errno())
+            }),
+        };
+        maps.push(made.map_err(|e| (index, e))?).map_err(|e| (index, e.errno()))?;
+    }
+    Ok(maps)
+}
+
+/// A verified program as one that can run.
+///
+/// # Errors
+/// Where the engine cannot be had, or memory is short.
+pub fn install(env: &Arc<Env>, program: Program<Verified>, choice: EngineChoice) -> Result<Arc<Prog>, Errno> {
+    let engine = Engine::select(&program, choice)?;
+    Prog::new(env, program, engine)
+}

@@ -1,0 +1,175 @@
+//! Running packets: the entries that hosts call, and what happens around a program.
+//!
+//! Before a run the context forgets the last one's redirect, tail calls and abort; after it [`finish`] turns r0 into an action. An aborted run is counted by reason,
+//! for the program that ran last and for the worker.
+
+use super::hook::{Hook, Unit};
+use super::{AbortReason, Action, Ctx, Pkt, Prog, Redirect, RedirectKind, Worker, WorkerBlock};
+use crate::error::Errno;
+
+/// Ties a context to a worker and a hook. Everything else is reset.
+///
+/// # Errors
+/// EINVAL where both are of different environments.
+///
+/// # Safety
+/// `ctx` may be written. The worker stays registered and the hook alive while the context is used, by the worker's thread alone.
+pub unsafe fn ctx_init(ctx: *mut Ctx, worker: &Worker, hook: &Hook) -> Result<(), Errno> {
+    let env = worker.env();
+    if !crate::sync::Arc::ptr_eq(env, hook.env()) {
+        return Err(Errno::EINVAL);
+    }
+    let mut fresh = Ctx::empty();
+    fresh.entry = hook.entry_slot();
+    fresh.percpu =
+        env.block(worker.slot()).map_or(core::ptr::null_mut(), |b| core::ptr::from_ref(b).cast_mut().cast());
+    fresh.slot = worker.slot();
+    fresh.env = env.run_env();
+    // SAFETY: the caller's.
+    unsafe { ctx.write(fresh) };
+    Ok(())
+}
+
+/// Runs the hook's programs on the context's packet; the action's code.
+///
+/// # Safety
+/// The context was made by [`ctx_init`], whose conditions hold; its five pointers describe a buffer that this thread owns.
+#[inline]
+pub unsafe fn xdp_run(ctx: *mut Ctx) -> u32 {
+    // SAFETY: handed on.
+    unsafe { Hook::of(ctx).entry()(ctx) }
+}
+
+/// Runs the hook's programs on each packet in order; actions, ends of packets and redirects are written back. One burst uses one set of programs.
+///
+/// # Safety
+/// As [`xdp_run`], for each packet; `pkts` are `n` packets.
+pub unsafe fn xdp_run_burst(ctx: *mut Ctx, pkts: *mut Pkt, n: u32) {
+    // SAFETY: the caller's.
+    let (unit, pkts) = unsafe {
+        if n == 0 {
+            return;
+        }
+        (Hook::of(ctx).unit(), core::slice::from_raw_parts_mut(pkts, n as usize))
+    };
+    for pkt in pkts {
+        // SAFETY: handed on.
+        unsafe {
+            let c = &mut *ctx;
+            c.data_hard_start = pkt.data_hard_start;
+            c.data_meta = pkt.data_meta;
+            c.data = pkt.data;
+            c.data_end = pkt.data_end;
+            c.frame_end = pkt.frame_end;
+            c.rx = pkt.rx;
+            c.frags = pkt.frags;
+            pkt.action = match unit {
+                Some(Unit { direct: Some(entry), .. }) => entry(ctx),
+                Some(unit) => run_unit(unit, ctx),
+                None => unit_of_none(ctx),
+            };
+            let c = &*ctx;
+            pkt.data_meta = c.data_meta;
+            pkt.data = c.data;
+            pkt.data_end = c.data_end;
+            pkt.redirect = if pkt.action == Action::Redirect as u32 { c.redirect } else { Redirect::NONE };
+        }
+    }
+}
+
+/// The entry of a hook whose unit has no function of its own.
+pub(super) unsafe extern "C" fn unit_entry(ctx: *mut Ctx) -> u32 {
+    // SAFETY: hosts call a hook's entry with a context of that hook.
+    unsafe {
+        match Hook::of(ctx).unit() {
+            Some(unit) => run_unit(unit, ctx),
+            None => unit_of_none(ctx),
+        }
+    }
+}
+
+/// The entry of a hook that has no program.
+pub(super) unsafe extern "C" fn unit_of_none(ctx: *mut Ctx) -> u32 {
+    // SAFETY: as `unit_entry`.
+    unsafe {
+        begin(ctx);
+        (*ctx).prog = core::ptr::null();
+        (*ctx).set_abort(AbortReason::NoProgram);
+        finish(0, ctx)
+    }
+}
+
+/// What every run starts with.
+///
+/// # Safety
+/// `ctx` is the run's context.
+#[inline(always)]
+unsafe fn begin(ctx: *mut Ctx) {
+    // SAFETY: the caller's.
+    let c = unsafe { &mut *ctx };
+    c.tail_calls = 0;
+    c.abort = 0;
+    c.redirect.kind = RedirectKind::None;
+}
+
+/// # Safety
+/// As [`xdp_run`].
+unsafe fn run_unit(unit: &Unit, ctx: *mut Ctx) -> u32 {
+    let mut code = Action::Pass as u32;
+    for prog in &unit.progs {
+        let target = prog.target();
+        // SAFETY: the target's own entry and address; the context is the run's.
+        code = unsafe {
+            begin(ctx);
+            (*ctx).prog = crate::sync::Arc::as_ptr(prog).cast();
+            finish((target.entry)(ctx, target), ctx)
+        };
+        // SAFETY: the run's context.
+        let slot = unsafe { (*ctx).slot };
+        prog.stats().count(slot, Action::from_code(code).unwrap_or(Action::Aborted));
+        if code != Action::Pass as u32 {
+            break;
+        }
+    }
+    code
+}
+
+/// Turns what a program left in r0 into an action's code. What is no action, or a redirect without a target, is aborted; aborted runs are counted.
+///
+/// Engines that enter programs without a hook's unit call it where r0 is not 1, 2 or 3.
+///
+/// # Safety
+/// `ctx` is the run's context; its `prog` is null or the program that ran last.
+pub unsafe extern "C" fn finish(r0: u64, ctx: *mut Ctx) -> u32 {
+    // SAFETY: the caller's.
+    let c = unsafe { &mut *ctx };
+    // An action is what the kernel makes of r0: its low half.
+    let reason = match Action::from_code(r0 as u32) {
+        Some(Action::Redirect) if c.redirect.kind == RedirectKind::None => AbortReason::NoRedirectTarget,
+        Some(Action::Aborted) => AbortReason::Returned,
+        Some(action) => return action as u32,
+        None => AbortReason::UnknownCode,
+    };
+    c.set_abort(reason);
+    // SAFETY: the caller's.
+    unsafe { count_abort(c) };
+    Action::Aborted as u32
+}
+
+/// Counts the context's abort.
+///
+/// # Safety
+/// As [`finish`].
+#[cold]
+unsafe fn count_abort(c: &Ctx) {
+    let Some(reason) = c.abort_reason() else { return };
+    // SAFETY: the program lives while it runs; the block is the worker's own.
+    unsafe {
+        if let Some(prog) = c.prog.cast::<Prog>().as_ref() {
+            prog.stats().count_abort(c.slot, reason);
+        }
+        if let Some(block) = WorkerBlock::of(c) {
+            block.count_abort(reason);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Slots, replacement and grace periods.
+
+use super::*;
+
+fn returns(env: &Arc<Env>, code: i32) -> Arc<Prog> {
+    Asm::default().mov(0, code).exit().load(env, &[])
+}
+
+#[test]
+fn a_slot_is_taken_once_and_given_back() {
+    let env = env();
+    let worker = Worker::register(&env, 0).unwrap();
+    assert_eq!(Worker::register(&env, 0).err(), Some(Errno::EBUSY));
+    assert_eq!(Worker::register(&env, 2).err(), Some(Errno::ERANGE));
+    assert!(Worker::register(&env, 1).is_ok());
+    drop(worker);
+    assert!(Worker::register(&env, 0).is_ok());
+}
+
+#[test]
+fn a_replaced_program_is_freed_when_every_online_worker_was_quiescent() {
+    let env = env();
+    let first = returns(&env, 1);
+    let mut bench = Bench::with(&env, &first);
+    let other = Worker::register(&env, 1).unwrap();
+    assert_eq!(bench.run(), 1);
+
+    bench.hook.set(&[returns(&env, 2)]).unwrap();
+    assert_eq!(bench.run(), 2);
+    assert_eq!(Arc::strong_count(&first), 2, "workers may still be in it");
+    bench.worker.quiescent();
+    assert_eq!(Arc::strong_count(&first), 2, "the other worker may still be in it");
+    other.offline();
+    assert_eq!(Arc::strong_count(&first), 1, "nobody can be in it");
+
+    // A worker that was offline sees the new program when it is back.
+    other.online();
+    let second_id = {
+        let mut ids = [0; 2];
+        assert_eq!(bench.hook.program_ids(&mut ids), 1);
+        ids[0]
+    };
+    assert_eq!(second_id, first.id() + 1);
+}
+
+#[test]
+fn synchronize_waits_for_the_workers_of_other_threads() {
+    let env = env();
+    let first = returns(&env, 1);
+    let hook = Hook::create(&env).unwrap();
+    hook.set(std::slice::from_ref(&first)).unwrap();
+    let stop = crate::sync::AtomicBool::new(false);
+    let started = crate::sync::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let worker = Worker::register(&env, 0).unwrap();
+            let mut ctx = Ctx::empty();
+            // SAFETY: worker and hook outlive the loop; the program touches no packet.
+            unsafe {
+                ctx_init(&mut ctx, &worker, &hook).unwrap();
+                while !stop.load(Ordering::Relaxed) {
+                    assert!(matches!(xdp_run(&mut ctx), 1 | 2));
+                    started.store(true, Ordering::Relaxed);
+                    worker.quiescent();
+                }
+            }
+        });
+        while !started.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+        hook.set(&[returns(&env, 2)]).unwrap();
+        env.synchronize();
+        assert_eq!(Arc::strong_count(&first), 1);
+        for _ in 0..1000 {
+            hook.set(&[returns(&env, 1)]).unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    // Of the test, the hook, and the two programs that are left: `first` and the one that is attached.
+    assert_eq!(Arc::strong_count(&env), 4);
+}
+
+#[test]
+fn several_programs_run_in_order_while_they_pass() {
+    let env = env();
+    let (pass, drop, tx) = (returns(&env, 2), returns(&env, 1), returns(&env, 3));
+    let mut bench = Bench::new(&env);
+    bench.hook.set(&[pass.clone(), drop.clone(), tx.clone()]).unwrap();
+    assert_eq!(bench.run(), 1);
+    assert_eq!([&pass, &drop, &tx].map(|p| p.stats().sum(None).runs()), [1, 1, 0]);
+    bench.hook.set(&[]).unwrap();
+    assert_eq!((bench.run(), bench.ctx.abort_reason()), (0, Some(AbortReason::NoProgram)));
+}
+
+#[test]
+fn a_program_of_another_environment_is_refused_and_the_hook_keeps_what_it_had() {
+    let (env, other) = (env(), env());
+    let mut bench = Bench::with(&env, &returns(&env, 3));
+    assert_eq!(bench.hook.set(&[returns(&other, 1)]), Err(Errno::EINVAL));
+    assert_eq!(bench.run(), 3);
+    let worker = Worker::register(&other, 0).unwrap();
+    // SAFETY: nothing runs.
+    assert_eq!(unsafe { ctx_init(&mut *bench.ctx, &worker, &bench.hook) }, Err(Errno::EINVAL));
+}
+
+#[test]
+fn nothing_is_left_when_an_environment_goes() {
+    let env = env();
+    let prog = returns(&env, 1);
+    let bench = Bench::with(&env, &prog);
+    bench.hook.set(&[returns(&env, 2)]).unwrap();
+    drop((bench, prog));
+    assert_eq!(Arc::strong_count(&env), 1);
+}

@@ -1,0 +1,133 @@
+//! Tail calls: in the main function and in others, misses, the limit.
+
+use super::*;
+
+const PROGS: MapType = MapType::ProgArray;
+
+fn tail_call(asm: Asm, index: i32) -> Asm {
+    asm.map(2, 0).mov(3, index).helper(12)
+}
+
+#[test]
+fn a_tail_call_does_not_come_back() {
+    let env = env();
+    let progs = map(&env, PROGS, 4, 4, 2);
+    let target = Asm::default().mov(0, 3).exit().load(&env, &[]);
+    env.set_prog(&progs, 1, Some(&target)).unwrap();
+    let prog = tail_call(Asm::default(), 1).mov(0, 1).exit().load(&env, std::slice::from_ref(&progs));
+    let mut bench = Bench::with(&env, &prog);
+    assert_eq!(bench.run(), 3);
+    assert_eq!(bench.ctx.tail_calls, 1);
+    // Cleared: the program goes on behind the call.
+    env.set_prog(&progs, 1, None).unwrap();
+    assert_eq!((bench.run(), bench.ctx.tail_calls), (1, 0));
+}
+
+#[test]
+fn an_index_out_of_range_misses_and_only_its_low_half_counts() {
+    let env = env();
+    let progs = map(&env, PROGS, 4, 4, 2);
+    let target = Asm::default().mov(0, 3).exit().load(&env, &[]);
+    env.set_prog(&progs, 1, Some(&target)).unwrap();
+    let run = |index: u64| {
+        let asm = Asm::default().map(2, 0).imm64(3, index).helper(12).mov(0, 1).exit();
+        Bench::with(&env, &asm.load(&env, std::slice::from_ref(&progs))).run()
+    };
+    assert_eq!([run(2), run(u64::MAX), run(0), run(1), run(0x1_0000_0001)], [1, 1, 1, 3, 3]);
+}
+
+#[test]
+fn a_tail_call_in_a_subprogram_returns_to_its_caller() {
+    let env = env();
+    let progs = map(&env, PROGS, 4, 4, 2);
+    let maps = std::slice::from_ref(&progs);
+    // The target has a subprogram of its own, and clobbers r6.
+    let target = Asm::default().call(1).mov(6, 0).add(0, 40).exit().function().mov(0, 2).exit();
+    env.set_prog(&progs, 0, Some(&target.load(&env, &[]))).unwrap();
+    // Main: r6 survives, the subprogram's result is the target's 42; 42 - 39 is TX.
+    let main =
+        Asm::default().mov(6, -39).call(1).put(Insn::new(BPF_ALU64 | BPF_ADD | BPF_X, 0, 6, 0, 0)).exit();
+    let prog = tail_call(main.function(), 0).mov(0, 40).exit().load(&env, maps);
+    let mut bench = Bench::with(&env, &prog);
+    assert_eq!(bench.run(), 3);
+    env.set_prog(&progs, 0, None).unwrap();
+    assert_eq!(bench.run(), 1, "missed: 40 - 39");
+}
+
+#[test]
+fn a_chain_ends_after_33_tail_calls() {
+    let env = env();
+    let (progs, count) = (map(&env, PROGS, 4, 4, 1), map(&env, MapType::Array, 4, 8, 1));
+    // Counts its runs, and calls itself until that misses.
+    let prog = Asm::default().map_value(4, 1, 0).mov(5, 1).put(Insn::new(
+        BPF_STX | BPF_ATOMIC | BPF_DW,
+        4,
+        5,
+        0,
+        i32::from(BPF_ADD),
+    ));
+    let prog = tail_call(prog, 0).mov(0, 2).exit().load(&env, &[progs.clone(), count.clone()]);
+    env.set_prog(&progs, 0, Some(&prog)).unwrap();
+    let mut bench = Bench::with(&env, &prog);
+    let mut value = [0; 8];
+    for runs in [34u64, 68] {
+        assert_eq!(bench.run(), 2);
+        count.lookup_elem(&[0; 4], &mut value, 0).unwrap();
+        assert_eq!(u64::from_le_bytes(value), runs);
+    }
+    // The array and the program hold each other: the last user handle cuts that.
+    progs.drop_user(&mut |old| env.retire_prog(old));
+}
+
+#[test]
+fn deepest_chain_of_subprogram_tail_calls_fits_the_stack() {
+    let env = env();
+    let progs = map(&env, PROGS, 4, 4, 1);
+    // Seven functions, each calling the next; the last one tail-calls the program again: 33 times 7 frames stay.
+    let mut asm = Asm::default();
+    for f in 1..=6 {
+        asm = asm.call(f).add(0, 1).exit().function();
+    }
+    let prog = tail_call(asm, 0).mov(0, 0).exit().load(&env, std::slice::from_ref(&progs));
+    env.set_prog(&progs, 0, Some(&prog)).unwrap();
+    let mut bench = Bench::with(&env, &prog);
+    // 34 activations of 6 callers each add 1: 204 is no action.
+    assert_eq!((bench.run(), bench.ctx.abort_reason()), (0, Some(AbortReason::UnknownCode)));
+    progs.drop_user(&mut |old| env.retire_prog(old));
+}
+
+#[test]
+fn aborts_count_for_the_program_that_ended_the_run() {
+    let env = env();
+    let progs = map(&env, PROGS, 4, 4, 1);
+    let target = Asm::default().mov(0, 99).exit().load(&env, &[]);
+    env.set_prog(&progs, 0, Some(&target)).unwrap();
+    let prog = tail_call(Asm::default(), 0).mov(0, 2).exit().load(&env, std::slice::from_ref(&progs));
+    assert_eq!(Bench::with(&env, &prog).run(), 0);
+    let unknown = AbortReason::UnknownCode as usize;
+    assert_eq!(target.stats().sum(None).aborts[unknown], 1);
+    assert_eq!(prog.stats().sum(None).aborts[unknown], 0);
+}
+
+#[test]
+fn a_native_target_is_entered_with_its_own_address() {
+    use crate::maps::{ProgRef, TailTarget};
+    unsafe extern "C" fn entry(ctx: *mut Ctx, target: *const TailTarget) -> u64 {
+        // SAFETY: the engine's word.
+        unsafe { u64::from((*ctx).tail_calls) + u64::from((*target).id) }
+    }
+    unsafe fn release(_: *const TailTarget) {}
+    static NATIVE: TailTarget = TailTarget { entry, id: 2, release };
+    let env = env();
+    let progs = map(&env, PROGS, 4, 4, 1);
+    // SAFETY: the target is static.
+    let native = unsafe { ProgRef::new(std::ptr::NonNull::from(&NATIVE)) };
+    progs.set_prog(0, Some(native)).unwrap();
+    let maps = std::slice::from_ref(&progs);
+    let prog = tail_call(Asm::default(), 0).mov(0, 1).exit().load(&env, maps);
+    assert_eq!(Bench::with(&env, &prog).run(), 3);
+    // From a subprogram: its result goes to the caller.
+    let main = Asm::default().call(1).add(0, -1).exit().function();
+    let prog = tail_call(main, 0).mov(0, 0).exit().load(&env, maps);
+    assert_eq!(Bench::with(&env, &prog).run(), 2);
+}

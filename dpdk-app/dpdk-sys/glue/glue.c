@@ -1,0 +1,303 @@
+#include "glue.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+#include <rte_version.h>
+
+/* What a driver tells about a packet and a program's write makes false. VLAN_STRIPPED stays: the tag is not in the bytes. */
+#define STALE_FLAGS                                                                                                    \
+	(RTE_MBUF_F_RX_RSS_HASH | RTE_MBUF_F_RX_FDIR | RTE_MBUF_F_RX_FDIR_ID | RTE_MBUF_F_RX_FDIR_FLX |                \
+	 RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK | RTE_MBUF_F_RX_OUTER_IP_CKSUM_BAD |                \
+	 RTE_MBUF_F_RX_OUTER_L4_CKSUM_MASK | RTE_MBUF_F_RX_LRO)
+
+/* ---- EAL ---- */
+
+static int negative_errno(int ret)
+{
+	if (ret >= 0)
+		return ret;
+	if (ret != -1)
+		return ret;
+	return rte_errno != 0 ? -rte_errno : -EIO;
+}
+
+int glue_eal_init(int argc, char **argv)
+{
+	rte_errno = 0;
+	int ret = rte_eal_init(argc, argv);
+
+	return ret < 0 ? (rte_errno != 0 ? -rte_errno : -EINVAL) : ret;
+}
+
+int glue_eal_cleanup(void) { return rte_eal_cleanup(); }
+const char *glue_strerror(int err) { return rte_strerror(err); }
+const char *glue_version(void) { return rte_version(); }
+unsigned glue_lcore_id(void) { return rte_lcore_id(); }
+unsigned glue_lcore_count(void) { return rte_lcore_count(); }
+
+unsigned glue_lcore_next(unsigned after, int skip_main)
+{
+	unsigned next = rte_get_next_lcore(after, skip_main, 0);
+
+	return next < RTE_MAX_LCORE ? next : UINT32_MAX;
+}
+
+int glue_socket_id(void) { return (int)rte_socket_id(); }
+
+/* ---- pools ---- */
+
+int glue_mempool_create(const char *name, unsigned n, unsigned cache, uint16_t data_room, int socket, struct rte_mempool **out)
+{
+	uint32_t room = (uint32_t)data_room + RTE_PKTMBUF_HEADROOM;
+
+	if (room > UINT16_MAX)
+		return -EINVAL;
+	*out = rte_pktmbuf_pool_create(name, n, cache, 0, (uint16_t)room, socket);
+	return *out != NULL ? 0 : -(rte_errno != 0 ? rte_errno : ENOMEM);
+}
+
+void glue_mempool_free(struct rte_mempool *pool) { rte_mempool_free(pool); }
+unsigned glue_mempool_size(const struct rte_mempool *pool) { return pool->size; }
+unsigned glue_mempool_available(const struct rte_mempool *pool) { return rte_mempool_avail_count(pool); }
+unsigned glue_mempool_in_use(const struct rte_mempool *pool) { return rte_mempool_in_use_count(pool); }
+
+/* ---- ports ---- */
+
+uint16_t glue_port_count(void) { return rte_eth_dev_count_avail(); }
+
+uint32_t glue_port_next(uint32_t from)
+{
+	if (from >= RTE_MAX_ETHPORTS)
+		return UINT32_MAX;
+	uint64_t next = rte_eth_find_next((uint16_t)from);
+
+	return next < RTE_MAX_ETHPORTS ? (uint32_t)next : UINT32_MAX;
+}
+
+int glue_port_by_name(const char *name)
+{
+	uint16_t port;
+	int ret = rte_eth_dev_get_port_by_name(name, &port);
+
+	return ret != 0 ? negative_errno(ret) : port;
+}
+
+int glue_port_info(uint16_t port, struct glue_port_info *out)
+{
+	struct rte_eth_dev_info info;
+	struct rte_ether_addr mac;
+	char name[RTE_ETH_NAME_MAX_LEN];
+	int ret;
+
+	memset(out, 0, sizeof(*out));
+	memset(&mac, 0, sizeof(mac));
+	if ((ret = rte_eth_dev_get_name_by_port(port, name)) != 0 || (ret = rte_eth_dev_info_get(port, &info)) != 0)
+		return negative_errno(ret);
+	/* A port without an address is an ordinary port. */
+	(void)rte_eth_macaddr_get(port, &mac);
+	snprintf(out->name, sizeof(out->name), "%s", name);
+	snprintf(out->driver, sizeof(out->driver), "%s", info.driver_name != NULL ? info.driver_name : "");
+	memcpy(out->mac, mac.addr_bytes, sizeof(out->mac));
+	out->max_rx_queues = info.max_rx_queues;
+	out->max_tx_queues = info.max_tx_queues;
+	out->socket = rte_eth_dev_socket_id(port);
+	return 0;
+}
+
+int glue_port_configure(uint16_t port, struct rte_mempool *pool, uint16_t *rxd, uint16_t *txd)
+{
+	struct rte_eth_conf conf;
+	int socket = rte_eth_dev_socket_id(port);
+	unsigned node = socket >= 0 ? (unsigned)socket : (unsigned)SOCKET_ID_ANY;
+	int ret;
+
+	memset(&conf, 0, sizeof(conf));
+	if ((ret = rte_eth_dev_configure(port, 1, 1, &conf)) != 0 ||
+	    (ret = rte_eth_dev_adjust_nb_rx_tx_desc(port, rxd, txd)) != 0 ||
+	    (ret = rte_eth_rx_queue_setup(port, 0, *rxd, node, NULL, pool)) != 0 ||
+	    (ret = rte_eth_tx_queue_setup(port, 0, *txd, node, NULL)) != 0)
+		return negative_errno(ret);
+	return 0;
+}
+
+int glue_port_start(uint16_t port) { return negative_errno(rte_eth_dev_start(port)); }
+int glue_port_stop(uint16_t port) { return negative_errno(rte_eth_dev_stop(port)); }
+int glue_port_close(uint16_t port) { return negative_errno(rte_eth_dev_close(port)); }
+
+int glue_port_promiscuous(uint16_t port, int on)
+{
+	return negative_errno(on ? rte_eth_promiscuous_enable(port) : rte_eth_promiscuous_disable(port));
+}
+
+int glue_port_stats(uint16_t port, struct glue_port_stats *out)
+{
+	struct rte_eth_stats stats;
+	int ret;
+
+	memset(&stats, 0, sizeof(stats));
+	memset(out, 0, sizeof(*out));
+	if ((ret = rte_eth_stats_get(port, &stats)) != 0)
+		return negative_errno(ret);
+	out->rx_packets = stats.ipackets;
+	out->tx_packets = stats.opackets;
+	out->rx_bytes = stats.ibytes;
+	out->tx_bytes = stats.obytes;
+	out->rx_missed = stats.imissed;
+	out->rx_errors = stats.ierrors;
+	out->tx_errors = stats.oerrors;
+	out->rx_no_mbuf = stats.rx_nombuf;
+	return 0;
+}
+
+/* ---- bursts ---- */
+
+uint16_t glue_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t n)
+{
+	return rte_eth_rx_burst(port, queue, mbufs, n);
+}
+
+uint16_t glue_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t n)
+{
+	return rte_eth_tx_burst(port, queue, mbufs, n);
+}
+
+int glue_tx_done_cleanup(uint16_t port, uint16_t queue) { return negative_errno(rte_eth_tx_done_cleanup(port, queue, 0)); }
+
+void glue_free_bulk(struct rte_mbuf **mbufs, unsigned n) { rte_pktmbuf_free_bulk(mbufs, n); }
+
+int glue_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned n)
+{
+	return rte_pktmbuf_alloc_bulk(pool, mbufs, n);
+}
+
+/* GLUE_REASONS: none, the program may have it. All that is read lies in the mbuf's first cache line, which the driver just wrote. */
+static inline unsigned refusal(const struct rte_mbuf *m)
+{
+	if (likely(m->nb_segs == 1 && rte_mbuf_refcnt_read(m) == 1 &&
+		   (m->ol_flags & (RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL)) == 0))
+		return GLUE_REASONS;
+	if (m->nb_segs != 1)
+		return GLUE_CHAINED;
+	if (rte_mbuf_refcnt_read(m) != 1)
+		return GLUE_SHARED;
+	if (m->ol_flags & RTE_MBUF_F_INDIRECT)
+		return GLUE_INDIRECT;
+	return rte_mbuf_ext_refcnt_read(m->shinfo) == 1 ? GLUE_REASONS : GLUE_EXTERNAL;
+}
+
+/* Not zero: flags or fields that a changed packet makes false. */
+static inline uint64_t vouches(const struct rte_mbuf *m) { return (m->ol_flags & STALE_FLAGS) | m->packet_type; }
+
+static inline void read_meta(const struct rte_mbuf *m, struct glue_rx_meta *meta)
+{
+	uint64_t flags = m->ol_flags & (RTE_MBUF_F_RX_RSS_HASH | RTE_MBUF_F_RX_VLAN_STRIPPED);
+
+	meta->valid = 0;
+	if (likely(flags == 0))
+		return;
+	if (flags & RTE_MBUF_F_RX_RSS_HASH) {
+		meta->valid |= GLUE_META_HASH;
+		meta->hash = m->hash.rss;
+	}
+	if (flags & RTE_MBUF_F_RX_VLAN_STRIPPED) {
+		meta->valid |= GLUE_META_VLAN;
+		meta->vlan_tci = m->vlan_tci;
+	}
+}
+
+/* The loop of glue_frames_load, compiled with and without metadata. */
+static __rte_always_inline uint16_t load(struct rte_mbuf **mbufs, uint16_t n, uint8_t *at, size_t stride,
+					 struct glue_rx_meta *meta, uint64_t *reasons, int *vouched)
+{
+	uint64_t any = 0;
+	uint16_t kept = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = mbufs[i];
+		struct glue_frame *frame = (struct glue_frame *)at;
+		unsigned reason = refusal(m);
+
+		if (unlikely(reason != GLUE_REASONS)) {
+			reasons[reason]++;
+			continue;
+		}
+		uint8_t *start = m->buf_addr;
+		uint8_t *data = start + m->data_off;
+
+		frame->data_hard_start = start;
+		frame->data_meta = data;
+		frame->data = data;
+		frame->data_end = data + m->data_len;
+		frame->frame_end = start + m->buf_len;
+		frame->cookie = m;
+		any |= vouches(m);
+		if (meta != NULL)
+			read_meta(m, &meta[kept]);
+		at += stride;
+		kept++;
+	}
+	*vouched = any != 0;
+	return kept;
+}
+
+uint16_t glue_frames_load(struct rte_mbuf **mbufs, uint16_t n, void *frames, size_t stride, struct glue_rx_meta *meta,
+			  uint64_t *reasons, int *vouched)
+{
+	uint16_t kept = meta == NULL ? load(mbufs, n, frames, stride, NULL, reasons, vouched)
+				     : load(mbufs, n, frames, stride, meta, reasons, vouched);
+
+	if (likely(kept == n))
+		return n;
+
+	/* Stable partition, in place: the kept ones are known from their cookies; the others go behind them. */
+	struct rte_mbuf *refused[64];
+	unsigned others = 0, next = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		const struct glue_frame *frame = (const struct glue_frame *)((const uint8_t *)frames + next * stride);
+
+		if (next < kept && frame->cookie == mbufs[i])
+			mbufs[next++] = mbufs[i];
+		else
+			refused[others++] = mbufs[i];
+	}
+	memcpy(&mbufs[kept], refused, others * sizeof(refused[0]));
+	return kept;
+}
+
+uint64_t glue_frames_store(struct rte_mbuf **mbufs, uint16_t n, const void *frames, size_t stride)
+{
+	uint64_t bad = 0;
+	const uint8_t *at = frames;
+
+	for (uint16_t i = 0; i < n; i++, at += stride) {
+		struct rte_mbuf *m = mbufs[i];
+		const struct glue_frame *frame = (const struct glue_frame *)at;
+		/* A pointer below the buffer wraps to a huge offset, so two comparisons check all three bounds. */
+		uint64_t off = (uint64_t)((uintptr_t)frame->data - (uintptr_t)m->buf_addr);
+		uint64_t len = (uint64_t)((uintptr_t)frame->data_end - (uintptr_t)frame->data);
+
+		if (unlikely(off != m->data_off || len != m->data_len)) {
+			if (unlikely(off > m->buf_len || len > m->buf_len - off)) {
+				bad |= UINT64_C(1) << i;
+				continue;
+			}
+			m->data_off = (uint16_t)off;
+			m->data_len = (uint16_t)len;
+			m->pkt_len = (uint32_t)len;
+		}
+		if (unlikely(vouches(m) != 0)) {
+			m->ol_flags &= ~STALE_FLAGS;
+			m->packet_type = 0;
+		}
+	}
+	return bad;
+}

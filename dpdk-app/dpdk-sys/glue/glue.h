@@ -1,0 +1,108 @@
+/* DPDK behind ordinary functions and plain structs.
+ *
+ * DPDK's fast path is inline C over structs whose layout moves between releases. This file pair is the only place that sees those
+ * structs: Rust sees opaque pointers and the structs below, whose layout is ours. It compiles on DPDK 22.11 to 25.11.
+ *
+ * Per burst there are at most five calls (receive, read, write back, send, free), never one per packet.
+ *
+ * Return values: 0 or positive is success, negative is a negated errno value.
+ */
+#ifndef DPDK_GLUE_H
+#define DPDK_GLUE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct rte_mbuf;
+struct rte_mempool;
+
+/* The head of whatever record the caller keeps per packet; the same six words that begin `struct uxdp_pkt`. */
+struct glue_frame {
+	uint8_t *data_hard_start; /* first byte of the buffer: all of the headroom may be used */
+	uint8_t *data_meta;       /* == data: no metadata */
+	uint8_t *data;
+	uint8_t *data_end;
+	uint8_t *frame_end;       /* one past the last byte of the buffer: all of the tailroom may be used */
+	void *cookie;             /* the mbuf */
+};
+
+/* What the driver said about a packet beside its bytes. */
+struct glue_rx_meta {
+	uint32_t hash;     /* valid if GLUE_META_HASH */
+	uint16_t vlan_tci; /* host order, valid if GLUE_META_VLAN: the tag was stripped from the bytes */
+	uint16_t valid;
+};
+#define GLUE_META_HASH 1u
+#define GLUE_META_VLAN 2u
+
+/* Why an mbuf is not given to a program. */
+#define GLUE_CHAINED 0u  /* more than one segment */
+#define GLUE_SHARED 1u   /* reference count above one: someone else reads these bytes */
+#define GLUE_INDIRECT 2u /* attached to the data of another mbuf */
+#define GLUE_EXTERNAL 3u /* attached to an external buffer that has other users */
+#define GLUE_BAD_FRAME 4u /* on the way back: the four pointers do not lie in order inside the mbuf's buffer */
+#define GLUE_REASONS 5u
+
+struct glue_port_info {
+	char name[64];
+	char driver[32];
+	uint8_t mac[6];
+	uint16_t max_rx_queues;
+	uint16_t max_tx_queues;
+	int32_t socket; /* NUMA node, -1 unknown */
+};
+
+struct glue_port_stats {
+	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes;
+	uint64_t rx_missed, rx_errors, tx_errors, rx_no_mbuf;
+};
+
+/* EAL. `argv` must stay allocated until the process ends. */
+int glue_eal_init(int argc, char **argv);
+int glue_eal_cleanup(void);
+const char *glue_strerror(int err);
+const char *glue_version(void);
+unsigned glue_lcore_id(void);    /* UINT32_MAX in a thread that EAL does not know */
+unsigned glue_lcore_count(void);
+unsigned glue_lcore_next(unsigned after, int skip_main); /* first: after = UINT32_MAX; none left: UINT32_MAX */
+int glue_socket_id(void);
+
+/* Pools of packet buffers. Every buffer has DPDK's headroom and `data_room` bytes of data. */
+int glue_mempool_create(const char *name, unsigned n, unsigned cache, uint16_t data_room, int socket, struct rte_mempool **out);
+void glue_mempool_free(struct rte_mempool *pool);
+unsigned glue_mempool_size(const struct rte_mempool *pool);
+unsigned glue_mempool_available(const struct rte_mempool *pool);
+unsigned glue_mempool_in_use(const struct rte_mempool *pool);
+
+/* Ports. */
+uint16_t glue_port_count(void);
+uint32_t glue_port_next(uint32_t from); /* the first port >= from; none: UINT32_MAX */
+int glue_port_by_name(const char *name); /* port, or negative */
+int glue_port_info(uint16_t port, struct glue_port_info *out);
+/* Configures one RX and one TX queue; *rxd and *txd are what is wished for, and what the driver made of it. */
+int glue_port_configure(uint16_t port, struct rte_mempool *pool, uint16_t *rxd, uint16_t *txd);
+int glue_port_start(uint16_t port);
+int glue_port_stop(uint16_t port);
+int glue_port_close(uint16_t port);
+int glue_port_promiscuous(uint16_t port, int on);
+int glue_port_stats(uint16_t port, struct glue_port_stats *out);
+
+/* Bursts. */
+uint16_t glue_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t n);
+uint16_t glue_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t n);
+int glue_tx_done_cleanup(uint16_t port, uint16_t queue);
+void glue_free_bulk(struct rte_mbuf **mbufs, unsigned n);
+int glue_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned n);
+
+/* Reads n mbufs into n records of `stride` bytes, each beginning with a struct glue_frame.
+ * Those that no program may have are moved behind the others, order kept, and counted in reasons[GLUE_*].
+ * meta may be NULL. *vouched: whether the driver vouched for anything in any of the packets (see glue_frames_store). Returns how many records were written: mbufs[0..ret) belong to them. n <= 64. */
+uint16_t glue_frames_load(struct rte_mbuf **mbufs, uint16_t n, void *frames, size_t stride, struct glue_rx_meta *meta,
+			  uint64_t *reasons, int *vouched);
+
+/* Writes data_off and the lengths of n records back, and clears flags and fields by which the driver vouched for the packet as it
+ * came (hash, checksums, packet type).
+ * A record whose pointers are not inside its buffer leaves its mbuf as it was; its bit is set in the result. n <= 64. */
+uint64_t glue_frames_store(struct rte_mbuf **mbufs, uint16_t n, const void *frames, size_t stride);
+
+#endif

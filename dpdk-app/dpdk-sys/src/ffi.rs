@@ -1,0 +1,88 @@
+//! The declarations of `glue/glue.h`, item by item. Both sides are ours: a change to one is a change to the other.
+
+use std::ffi::{c_char, c_int, c_uint, c_void};
+
+/// `struct rte_mbuf`, never looked into from Rust.
+#[repr(C)]
+pub(crate) struct RteMbuf {
+    _opaque: [u8; 0],
+}
+
+/// `struct rte_mempool`, never looked into from Rust.
+#[repr(C)]
+pub(crate) struct RteMempool {
+    _opaque: [u8; 0],
+}
+
+pub(crate) const REASONS: usize = 5;
+
+#[repr(C)]
+pub(crate) struct PortInfo {
+    pub(crate) name: [c_char; 64],
+    pub(crate) driver: [c_char; 32],
+    pub(crate) mac: [u8; 6],
+    pub(crate) max_rx_queues: u16,
+    pub(crate) max_tx_queues: u16,
+    pub(crate) socket: i32,
+}
+
+unsafe extern "C" {
+    pub(crate) fn glue_eal_init(argc: c_int, argv: *mut *mut c_char) -> c_int;
+    pub(crate) fn glue_eal_cleanup() -> c_int;
+    pub(crate) fn glue_strerror(err: c_int) -> *const c_char;
+    pub(crate) fn glue_version() -> *const c_char;
+    pub(crate) fn glue_lcore_id() -> c_uint;
+    pub(crate) fn glue_lcore_count() -> c_uint;
+    pub(crate) fn glue_lcore_next(after: c_uint, skip_main: c_int) -> c_uint;
+    pub(crate) fn glue_socket_id() -> c_int;
+
+    pub(crate) fn glue_mempool_create(
+        name: *const c_char,
+        n: c_uint,
+        cache: c_uint,
+        data_room: u16,
+        socket: c_int,
+        out: *mut *mut RteMempool,
+    ) -> c_int;
+    pub(crate) fn glue_mempool_free(pool: *mut RteMempool);
+    pub(crate) fn glue_mempool_size(pool: *const RteMempool) -> c_uint;
+    pub(crate) fn glue_mempool_available(pool: *const RteMempool) -> c_uint;
+    pub(crate) fn glue_mempool_in_use(pool: *const RteMempool) -> c_uint;
+
+    pub(crate) fn glue_port_count() -> u16;
+    pub(crate) fn glue_port_next(from: u32) -> u32;
+    pub(crate) fn glue_port_by_name(name: *const c_char) -> c_int;
+    pub(crate) fn glue_port_info(port: u16, out: *mut PortInfo) -> c_int;
+    pub(crate) fn glue_port_configure(
+        port: u16,
+        pool: *mut RteMempool,
+        rxd: *mut u16,
+        txd: *mut u16,
+    ) -> c_int;
+    pub(crate) fn glue_port_start(port: u16) -> c_int;
+    pub(crate) fn glue_port_stop(port: u16) -> c_int;
+    pub(crate) fn glue_port_close(port: u16) -> c_int;
+    pub(crate) fn glue_port_promiscuous(port: u16, on: c_int) -> c_int;
+    pub(crate) fn glue_port_stats(port: u16, out: *mut crate::PortStats) -> c_int;
+
+    pub(crate) fn glue_rx_burst(port: u16, queue: u16, mbufs: *mut *mut RteMbuf, n: u16) -> u16;
+    pub(crate) fn glue_tx_burst(port: u16, queue: u16, mbufs: *mut *mut RteMbuf, n: u16) -> u16;
+    pub(crate) fn glue_tx_done_cleanup(port: u16, queue: u16) -> c_int;
+    pub(crate) fn glue_free_bulk(mbufs: *mut *mut RteMbuf, n: c_uint);
+    pub(crate) fn glue_alloc_bulk(pool: *mut RteMempool, mbufs: *mut *mut RteMbuf, n: c_uint) -> c_int;
+    pub(crate) fn glue_frames_load(
+        mbufs: *mut *mut RteMbuf,
+        n: u16,
+        frames: *mut c_void,
+        stride: usize,
+        meta: *mut crate::RxMeta,
+        reasons: *mut u64,
+        vouched: *mut c_int,
+    ) -> u16;
+    pub(crate) fn glue_frames_store(
+        mbufs: *mut *mut RteMbuf,
+        n: u16,
+        frames: *const c_void,
+        stride: usize,
+    ) -> u64;
+}

@@ -1,0 +1,271 @@
+//! The forwarding loop: one lcore, every port, a burst at a time.
+//!
+//! Per burst: receive, read, run, write back, sort, send, free what is left. A burst is finished before the next one is received, so that
+//! stopping between bursts leaves no packet half done. Nothing waits: what a TX ring does not take at once is freed and counted.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use dpdk_sys::{BURST, Burst, Mempool, Port, PortStats};
+
+use crate::counters::{Counters, Totals};
+use crate::engine::{Engine, Pkt, XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX};
+
+/// Rounds between looks at the clock: some ten microseconds of idle polling.
+const ROUNDS_PER_LOOK: u32 = 256;
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Where PASS goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PassTo {
+    /// Freed.
+    Nowhere,
+    /// Always this lane.
+    Lane(usize),
+    /// The other lane of its pair.
+    Peer,
+}
+
+/// When the loop ends by itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) count: Option<u64>,
+    pub(crate) idle: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EndedBy {
+    Count,
+    Idle,
+    Signal,
+}
+
+/// A port, the packets on their way out of it, and its counters.
+struct Lane<'pool> {
+    port: Port<'pool>,
+    out: Burst<'pool>,
+    counters: Counters,
+}
+
+pub(crate) struct Forwarder<'pool> {
+    lanes: Vec<Lane<'pool>>,
+    /// The lane of each interface number; 0 is no interface.
+    lane_of_ifindex: Vec<Option<usize>>,
+    pass: PassTo,
+    /// Received packets, then packets to be freed.
+    hand: Burst<'pool>,
+    discard: Burst<'pool>,
+    pkts: [Pkt; BURST],
+    /// Packets that may still be taken.
+    allowed: u64,
+}
+
+/// What each action means for packets of one port.
+struct Verdicts<'a> {
+    ingress: usize,
+    pass: Option<usize>,
+    lane_of_ifindex: &'a [Option<usize>],
+}
+
+impl Verdicts<'_> {
+    /// Counts `n` packets with the fate of `pkt` and says out of which lane they go; none: they are to be freed.
+    #[inline]
+    fn settle(&self, pkt: &Pkt, n: u64, counters: &mut Counters) -> Option<usize> {
+        match pkt.action {
+            XDP_TX => {
+                counters.sent_back += n;
+                return Some(self.ingress);
+            }
+            XDP_PASS => {
+                counters.passed += n;
+                if self.pass.is_none() {
+                    counters.pass_freed += n;
+                }
+                return self.pass;
+            }
+            XDP_REDIRECT => {
+                let target = self.lane_of_ifindex.get(pkt.redirect_ifindex as usize).copied().flatten();
+                counters.redirected += n;
+                if target.is_none() {
+                    counters.redirect_no_port += n;
+                }
+                return target;
+            }
+            XDP_DROP => counters.dropped += n,
+            XDP_ABORTED => counters.aborted += n,
+            _ => counters.unknown_action += n,
+        }
+        None
+    }
+}
+
+impl<'pool> Forwarder<'pool> {
+    pub(crate) fn new(ports: Vec<Port<'pool>>, pass: PassTo) -> Self {
+        let mut lane_of_ifindex = vec![None];
+        for (lane, port) in ports.iter().enumerate() {
+            let ifindex = usize::from(port.id()) + 1;
+            lane_of_ifindex.resize(lane_of_ifindex.len().max(ifindex + 1), None);
+            if let Some(slot) = lane_of_ifindex.get_mut(ifindex) {
+                *slot = Some(lane);
+            }
+        }
+        let lanes = ports
+            .into_iter()
+            .map(|port| Lane { port, out: Burst::new(), counters: Counters::default() })
+            .collect();
+        Self {
+            lanes,
+            lane_of_ifindex,
+            pass,
+            hand: Burst::new(),
+            discard: Burst::new(),
+            pkts: [Pkt::EMPTY; BURST],
+            allowed: u64::MAX,
+        }
+    }
+
+    /// Forwards until a limit is reached or `stop` is set; calls `progress` about once a second.
+    pub(crate) fn run(
+        &mut self,
+        engine: &mut dyn Engine,
+        limits: &Limits,
+        stop: &AtomicBool,
+        mut progress: impl FnMut(Totals),
+    ) -> EndedBy {
+        self.allowed = limits.count.unwrap_or(u64::MAX);
+        let mut last_packet = Instant::now();
+        let mut last_progress = last_packet;
+        let mut busy = false;
+        let mut round = 0u32;
+        // The flag is all that the signal handler shares, so Relaxed is enough.
+        while !stop.load(Ordering::Relaxed) {
+            for lane in 0..self.lanes.len() {
+                busy |= self.poll(lane, engine) != 0;
+                if self.allowed == 0 {
+                    return EndedBy::Count;
+                }
+            }
+            round = round.wrapping_add(1);
+            if !round.is_multiple_of(ROUNDS_PER_LOOK) {
+                continue;
+            }
+            let now = Instant::now();
+            if std::mem::take(&mut busy) {
+                last_packet = now;
+            } else if limits.idle.is_some_and(|idle| now - last_packet >= idle) {
+                return EndedBy::Idle;
+            }
+            if now - last_progress >= PROGRESS_INTERVAL {
+                last_progress = now;
+                progress(Totals::of(self.lanes.iter().map(|lane| &lane.counters)));
+            }
+        }
+        EndedBy::Signal
+    }
+
+    /// One burst of one port, from reception to the last packet sent or freed. Says how many packets came.
+    #[inline]
+    fn poll(&mut self, ingress: usize, engine: &mut dyn Engine) -> usize {
+        let Some(lane) = self.lanes.get_mut(ingress) else { return 0 };
+        let received = lane.port.receive(&mut self.hand);
+        if received == 0 {
+            return 0;
+        }
+        if received as u64 > self.allowed {
+            lane.counters.drained += self.hand.free_from(self.allowed as usize) as u64;
+        }
+        self.allowed -= self.hand.len() as u64;
+        lane.counters.rx += self.hand.len() as u64;
+
+        let n = self.hand.load(&mut self.pkts, None, &mut lane.counters.refused);
+        if let Some(pkts) = self.pkts.get_mut(..n) {
+            // SAFETY: `load` took these pointers from mbufs that are ours alone (it refuses shared ones), in the order of an mbuf.
+            unsafe { engine.run_burst(lane.port.id(), pkts) };
+        }
+        let bad = self.hand.store(&self.pkts, engine.changes(), &mut lane.counters.refused);
+        self.sort(ingress, bad);
+        self.flush();
+        received
+    }
+
+    /// Moves each packet from the hand to where its action sends it; `bad` packets are counted already.
+    #[inline]
+    fn sort(&mut self, ingress: usize, bad: u64) {
+        let Self { lanes, lane_of_ifindex, pass, hand, discard, pkts, .. } = self;
+        let verdicts = Verdicts {
+            ingress,
+            pass: match *pass {
+                PassTo::Nowhere => None,
+                PassTo::Lane(lane) => Some(lane),
+                PassTo::Peer => Some(ingress ^ 1),
+            },
+            lane_of_ifindex,
+        };
+        let pkts = pkts.get(..hand.len()).unwrap_or_default();
+        let Some(first) = pkts.first() else { return };
+
+        // Most bursts are of one mind: then they move as a whole. Looking at all of them without a branch is the cheapest.
+        let differences = pkts.iter().fold(bad, |seen, pkt| seen | (pkt.fate() ^ first.fate()));
+        if differences == 0 {
+            let Some(lane) = lanes.get_mut(ingress) else { return };
+            let egress = verdicts.settle(first, pkts.len() as u64, &mut lane.counters);
+            let heap = match egress.and_then(|egress| lanes.get_mut(egress)) {
+                Some(lane) => &mut lane.out,
+                None => discard,
+            };
+            std::mem::swap(hand, heap);
+            return;
+        }
+        hand.drain(|position, mbuf| {
+            let (Some(pkt), Some(lane)) = (pkts.get(position), lanes.get_mut(ingress)) else { return };
+            let egress = match bad & (1 << position) {
+                0 => verdicts.settle(pkt, 1, &mut lane.counters),
+                _ => None,
+            };
+            let heap = match egress.and_then(|egress| lanes.get_mut(egress)) {
+                Some(lane) => &mut lane.out,
+                None => &mut *discard,
+            };
+            // Neither can be full: both were emptied after the last burst. If one were, the packet would be freed here.
+            let pushed = heap.push(mbuf);
+            debug_assert!(pushed.is_ok());
+        });
+    }
+
+    /// Sends what is on its way out, frees what does not go and what was dropped.
+    #[inline]
+    fn flush(&mut self) {
+        for lane in &mut self.lanes {
+            if !lane.out.is_empty() {
+                lane.counters.tx += lane.port.send(&mut lane.out) as u64;
+                lane.counters.tx_dropped += lane.out.free() as u64;
+            }
+        }
+        self.discard.free();
+    }
+
+    /// Frees packets that wait in the devices, as long as any buffer is out.
+    ///
+    /// A ring hands over what it holds, a NIC what it has received. Some devices never run dry, so no port is asked for more packets
+    /// than the pool has.
+    pub(crate) fn drain(&mut self, pool: &Mempool<'_>) {
+        for lane in &mut self.lanes {
+            lane.port.reclaim();
+            let mut left = pool.size() as usize;
+            while left > 0 && pool.in_use() > 0 && lane.port.receive(&mut self.hand) > 0 {
+                let freed = self.hand.free();
+                lane.counters.drained += freed as u64;
+                left = left.saturating_sub(freed);
+            }
+        }
+    }
+
+    /// Reads the drivers' counters and closes the ports.
+    pub(crate) fn close(self) -> Vec<(Counters, Option<PortStats>)> {
+        self.lanes.into_iter().map(|lane| (lane.counters, lane.port.stats().ok())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! Anonymous mappings. Pages come zeroed and only when they are touched, so that a huge map costs nothing until it is used.
+
+use crate::page_size;
+use core::ptr::{NonNull, null_mut};
+
+/// Bytes rounded up to pages; `None` where that overflows.
+pub(crate) fn pages(size: usize) -> Option<usize> {
+    size.max(1).checked_next_multiple_of(page_size())
+}
+
+/// Zeroed memory wherever the kernel likes.
+pub(crate) fn map_anywhere(size: usize) -> Option<NonNull<u8>> {
+    map(null_mut(), pages(size)?, libc::MAP_NORESERVE)
+}
+
+/// A private, writable mapping of `len` bytes.
+pub(crate) fn map(at: *mut libc::c_void, len: usize, flags: i32) -> Option<NonNull<u8>> {
+    let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping; no flag that is used here replaces an existing one.
+    let p = unsafe { libc::mmap(at, len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+    if p == libc::MAP_FAILED { None } else { NonNull::new(p.cast()) }
+}
+
+/// Gives a mapping back.
+///
+/// # Safety
+/// `ptr` is a mapping of `size` bytes that nobody uses any more.
+pub(crate) unsafe fn unmap(ptr: NonNull<u8>, size: usize) {
+    if let Some(len) = pages(size) {
+        // SAFETY: the caller's.
+        unsafe { libc::munmap(ptr.as_ptr().cast(), len) };
+    }
+}
+
+/// Changes what may be done with a mapping; whether that was possible.
+///
+/// # Safety
+/// `ptr` is a mapping of `size` bytes, and nobody does with it what is no longer allowed.
+pub(crate) unsafe fn protect(ptr: NonNull<u8>, size: usize, protection: i32) -> bool {
+    // SAFETY: the caller's.
+    pages(size).is_some_and(|len| unsafe { libc::mprotect(ptr.as_ptr().cast(), len, protection) } == 0)
+}
+
+/// Asks for pages of a NUMA node; memory of another node serves too.
+pub(crate) fn prefer_node(ptr: NonNull<u8>, size: usize, node: i32) {
+    const MPOL_PREFERRED: libc::c_long = 1;
+    let (Ok(node @ 0..=63), Some(len)) = (u32::try_from(node), pages(size)) else { return };
+    let mask = 1u64 << node;
+    // SAFETY: the mapping is the caller's; the mask has the 64 bits that are named (the kernel reads one less than it is told).
+    unsafe {
+        libc::syscall(libc::SYS_mbind, ptr.as_ptr(), len, MPOL_PREFERRED, &raw const mask, 65usize, 0u32)
+    };
+}
