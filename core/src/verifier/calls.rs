@@ -89,7 +89,7 @@ impl Verifier<'_, '_> {
         let wrong = |expected| Err(E::ArgType { reg: num, kind: reg.kind.name(), expected });
         let absent = |what| Err(E::ArgNotSupported { helper: helper.name, what });
         match arg {
-            ArgType::DontCare | ArgType::Anything => Ok(()),
+            ArgType::DontCare | ArgType::Unchecked | ArgType::Anything => Ok(()),
             ArgType::Ctx if reg.kind == Kind::Ctx => check::unmodified(&reg, num),
             ArgType::Ctx => wrong("ctx"),
             ArgType::ConstMapPtr => match reg.kind {

@@ -325,9 +325,9 @@ impl<'a> Parser<'a> {
 
     fn load(&mut self, dst: Reg) -> Parsed<Op> {
         self.at += 1;
-        if self.tokens.get(self.at + 3) == Some(&"skb") {
+        if self.tokens.get(self.at + 4) == Some(&"skb") {
             let kind = self.tokens[self.at + 1];
-            self.at += 4;
+            self.at += 5;
             self.expect(&["["])?;
             let mode = match register(self.peek()) {
                 Some(_) => PacketMode::Ind(Some(self.reg()?)),

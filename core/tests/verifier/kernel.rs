@@ -1,5 +1,6 @@
 //! The kernel's verdict: `bpf(2)` by itself, with real maps. Linux on x86-64 and AArch64 only.
 
+use crate::asm::Assembled;
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use uxdp_core::isa::op::{BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE};
@@ -10,6 +11,7 @@ use uxdp_core::program::AttachType;
 const BPF_MAP_CREATE: i32 = 0;
 const BPF_MAP_UPDATE_ELEM: i32 = 2;
 const BPF_PROG_LOAD: i32 = 5;
+const BPF_BTF_LOAD: i32 = 18;
 const BPF_MAP_FREEZE: i32 = 22;
 const BPF_PROG_TYPE_XDP: u32 = 6;
 
@@ -59,6 +61,7 @@ pub(crate) enum Verdict {
 #[derive(Debug, Default)]
 pub(crate) struct Kernel {
     maps: HashMap<(u32, u32, u32, u32, u32), OwnedFd>,
+    btf: Option<OwnedFd>,
     log: Vec<u8>,
 }
 
@@ -88,8 +91,8 @@ impl Kernel {
     }
 
     /// Loads a program, whose maps are named by index, and lets it go again.
-    pub(crate) fn verify(&mut self, insns: &[Insn], maps: &[MapSpec], attach: AttachType, log: u32) -> Verdict {
-        let mut insns = insns.to_vec();
+    pub(crate) fn verify(&mut self, program: &Assembled, maps: &[MapSpec], attach: AttachType, log: u32) -> Verdict {
+        let mut insns = program.insns.clone();
         // A prog array belongs to the first program that uses it: a new one each time.
         let key = |m: &MapSpec| (m.kind as u32, m.key_size, m.value_size, m.max_entries, m.flags);
         for spec in maps.iter().filter(|m| m.kind == MapType::ProgArray) {
@@ -112,8 +115,8 @@ impl Kernel {
         }
         let attach = match attach {
             AttachType::Xdp => 37,
-            AttachType::XdpDevmap => 35,
-            AttachType::XdpCpumap => 36,
+            AttachType::XdpDevmap => 33,
+            AttachType::XdpCpumap => 35,
         };
         self.log[0] = 0;
         let license = c"GPL";
@@ -123,6 +126,13 @@ impl Kernel {
             .address(8, insns.as_ptr())
             .address(16, license.as_ptr())
             .u32(68, attach);
+        // The kernel allows tail calls in functions only where they have BTF.
+        let btf = (program.functions.len() > 1).then(|| self.btf());
+        let func_info: Vec<[u32; 2]> = program.functions.iter().map(|(_, start)| [*start, btf::FUNC]).collect();
+        if let Some(fd) = btf {
+            attr = attr.u32(72, fd as u32).u32(76, 8).address(80, func_info.as_ptr());
+            attr = attr.u32(88, func_info.len() as u32);
+        }
         if log > 0 {
             attr = attr.u32(24, log).u32(28, self.log.len() as u32).address(32, self.log.as_mut_ptr());
         }
@@ -134,6 +144,18 @@ impl Kernel {
             }
             Err(errno) => Verdict::Refused(errno, self.log_tail()),
         }
+    }
+
+    /// The BTF of a function without arguments that returns an int.
+    fn btf(&mut self) -> i32 {
+        let fd = self.btf.get_or_insert_with(|| {
+            let blob = btf::blob();
+            let attr = Attr::new().address(0, blob.as_ptr()).u32(16, blob.len() as u32);
+            let fd = attr.call(BPF_BTF_LOAD).unwrap_or_else(|e| panic!("BTF: errno {e}"));
+            // SAFETY: the kernel just made this descriptor for us.
+            unsafe { OwnedFd::from_raw_fd(fd) }
+        });
+        fd.as_raw_fd()
     }
 
     /// The last lines of the log, without the counts.
@@ -163,4 +185,23 @@ fn create(spec: &MapSpec) -> Result<OwnedFd, i32> {
         Attr::new().u32(0, fd as u32).call(BPF_MAP_FREEZE)?;
     }
     Ok(owned)
+}
+
+/// The smallest BTF that a function can have.
+mod btf {
+    /// The id of the function's type.
+    pub(super) const FUNC: u32 = 3;
+
+    /// Header, three types, strings (`int`, `f`).
+    pub(super) fn blob() -> Vec<u8> {
+        const INT: u32 = 1 << 24;
+        const FUNC_PROTO: u32 = 13 << 24;
+        const FUNC_KIND: u32 = 12 << 24;
+        let types = [1, INT, 4, (1 << 24) | 32, 0, FUNC_PROTO, 1, 5, FUNC_KIND, 2];
+        let strings = b"\0int\0f\0";
+        let size = 4 * types.len() as u32;
+        let header = [0x0001_eb9f, 24, 0, size, size, strings.len() as u32];
+        let words = header.into_iter().chain(types).flat_map(u32::to_le_bytes);
+        words.chain(*strings).collect()
+    }
 }

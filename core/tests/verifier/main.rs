@@ -7,11 +7,13 @@
 mod asm;
 mod kernel;
 mod maps;
+mod ours;
 mod table;
 
 use kernel::{Kernel, Verdict};
-use std::collections::{BTreeMap, HashSet};
-use table::{Case, Side, cases};
+use ours::Ours;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use table::{Case, Side, cases, folder};
 use uxdp_core::isa::{Disasm, NoNames, decode};
 
 #[test]
@@ -68,7 +70,7 @@ fn the_kernel_gives_the_verdicts_of_the_table() {
     let mut wrong = Vec::new();
     for case in &all {
         let specs: Vec<_> = case.maps.iter().map(|m| maps::spec(m)).collect();
-        let verdict = kernel.verify(&case.program.insns, &specs, case.attach(), 1);
+        let verdict = kernel.verify(&case.program, &specs, case.attach(), 1);
         match (case.side, verdict) {
             (Side::Safe, Verdict::Refused(errno, log)) => wrong.push(format!("{}: refused, {errno}: {log}", case.name())),
             (Side::Unsafe, Verdict::Accepted) => wrong.push(format!("{}: accepted", case.name())),
@@ -80,4 +82,70 @@ fn the_kernel_gives_the_verdicts_of_the_table() {
     }
     println!("kernel: {} pairs ({}), {} verdicts differ", all.len() / 2, counts(&all), wrong.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// What `differences.txt` allows for a case.
+#[derive(Debug)]
+enum Difference {
+    /// The other verdict.
+    Verdict,
+    /// A refusal with this text.
+    Says(String),
+}
+
+fn differences() -> HashMap<String, Difference> {
+    let text = std::fs::read_to_string(folder().join("differences.txt")).unwrap();
+    let lines = text.lines().filter(|l| !l.is_empty() && !l.starts_with('#'));
+    let rows = lines.map(|line| {
+        let (what, reason) = line.split_once(" | ").unwrap_or_else(|| panic!("no reason: {line}"));
+        assert!(reason.len() > 10, "no reason: {line}");
+        let mut words = what.splitn(4, ' ');
+        let name = format!("{} {}", words.next().unwrap(), words.next().unwrap());
+        let difference = match (words.next(), words.next()) {
+            (Some("verdict"), None) => Difference::Verdict,
+            (Some("says"), Some(text)) => Difference::Says(text.to_owned()),
+            _ => panic!("neither verdict nor text: {line}"),
+        };
+        (name, difference)
+    });
+    rows.collect()
+}
+
+#[test]
+fn our_verifier_gives_the_verdicts_of_the_table() {
+    let all = cases();
+    let mut known = differences();
+    let mut ours = Ours::default();
+    let (mut wrong, mut refused, mut accepted, mut listed) = (Vec::new(), 0, 0, 0);
+    for case in &all {
+        let specs: Vec<_> = case.maps.iter().map(|m| maps::spec(m)).collect();
+        let verdict = ours.verify(&case.program, &specs, case.attach());
+        let difference = known.remove(&case.name());
+        listed += usize::from(difference.is_some());
+        let message = match &difference {
+            Some(Difference::Says(text)) => text,
+            _ => &case.message,
+        };
+        let expected = match (case.side, &difference) {
+            (Side::Safe, Some(Difference::Verdict)) => Side::Unsafe,
+            (Side::Unsafe, Some(Difference::Verdict)) => Side::Safe,
+            (side, _) => side,
+        };
+        match (expected, verdict) {
+            (Side::Safe, ours::Verdict::Refused(errno, why)) => {
+                wrong.push(format!("{}: refused, {errno}: {why}", case.name()));
+            }
+            (Side::Unsafe, ours::Verdict::Accepted) => wrong.push(format!("{}: ACCEPTED", case.name())),
+            (Side::Unsafe, ours::Verdict::Refused(errno, why)) => {
+                refused += 1;
+                if case.side == Side::Unsafe && !why.contains(message) {
+                    wrong.push(format!("{}: errno {errno}, not `{message}` but `{why}`", case.name()));
+                }
+            }
+            (Side::Safe, ours::Verdict::Accepted) => accepted += 1,
+        }
+    }
+    println!("ours: {} pairs, {refused} refused, {accepted} accepted, {listed} known differences, {} wrong", all.len() / 2, wrong.len());
+    assert!(known.is_empty(), "listed differences without a case: {known:?}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
