@@ -2,8 +2,10 @@
 
 use super::{CompileOptions, CpuFeatures, Target, UseFacts};
 use crate::error::Errno;
-use crate::helpers::HelperSet;
-use crate::platform::CodeMemory;
+use crate::helpers::{ArgType, Helper, HelperFn, HelperSet, Proto, RetType};
+use crate::maps::{Map, MapConfig, MapSpec, MapType};
+use crate::platform::{CodeMemory, MapMemory, MemRequest};
+use crate::sync::Arc;
 use crate::vm::Ctx;
 use core::ffi::{c_int, c_void};
 use core::ptr::NonNull;
@@ -39,7 +41,7 @@ impl CodeMemory for TestMemory {
 
 /// Gives 0x100 plus the code, so that tests see what arrived.
 pub(crate) unsafe extern "C" fn on_abort(_: *mut Ctx, code: u64) -> u32 {
-    0x100 + code as u32
+    0x100u32.wrapping_add(code as u32)
 }
 
 /// What most tests compile with.
@@ -52,4 +54,50 @@ pub(crate) fn options(features: CpuFeatures, helpers: HelperSet) -> CompileOptio
         tail_call_limit: crate::limits::MAX_TAIL_CALL_CNT,
         facts: UseFacts::Yes,
     }
+}
+
+/// A helper that tests make up: five arguments of any kind.
+pub(crate) const fn helper(id: u32, func: HelperFn) -> Helper {
+    use ArgType::Anything;
+    let proto = Proto {
+        args: [Anything; 5],
+        ret: RetType::Integer,
+        changes_packet: false,
+        takes_packet: true,
+        maps: &[],
+    };
+    Helper { id, name: "test", proto, func }
+}
+
+/// Maps on the heap.
+#[derive(Debug)]
+pub(crate) struct TestHeap;
+
+impl MapMemory for TestHeap {
+    fn alloc(&self, request: &MemRequest<'_>) -> Option<NonNull<u8>> {
+        let layout = std::alloc::Layout::from_size_align(request.size, 4096).ok()?;
+        // SAFETY: maps are never empty.
+        NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })
+    }
+
+    unsafe fn free(&self, ptr: NonNull<u8>, size: usize) {
+        if let Ok(layout) = std::alloc::Layout::from_size_align(size, 4096) {
+            // SAFETY: allocated above with that layout.
+            unsafe { std::alloc::dealloc(ptr.as_ptr(), layout) };
+        }
+    }
+}
+
+/// A map of two CPUs.
+pub(crate) fn map(kind: MapType, value_size: u32, max_entries: u32) -> Arc<Map> {
+    let config = MapConfig {
+        nr_cpus: 2,
+        writer_slots: 2,
+        page_size: 4096,
+        memory: &TestHeap,
+        private_memory: &TestHeap,
+        secret: [1, 2],
+    };
+    let spec = MapSpec { kind, key_size: 4, value_size, max_entries, flags: 0, extra: 0, numa_node: -1 };
+    Map::create("m", 1, &spec, &config).expect("a map on the heap")
 }

@@ -4,8 +4,8 @@
 //! packet pointer with the packet's end give a range, or the knowledge of being beyond the end, to every pointer with the same base.
 
 use super::alu::{AluOp as Abstract, Width as AbstractWidth, alu};
-use super::reg::{AT_PKT_END, BEYOND_PKT_END, Kind, Reg};
 use super::refine::{Cond as Abstracted, refine};
+use super::reg::{AT_PKT_END, BEYOND_PKT_END, Kind, Reg};
 use super::scalar::Scalar;
 use super::state::State;
 use crate::isa::{Cond, Operand, Reg as R, Width};
@@ -242,7 +242,12 @@ fn found(state: &mut State, p: &Reg, way: Lies) {
             let mark = if way == Lies::Beyond { BEYOND_PKT_END } else { AT_PKT_END };
             state.for_each(|reg| {
                 // The same pointer, in whichever register: same base, same offset, same variable part.
-                if reg.kind == p.kind && reg.id == p.id && reg.off == p.off && reg.var == p.var && reg.range <= 0 {
+                if reg.kind == p.kind
+                    && reg.id == p.id
+                    && reg.off == p.off
+                    && reg.var == p.var
+                    && reg.range <= 0
+                {
                     reg.range = mark;
                 }
             });

@@ -44,7 +44,7 @@ impl Verifier<'_, '_> {
         let helper = self.input.helpers.get(row).ok_or(E::NoSuchHelper { id })?;
         let mut call = Call::default();
         for (i, arg) in helper.proto.args.iter().enumerate() {
-            if *arg == ArgType::DontCare {
+            if matches!(arg, ArgType::DontCare | ArgType::Unchecked) {
                 continue;
             }
             let r = R::new(i as u8 + 1).ok_or(E::Internal { what: "argument" })?;
@@ -258,7 +258,8 @@ impl Verifier<'_, '_> {
         let spec = call.map.and_then(|m| self.input.map(m)).map(|m| m.spec);
         helper.proto.ret == RetType::MapValueOrNull
             && spec.zip(key).is_some_and(|(spec, key)| {
-                matches!(spec.kind, MapType::Array | MapType::PercpuArray) && key < u64::from(spec.max_entries)
+                matches!(spec.kind, MapType::Array | MapType::PercpuArray)
+                    && key < u64::from(spec.max_entries)
             })
     }
 

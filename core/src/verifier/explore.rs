@@ -254,7 +254,14 @@ impl<'a, 'l> Verifier<'a, 'l> {
         }
     }
 
-    fn jump(&mut self, state: &mut State, pc: u32, j: Jump, target: u32, parent: u32) -> Result<Next, Reject> {
+    fn jump(
+        &mut self,
+        state: &mut State,
+        pc: u32,
+        j: Jump,
+        target: u32,
+        parent: u32,
+    ) -> Result<Next, Reject> {
         let here = core::mem::replace(state, State { frames: Vec::new() });
         let ways = branch::split(here, j).map_err(|e| Reject::at(pc, e.into()))?;
         self.facts.branch(pc, ways.taken.is_some(), ways.fallthrough.is_some());

@@ -2,7 +2,8 @@
 //!
 //! A node is a state at an instruction where paths meet, with its parent (the node before it on its path) and the number of paths from it that
 //! are not finished. Exploration is depth first, so a node with unfinished paths is an ancestor of the path at hand: a state that equals
-//! it has come round a loop without a change. Finished nodes prune. Nodes that miss more often than they hit give their state back.
+//! it has come round a loop without a change. Finished nodes prune. Nodes that miss more often than they hit give their
+//! state back, finished or not: a loop that counts is not slowed down by all its turns.
 
 use super::prune::{Compare, IdMap, covers};
 use super::state::State;
@@ -91,7 +92,7 @@ impl Explored {
                 }
             }
             node.misses += u32::from(counts);
-            let tired = node.open == 0 && node.misses > node.hits * 3 + 3;
+            let tired = node.misses > node.hits * 3 + 3;
             if tired {
                 if let Some(old) = node.state.take() {
                     self.bytes -= old.bytes();

@@ -125,7 +125,12 @@ pub(crate) fn prove(
     let mut log = Log::new(log, opts.log_level);
     if let Err(Reject { error, pc }) = &result {
         match pc.and_then(|pc| code.line_at(pc)) {
-            Some(l) => log.reason(format_args!("{error} (insn {}, {}:{})", pc.unwrap_or(0), code.string(l.file), l.line)),
+            Some(l) => log.reason(format_args!(
+                "{error} (insn {}, {}:{})",
+                pc.unwrap_or(0),
+                code.string(l.file),
+                l.line
+            )),
             None => log.reason(format_args!("{error}")),
         }
     }
@@ -135,10 +140,7 @@ pub(crate) fn prove(
 
 fn proof(v: &Verifier<'_, '_>) -> Result<Proof, Reject> {
     Ok(Proof {
-        rewrites: Rewrites {
-            insns: v.facts.rewrites()?,
-            frames: v.frames.frames(v.input.code, &v.cfg)?,
-        },
+        rewrites: Rewrites { insns: v.facts.rewrites()?, frames: v.frames.frames(v.input.code, &v.cfg)? },
         facts: v.facts.facts()?,
         stats: v.counts(),
     })

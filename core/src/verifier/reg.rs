@@ -113,14 +113,8 @@ pub(crate) struct Reg {
 
 impl Reg {
     /// Cannot be read.
-    pub(crate) const NOT_INIT: Reg = Reg {
-        kind: Kind::NotInit,
-        add_const: false,
-        id: 0,
-        off: 0,
-        range: 0,
-        var: Scalar::UNKNOWN,
-    };
+    pub(crate) const NOT_INIT: Reg =
+        Reg { kind: Kind::NotInit, add_const: false, id: 0, off: 0, range: 0, var: Scalar::UNKNOWN };
 
     /// A scalar of which nothing is known.
     pub(crate) const UNKNOWN: Reg = Reg::scalar(Scalar::UNKNOWN);

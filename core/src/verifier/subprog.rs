@@ -85,7 +85,11 @@ impl Verifier<'_, '_> {
                 check::region(&self.input, &reg, num, 0, size, check::Dir::Read, zero)?;
                 check::region(&self.input, &reg, num, 0, size, check::Dir::Write, zero)
             }
-            _ => Err(E::ArgType { reg: num, kind: reg.kind.name(), expected: "fp, pkt, pkt_meta, map_value, mem" }),
+            _ => Err(E::ArgType {
+                reg: num,
+                kind: reg.kind.name(),
+                expected: "fp, pkt, pkt_meta, map_value, mem",
+            }),
         }
     }
 

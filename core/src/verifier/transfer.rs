@@ -110,7 +110,14 @@ impl Verifier<'_, '_> {
         }
     }
 
-    fn arithmetic(&mut self, state: &mut State, op: AluOp, width: Width, dst: R, src: Operand) -> Result<(), E> {
+    fn arithmetic(
+        &mut self,
+        state: &mut State,
+        op: AluOp,
+        width: Width,
+        dst: R,
+        src: Operand,
+    ) -> Result<(), E> {
         let a = *state.reg(dst);
         let b = match src {
             Operand::Reg(r) => *state.reg(r),
@@ -127,7 +134,10 @@ impl Verifier<'_, '_> {
             _ => Reg::scalar(alu(abstract_op(op), abstract_width(width), &a.var, &b.var)),
         };
         // A linked scalar stays linked over one addition of a constant: it is the other plus that.
-        if op == AluOp::Add && width == Width::W64 && a.id != 0 && !a.add_const
+        if op == AluOp::Add
+            && width == Width::W64
+            && a.id != 0
+            && !a.add_const
             && let Some(v) = b.var.known()
             && let Ok(off) = i32::try_from(v as i64)
         {
@@ -208,7 +218,10 @@ impl Verifier<'_, '_> {
         if let Kind::Stack(frame) = reg.kind {
             let (min, end, fixed) = stack_span(&reg, i32::from(m.off), m.size.bytes());
             let reads = !matches!(m.kind, AccessKind::Store | AccessKind::Ordered { writes: true });
-            let writes = !matches!(m.kind, AccessKind::Load | AccessKind::LoadSigned | AccessKind::Ordered { writes: false });
+            let writes = !matches!(
+                m.kind,
+                AccessKind::Load | AccessKind::LoadSigned | AccessKind::Ordered { writes: false }
+            );
             self.uses_stack(state, frame, (min as i32, end as i32), reads, writes && fixed)?;
         } else {
             self.frames.elsewhere();
@@ -272,7 +285,15 @@ impl Verifier<'_, '_> {
         Some(Reg::constant(bytes.iter().rev().fold(0u64, |v, b| v << 8 | u64::from(*b))))
     }
 
-    fn store(&mut self, state: &mut State, pc: u32, base: R, off: i16, size: Size, value: &Reg) -> Result<(), E> {
+    fn store(
+        &mut self,
+        state: &mut State,
+        pc: u32,
+        base: R,
+        off: i16,
+        size: Size,
+        value: &Reg,
+    ) -> Result<(), E> {
         let m = MemAccess { base, off, size, kind: AccessKind::Store };
         self.touch(state, pc, &m)?;
         let reg = *state.reg(base);

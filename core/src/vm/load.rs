@@ -46,6 +46,6 @@ pub fn create_maps(
 /// # Errors
 /// Where the engine cannot be had, or memory is short.
 pub fn install(env: &Arc<Env>, program: Program<Verified>, choice: EngineChoice) -> Result<Arc<Prog>, Errno> {
-    let engine = Engine::select(&program, choice)?;
+    let engine = Engine::select(env, &program, choice)?;
     Prog::new(env, program, engine)
 }

@@ -20,7 +20,7 @@ mod worker;
 
 pub use action::{AbortReason, Action};
 pub use ctx::{Ctx, Entry, Frags, Pkt, Redirect, RedirectKind, RxMeta};
-pub use engine::{Engine, EngineChoice};
+pub use engine::{Engine, EngineChoice, compile_options};
 pub use env::{ClientSlot, Env, EnvOptions};
 pub use hook::Hook;
 pub use load::{MapDef, create_maps, install};

@@ -17,6 +17,8 @@ pub(crate) struct Assembler {
     pub(crate) buf: CodeBuffer,
     pub(crate) features: CpuFeatures,
     pub(crate) frame: super::abi::FrameLayout,
+    /// How many registers values may have; fewer than all in tests, so that much lives on the stack.
+    pub(crate) registers: usize,
 }
 
 /// An operand that an instruction can take.

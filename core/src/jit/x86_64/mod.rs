@@ -24,7 +24,14 @@ use regs::*;
 impl Assembler {
     /// An assembler that writes to `buf`.
     pub(crate) fn new(buf: CodeBuffer, features: CpuFeatures) -> Self {
-        Assembler { buf, features, frame: abi::FrameLayout::default() }
+        Assembler { buf, features, frame: abi::FrameLayout::default(), registers: usize::MAX }
+    }
+
+    /// The same with few registers for values.
+    #[cfg(test)]
+    pub(crate) fn with_registers(mut self, registers: usize) -> Self {
+        self.registers = registers;
+        self
     }
 
     /// The code, to be finished.
@@ -81,6 +88,7 @@ impl Masm for Assembler {
 
     fn machine(&self, spec: &FrameSpec) -> impl Machine {
         let allocatable = if spec.main && spec.leaf { PINNED_RDI } else { PINNED_RBX };
+        let allocatable = allocatable.get(..self.registers).unwrap_or(allocatable);
         X64 { allocatable, features: self.features }
     }
 
