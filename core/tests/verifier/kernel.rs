@@ -15,6 +15,9 @@ const BPF_BTF_LOAD: i32 = 18;
 const BPF_MAP_FREEZE: i32 = 22;
 const BPF_PROG_TYPE_XDP: u32 = 6;
 
+/// `call bpf_tail_call#12`
+const TAIL_CALL: Insn = Insn::new(0x85, 0, 0, 0, 12);
+
 /// `union bpf_attr`, written by fields.
 #[repr(C, align(8))]
 struct Attr([u8; 144]);
@@ -47,6 +50,13 @@ impl Attr {
         }
         Ok(answer as i32)
     }
+}
+
+/// Whether to ask for the reason of a refusal, which takes time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Log {
+    None,
+    Reason,
 }
 
 /// What the kernel says of a program.
@@ -91,7 +101,7 @@ impl Kernel {
     }
 
     /// Loads a program, whose maps are named by index, and lets it go again.
-    pub(crate) fn verify(&mut self, program: &Assembled, maps: &[MapSpec], attach: AttachType, log: u32) -> Verdict {
+    pub(crate) fn verify(&mut self, program: &Assembled, maps: &[MapSpec], attach: AttachType, log: Log) -> Verdict {
         let mut insns = program.insns.clone();
         // A prog array belongs to the first program that uses it: a new one each time.
         let key = |m: &MapSpec| (m.kind as u32, m.key_size, m.value_size, m.max_entries, m.flags);
@@ -127,14 +137,15 @@ impl Kernel {
             .address(16, license.as_ptr())
             .u32(68, attach);
         // The kernel allows tail calls in functions only where they have BTF.
-        let btf = (program.functions.len() > 1).then(|| self.btf());
+        let btf = program.insns.contains(&TAIL_CALL).then(|| self.btf());
         let func_info: Vec<[u32; 2]> = program.functions.iter().map(|(_, start)| [*start, btf::FUNC]).collect();
         if let Some(fd) = btf {
             attr = attr.u32(72, fd as u32).u32(76, 8).address(80, func_info.as_ptr());
             attr = attr.u32(88, func_info.len() as u32);
         }
-        if log > 0 {
-            attr = attr.u32(24, log).u32(28, self.log.len() as u32).address(32, self.log.as_mut_ptr());
+        if log == Log::Reason {
+            // Level 4 is the closing counts; reasons are written at every level but 0.
+            attr = attr.u32(24, 4).u32(28, self.log.len() as u32).address(32, self.log.as_mut_ptr());
         }
         match attr.call(BPF_PROG_LOAD) {
             Ok(fd) => {
@@ -162,7 +173,8 @@ impl Kernel {
     fn log_tail(&self) -> String {
         let end = self.log.iter().position(|b| *b == 0).unwrap_or(0);
         let text = String::from_utf8_lossy(&self.log[..end]);
-        let lines: Vec<_> = text.lines().filter(|l| !l.starts_with("processed ")).collect();
+        let noise = ["processed ", "verification time", "stack depth", "cur state", "old state"];
+        let lines: Vec<_> = text.lines().filter(|l| !noise.iter().any(|n| l.starts_with(n))).collect();
         lines[lines.len().saturating_sub(4)..].join("\n")
     }
 }

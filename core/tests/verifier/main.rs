@@ -10,7 +10,7 @@ mod maps;
 mod ours;
 mod table;
 
-use kernel::{Kernel, Verdict};
+use kernel::{Kernel, Log, Verdict};
 use ours::Ours;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use table::{Case, Side, cases, folder};
@@ -70,7 +70,7 @@ fn the_kernel_gives_the_verdicts_of_the_table() {
     let mut wrong = Vec::new();
     for case in &all {
         let specs: Vec<_> = case.maps.iter().map(|m| maps::spec(m)).collect();
-        let verdict = kernel.verify(&case.program, &specs, case.attach(), 1);
+        let verdict = kernel.verify(&case.program, &specs, case.attach(), Log::Reason);
         match (case.side, verdict) {
             (Side::Safe, Verdict::Refused(errno, log)) => wrong.push(format!("{}: refused, {errno}: {log}", case.name())),
             (Side::Unsafe, Verdict::Accepted) => wrong.push(format!("{}: accepted", case.name())),
