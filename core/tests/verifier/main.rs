@@ -7,6 +7,7 @@
 mod asm;
 mod kernel;
 mod maps;
+mod mutants;
 mod ours;
 mod table;
 
