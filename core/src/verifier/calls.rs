@@ -17,9 +17,6 @@ use crate::maps::MapType;
 use crate::maps::spec::flags::{BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG};
 use crate::program::MapSel;
 
-/// Helpers that take packet memory as an argument (`pkt_access` of the kernel's prototypes). The others could be handed memory that they are
-/// about to move or to copy onto itself.
-const PACKET_ARGS: &[u32] = &[1, 2, 3, 28, 84, 85, 87, 88, 89, 99, 100, 110, 204, 205, 206, 207];
 /// Helpers that write the map itself: refused for maps that programs may not write.
 const MAP_WRITERS: &[u32] = &[2, 3, 87, 88];
 /// Helpers that read the map itself.
@@ -69,7 +66,8 @@ impl Verifier<'_, '_> {
         state.clobber_caller_saved();
         let result = self.result(helper, &call, elided)?;
         state.set(R::R0, result);
-        if helper.proto.changes_packet || helper.proto.ret == RetType::TailCall {
+        // A tail call that comes back did nothing; one that succeeds is a path of its own.
+        if helper.proto.changes_packet && helper.proto.ret != RetType::TailCall {
             state.drop_packet_pointers();
         }
         Ok(helper)
@@ -195,7 +193,7 @@ impl Verifier<'_, '_> {
                 // What a helper writes does not count as written: it may fail before it does.
                 self.uses_stack(state, frame, (min as i32, end as i32), dir == Dir::Read, false)?;
             }
-            Kind::Packet | Kind::PacketMeta if !PACKET_ARGS.contains(&helper.id) => {
+            Kind::Packet | Kind::PacketMeta if !helper.proto.takes_packet => {
                 return Err(E::HelperPacket);
             }
             Kind::Packet | Kind::PacketMeta | Kind::MapValue(_) | Kind::Mem(_) => {
@@ -270,8 +268,8 @@ impl Verifier<'_, '_> {
 
     fn result(&mut self, helper: &'static Helper, call: &Call, never_null: bool) -> Result<Reg, E> {
         Ok(match helper.proto.ret {
-            RetType::Integer | RetType::TailCall => Reg::UNKNOWN,
-            RetType::Void => Reg::NOT_INIT,
+            RetType::Integer => Reg::UNKNOWN,
+            RetType::Void | RetType::TailCall => Reg::NOT_INIT,
             RetType::MapValueOrNull => {
                 let map = call.map.ok_or(E::NoMapArg)?;
                 if never_null {

@@ -280,10 +280,12 @@ impl<'a, 'l> Verifier<'a, 'l> {
         Ok(Next::At(next))
     }
 
-    /// A tail call in a called function that succeeds: the other program's exit returns to our caller, with any result.
+    /// A tail call in a called function that succeeds: the other program's exit returns to our caller, with any result
+    /// and the packet changed.
     fn tail_call_returns(&mut self, state: &State, pc: u32, parent: u32) -> Result<(), Reject> {
         let mut back = state.try_clone().map_err(|e| Reject::at(pc, e.into()))?;
         back.set(R::R0, Reg::UNKNOWN);
+        back.drop_packet_pointers();
         if let Some(to) = back.leave() {
             self.explored.open(parent);
             self.wait(to, pc, back, parent)?;

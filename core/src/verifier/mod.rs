@@ -91,7 +91,7 @@ pub fn verify(
     let infos = Vec::from_fn(maps.len(), |i| MapInfo {
         spec: *maps[i].spec(),
         name: maps[i].name(),
-        frozen: const_data(&maps[i]),
+        frozen: maps[i].const_data(),
     });
     let proof = match infos {
         Ok(infos) => prove(program.code(), &infos, helpers, opts, log)?,
@@ -100,11 +100,6 @@ pub fn verify(
         }
     };
     Ok(program.into_verified(maps, proof.rewrites, proof.facts, proof.stats))
-}
-
-/// The content of a map that can never change any more.
-fn const_data(_map: &Map) -> Option<&[u8]> {
-    None
 }
 
 /// [`verify`], without the program's ownership.

@@ -2,8 +2,11 @@
 
 mod asm;
 mod cases;
+mod fuzz;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kernel;
+mod objects;
+mod results;
 mod world;
 
 use cases::{CASES, expand};
@@ -20,7 +23,9 @@ fn unsafe_programs_are_refused_with_their_reason_and_safe_twins_are_accepted() {
     for c in CASES {
         match verdict(&expand(c.bad)) {
             None => wrong.push(format!("{}: accepted: {}", c.class, c.bad)),
-            Some(m) if !says(&m, c.message) => wrong.push(format!("{}: {m}\n   wanted {}: {}", c.class, c.message, c.bad)),
+            Some(m) if !says(&m, c.message) => {
+                wrong.push(format!("{}: {m}\n   wanted {}: {}", c.class, c.message, c.bad))
+            }
             Some(_) => {}
         }
         if let Some(m) = verdict(&expand(c.good)) {
@@ -46,7 +51,8 @@ fn kernel_agrees_on_every_case_where_it_is_permitted() {
                 if log.contains("tail_call is not allowed in subprogs without BTF") {
                     continue;
                 }
-                let tail: Vec<&str> = log.lines().rev().filter(|l| !l.starts_with("processed")).take(3).collect();
+                let tail: Vec<&str> =
+                    log.lines().rev().filter(|l| !l.starts_with("processed")).take(3).collect();
                 wrong.push(format!("{}: kernel says {:?}\n   {text}", c.class, tail));
             }
         }

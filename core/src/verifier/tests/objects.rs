@@ -1,0 +1,61 @@
+//! The programs of `xdp_progs`, as clang built them: the kernel loads them, so they are accepted.
+
+use crate::helpers::STANDARD;
+use crate::object::{Object, OpenOptions};
+use crate::verifier::input::MapInfo;
+use crate::verifier::{Rejection, VerifyOptions, prove};
+use std::path::PathBuf;
+
+/// Every program of every object below `xdp_progs/obj`, with the verdict on it.
+fn verdicts() -> Vec<(String, Result<crate::program::VerifierStats, Rejection>)> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../xdp_progs/obj");
+    let mut folders = vec![root];
+    let mut out = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("objects are committed") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "o") {
+                let bytes = std::fs::read(&path).expect("readable");
+                let object = Object::open(&bytes, &OpenOptions { name: "test" }).expect("opens");
+                let mut constants = Vec::new();
+                for m in object.maps() {
+                    let mut value = m.initial.to_vec();
+                    value.resize(m.spec.value_size as usize, 0);
+                    constants.push(value);
+                }
+                let maps: Vec<_> = object
+                    .maps()
+                    .iter()
+                    .zip(&constants)
+                    .map(|(m, c)| MapInfo { spec: m.spec, name: &m.name, frozen: m.frozen.then_some(&c[..]) })
+                    .collect();
+                for i in 0..object.programs().len() {
+                    let program = object.link(i).expect("links");
+                    let mut log = String::new();
+                    let proof = prove(program.code(), &maps, STANDARD, &VerifyOptions::default(), &mut log);
+                    let name = format!("{}:{}", path.display(), program.name());
+                    out.push((name, proof.map(|p| p.stats)));
+                }
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn programs_of_xdp_progs_are_accepted_and_the_unchecked_ones_are_refused() {
+    let verdicts = verdicts();
+    assert!(verdicts.len() > 10);
+    for (name, verdict) in verdicts {
+        let unchecked = name.contains("no_check");
+        match verdict {
+            Ok(stats) => {
+                assert!(!unchecked, "{name} is accepted");
+                println!("{name}: {stats:?}");
+            }
+            Err(r) => assert!(unchecked && r.to_string().contains("invalid access to packet"), "{name}: {r}"),
+        }
+    }
+}
