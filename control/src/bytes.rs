@@ -55,8 +55,10 @@ impl Written {
                 for p in pieces {
                     all.extend(match piece(p)? {
                         Some(bytes) => bytes,
-                        None if p.starts_with("text:") => p["text:".len()..].as_bytes().to_vec(),
-                        None => return Err(BytesError::Unsized(p.clone())),
+                        None => match p.strip_prefix("text:") {
+                            Some(text) => text.as_bytes().to_vec(),
+                            None => return Err(BytesError::Unsized(p.clone())),
+                        },
                     });
                 }
                 all
@@ -122,7 +124,10 @@ fn piece(text: &str) -> Result<Option<Vec<u8>>, BytesError> {
     let bytes = match prefix {
         "hex" => {
             let digits: String = rest.chars().filter(|c| !matches!(c, ' ' | ':')).collect();
-            if digits.is_empty() || digits.len() % 2 != 0 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            if digits.is_empty()
+                || !digits.len().is_multiple_of(2)
+                || !digits.bytes().all(|b| b.is_ascii_hexdigit())
+            {
                 return Err(form("hexadecimal digits come in pairs"));
             }
             (0..digits.len())

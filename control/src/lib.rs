@@ -1,5 +1,7 @@
-//! The control side that the tool and l2fwd share: filling maps from a file and printing them.
+//! The control side that the tool and l2fwd share: making an object ready to run, filling its maps from a file and printing them.
 //!
 //! Everything here runs before or beside the packets, never on their path; it uses std and allocates freely.
 
 pub mod bytes;
+pub mod maps_json;
+pub mod session;

@@ -187,7 +187,9 @@ impl Entry {
                 }
                 Ok(all)
             }
-            (None, Some(_), false) => Err(EntryError::Shape("\"values\" is for per-CPU maps; write \"value\"")),
+            (None, Some(_), false) => {
+                Err(EntryError::Shape("\"values\" is for per-CPU maps; write \"value\""))
+            }
             (Some(_), Some(_), _) => Err(EntryError::Shape("it has both \"value\" and \"values\"")),
             (None, None, _) => Err(EntryError::Shape("it has no \"value\"")),
         }

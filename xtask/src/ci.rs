@@ -1,6 +1,6 @@
 //! What CI runs, in order; the first failure ends it.
 
-use crate::{archive, header, licences};
+use crate::{archive, header, licences, runpath};
 use anyhow::Result;
 use xshell::{Shell, cmd};
 
@@ -16,6 +16,8 @@ pub(crate) fn run(sh: &Shell) -> Result<()> {
     header::run(sh, header::Mode::Check)?;
     step("core builds for bare metal");
     cmd!(sh, "cargo build --quiet --release --package uxdp-core --target x86_64-unknown-none").run()?;
+    step("the run path neither panics nor allocates");
+    runpath::run(sh)?;
     step("the C library");
     archive::dist(sh)?;
     step("tests");

@@ -5,6 +5,7 @@ mod ci;
 mod header;
 mod install;
 mod licences;
+mod runpath;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -42,6 +43,8 @@ enum Task {
     },
     /// Builds the driver of the public eBPF conformance suite into target/conformance/.
     ConformanceDriver,
+    /// Shows that the release code of the run path neither panics nor allocates.
+    RunPath,
     /// Lists the licences of all dependencies and fails on one that is not allowed.
     Licences,
 }
@@ -57,6 +60,7 @@ fn main() -> Result<()> {
         Task::Dist => archive::dist(&sh).map(|_| ()),
         Task::Install { prefix, destdir } => install::run(&sh, &prefix, &destdir),
         Task::ConformanceDriver => ci::conformance_driver(&sh),
+        Task::RunPath => runpath::run(&sh),
         Task::Licences => licences::run(&sh),
     }
 }

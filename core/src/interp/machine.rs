@@ -350,7 +350,9 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
     unsafe fn load(&mut self, insn: Insn, rewrite: Rewrite) -> Result<(), FaultKind> {
         if let Rewrite::CtxLoad(field) = rewrite {
             // SAFETY: a program with context loads has a context.
-            self.set(insn.dst(), unsafe { context_field(self.ctx, field) });
+            let value = unsafe { context_field(self.ctx, field) };
+            let signed = insn.code & 0xe0 == BPF_MEMSX;
+            self.set(insn.dst(), if signed { value as i32 as u64 } else { value });
             return Ok(());
         }
         let size = insn.code & 0x18;

@@ -305,7 +305,8 @@ impl<'a> Builder<'a> {
                         let (at, kind) = field.in_ctx();
                         let size = if kind == CtxFieldKind::Pointer { Size::DW } else { Size::W };
                         let env = self.push(new(Op::Env))?;
-                        InstData { size, off: at as i32, mem: MemClass::Ctx, ..new(Op::Load).with_arg(env) }
+                        // Fields that are pointers are never loaded with their sign: the verifier refuses it.
+                        InstData { size, ext, off: at as i32, mem: MemClass::Ctx, ..new(Op::Load).with_arg(env) }
                     }
                     _ => {
                         let base = self.read_at(base, pc)?;

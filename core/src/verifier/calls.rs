@@ -34,7 +34,7 @@ struct Call {
     writes: heapless::Vec<(Reg, u32), 5>,
 }
 
-impl Verifier<'_, '_> {
+impl Verifier<'_, '_, '_> {
     /// Judges a call and moves the state over it.
     pub(crate) fn helper_call(&mut self, state: &mut State, pc: u32, id: u32) -> Result<&'static Helper, E> {
         let row = self.input.helpers.row_of(id).ok_or(E::NoSuchHelper { id })?;

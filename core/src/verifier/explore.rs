@@ -54,7 +54,7 @@ enum Next {
 
 /// One verification.
 #[derive(Debug)]
-pub(crate) struct Verifier<'a, 'l> {
+pub(crate) struct Verifier<'a, 'l, 'o> {
     pub(crate) input: Input<'a>,
     pub(crate) cfg: Cfg,
     live: Vec<u16>,
@@ -72,11 +72,26 @@ pub(crate) struct Verifier<'a, 'l> {
     jumps: u32,
     last_kept: (u32, u32),
     pointer_store_warned: bool,
+    /// Sees every state before its instruction; with one, no path is cut off.
+    observer: Option<Observer<'o>>,
 }
 
-impl<'a, 'l> Verifier<'a, 'l> {
+/// Sees states, for oracles.
+pub(crate) struct Observer<'o>(pub(crate) &'o mut dyn FnMut(u32, &State));
+
+impl core::fmt::Debug for Observer<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("observer")
+    }
+}
+
+impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
     /// Checks the program's shape and makes ready to explore.
-    pub(crate) fn new(input: Input<'a>, log: Log<'l>) -> Result<Self, Reject> {
+    pub(crate) fn new(
+        input: Input<'a>,
+        log: Log<'l>,
+        observer: Option<Observer<'o>>,
+    ) -> Result<Self, Reject> {
         let slots = input.code.insns.len();
         let functions = input.code.subprogs.len();
         let cfg = Cfg::build(input.code, |id| input.changes_packet(id))?;
@@ -96,6 +111,7 @@ impl<'a, 'l> Verifier<'a, 'l> {
             jumps: 0,
             last_kept: (0, 0),
             pointer_store_warned: false,
+            observer,
             input,
         })
     }
@@ -160,6 +176,9 @@ impl<'a, 'l> Verifier<'a, 'l> {
             }
             let op = *self.cfg.op(pc).ok_or(Reject::at(pc, E::Internal { what: "no instruction" }))?;
             self.log.insn(self.input, pc);
+            if let Some(Observer(see)) = &mut self.observer {
+                see(pc, &state);
+            }
             let next = self.step(&mut state, pc, &op, parent)?;
             self.log.state(pc, &state);
             match next {
@@ -176,6 +195,7 @@ impl<'a, 'l> Verifier<'a, 'l> {
         let at = |e: crate::mem::OutOfMemory| Reject::at(pc, e.into());
         let worth = self.jumps - self.last_kept.0 >= 2 && self.stats.insns_processed - self.last_kept.1 >= 8;
         match self.explored.meet(pc, state, worth).map_err(at)? {
+            Met::Covered if self.observer.is_some() => {}
             Met::Covered => {
                 self.log.covered(pc);
                 return Ok(true);

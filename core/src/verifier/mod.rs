@@ -62,7 +62,7 @@ use crate::mem::Vec;
 use crate::program::{Code, Facts, Loaded, Program, Rewrites, Verified, VerifierStats};
 use crate::sync::Arc;
 use error::Reject;
-use explore::Verifier;
+use explore::{Observer, Verifier};
 use input::{Input, MapInfo};
 use log::Log;
 
@@ -110,9 +110,21 @@ pub(crate) fn prove(
     opts: &VerifyOptions,
     log: &mut dyn core::fmt::Write,
 ) -> Result<Proof, Rejection> {
+    prove_observed(code, maps, helpers, opts, log, None)
+}
+
+/// [`prove`], with somebody who looks on.
+pub(crate) fn prove_observed(
+    code: &Code,
+    maps: &[MapInfo<'_>],
+    helpers: HelperSet,
+    opts: &VerifyOptions,
+    log: &mut dyn core::fmt::Write,
+    observer: Option<Observer<'_>>,
+) -> Result<Proof, Rejection> {
     let input = Input { code, maps, helpers, opts: *opts };
     let mut stats = VerifierStats::default();
-    let result = Verifier::new(input, Log::new(log, opts.log_level)).and_then(|mut v| {
+    let result = Verifier::new(input, Log::new(log, opts.log_level), observer).and_then(|mut v| {
         let outcome = v.run().and_then(|()| proof(&v));
         stats = v.counts();
         outcome
@@ -133,7 +145,7 @@ pub(crate) fn prove(
     result.map_err(|Reject { error, pc }| Rejection { error, pc, stats })
 }
 
-fn proof(v: &Verifier<'_, '_>) -> Result<Proof, Reject> {
+fn proof(v: &Verifier<'_, '_, '_>) -> Result<Proof, Reject> {
     Ok(Proof {
         rewrites: Rewrites { insns: v.facts.rewrites()?, frames: v.frames.frames(v.input.code, &v.cfg)? },
         facts: v.facts.facts()?,

@@ -14,7 +14,7 @@ use crate::limits::{MAX_BPF_STACK, MAX_CALL_FRAMES, MAX_TAIL_CALL_CALLER_STACK};
 use crate::mem::Vec;
 use crate::program::{ArgKind, Rewrite, Signature};
 
-impl Verifier<'_, '_> {
+impl Verifier<'_, '_, '_> {
     /// The function that starts at a slot.
     pub(crate) fn function_at(&self, start: u32) -> Result<u32, E> {
         let found = self.input.code.subprogs.iter().position(|s| s.start == start);

@@ -44,7 +44,7 @@ pub(crate) fn immediate(imm: i32, width: Width) -> Reg {
     })
 }
 
-impl Verifier<'_, '_> {
+impl Verifier<'_, '_, '_> {
     /// Moves the state over an instruction that goes on to the next one.
     pub(crate) fn straight(&mut self, state: &mut State, pc: u32, op: &Op) -> Result<(), E> {
         match *op {

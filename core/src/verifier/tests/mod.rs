@@ -2,6 +2,7 @@
 
 mod asm;
 mod cases;
+mod contained;
 mod fuzz;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kernel;

@@ -1,0 +1,350 @@
+//! One object, made ready to run: its maps with their contents, and its programs verified and given an engine as they are needed.
+//!
+//! Only programs that run are proven: those that are asked for, and those that program arrays get from the object itself or from a file of map contents. The
+//! first refusal ends it, with the kernel's reason.
+
+use crate::maps_json::{MapsError, MapsFile, Target};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use uxdp_core::error::{Errno, Status};
+use uxdp_core::maps::Map;
+use uxdp_core::object::{FindError, MapOrigin, Object, ObjectError, OpenOptions, SlotInit};
+use uxdp_core::program::{Loaded, Program};
+use uxdp_core::sync::Arc;
+use uxdp_core::verifier::{self, Rejection, VerifyOptions};
+use uxdp_core::vm::{EngineChoice, Env, EnvOptions, Hook, MapDef, Prog, create_maps, install};
+
+/// Why an object cannot be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// A file that cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not an object that programs can be loaded from.
+    #[error("{file}: {error}; compile with clang -O2 -g -target bpf -c prog.c -o prog.o")]
+    Object {
+        /// The object's file.
+        file: String,
+        /// Section, offset and reason.
+        error: Box<ObjectError>,
+    },
+    /// No such program, or several that could be meant.
+    #[error("{0}")]
+    Choice(String),
+    /// A map that cannot be made or filled.
+    #[error("{file}, map \"{map}\": {error}")]
+    Map {
+        /// The object's file.
+        file: String,
+        /// The map.
+        map: String,
+        /// What it says.
+        error: Errno,
+    },
+    /// Map contents that cannot be written.
+    #[error("{}: {error}", path.display())]
+    Contents {
+        /// The file of contents.
+        path: PathBuf,
+        /// Map, entry and reason.
+        error: Box<MapsError>,
+    },
+    /// The verifier refused a program.
+    #[error(
+        "{file}, program \"{program}\" is refused: {rejection}; `uxdp verify --log 2` shows the way there"
+    )]
+    Refused {
+        /// The object's file.
+        file: String,
+        /// The program.
+        program: String,
+        /// The kernel's words.
+        rejection: Box<Rejection>,
+    },
+    /// The machine has no room or service for it.
+    #[error("{what}: {error}")]
+    Machine {
+        /// What was wanted.
+        what: String,
+        /// Why not.
+        error: Errno,
+    },
+}
+
+/// A program that can run, and what making it cost.
+#[derive(Clone)]
+pub struct Ready {
+    /// The program.
+    pub prog: Arc<Prog>,
+    /// Time to verify it.
+    pub verify: Duration,
+    /// Time to compile it.
+    pub compile: Duration,
+}
+
+/// An object with its maps, in an environment of its own.
+pub struct Session {
+    file: String,
+    object: Object,
+    env: Arc<Env>,
+    maps: Vec<Arc<Map>>,
+    engine: EngineChoice,
+    ready: RefCell<BTreeMap<usize, Ready>>,
+    /// Why a program that a program array wanted could not be had.
+    refusal: RefCell<Option<SessionError>>,
+}
+
+/// Reads an object file.
+///
+/// # Errors
+/// A file that cannot be read, or that is no object.
+pub fn open_object(path: &Path) -> Result<Object, SessionError> {
+    let bytes =
+        std::fs::read(path).map_err(|source| SessionError::Unreadable { path: path.to_owned(), source })?;
+    let name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+    Object::open(&bytes, &OpenOptions { name: &name })
+        .map_err(|error| SessionError::Object { file: path.display().to_string(), error: Box::new(error) })
+}
+
+/// The index of the program that is meant: the one named, or the only one.
+///
+/// # Errors
+/// A sentence with the candidates.
+pub fn choose(object: &Object, name: Option<&str>, file: &str) -> Result<usize, SessionError> {
+    let list = || match object.programs() {
+        [] => "none".to_owned(),
+        programs => programs.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", "),
+    };
+    let wrong = |text| Err(SessionError::Choice(text));
+    match name {
+        Some(name) => match object.find_program(name) {
+            Ok(index) => Ok(index),
+            Err(FindError::NotFound) => {
+                wrong(format!("{file} has no program \"{name}\"; it has: {}", list()))
+            }
+            Err(FindError::Ambiguous) => {
+                wrong(format!("section \"{name}\" of {file} has several programs; choose one: {}", list()))
+            }
+        },
+        None => match object.programs() {
+            [] => wrong(format!("{file} has no program; put it into a section: SEC(\"xdp\")")),
+            [_] => Ok(0),
+            _ => wrong(format!("{file} has several programs; choose one: {}", list())),
+        },
+    }
+}
+
+/// An environment of this process.
+///
+/// # Errors
+/// Where memory is short.
+pub fn environment() -> Result<Arc<Env>, SessionError> {
+    Env::new(&uxdp_platform::PLATFORM, &EnvOptions::default())
+        .map_err(|error| SessionError::Machine { what: "cannot make an environment".into(), error })
+}
+
+/// The maps of an object, with their first contents, frozen where they are constant.
+///
+/// # Errors
+/// The first map that cannot be made, with what it says.
+pub fn make_maps(env: &Env, object: &Object, file: &str) -> Result<Vec<Arc<Map>>, SessionError> {
+    let defs: Vec<MapDef<'_>> =
+        object.maps().iter().map(|m| MapDef { name: m.name.as_str(), spec: m.spec, reuse: None }).collect();
+    let refused = |index: usize, error: Errno| {
+        let map = object.maps().get(index).map_or_else(String::new, |m| m.name.as_str().to_owned());
+        match error {
+            Errno::ENOMEM => SessionError::Machine { what: format!("{file}, map \"{map}\""), error },
+            _ => SessionError::Map { file: file.to_owned(), map, error },
+        }
+    };
+    let maps = create_maps(env, &defs, None).map_err(|(index, e)| refused(index, e))?;
+    for (index, (def, map)) in object.maps().iter().zip(&maps).enumerate() {
+        if matches!(def.origin, MapOrigin::Data(_)) {
+            map.set_initial(&def.initial).map_err(|e| refused(index, e))?;
+        }
+        if def.frozen {
+            map.freeze().map_err(|e| refused(index, e))?;
+        }
+    }
+    Ok(maps.into_iter().collect())
+}
+
+impl Session {
+    /// Opens an object and makes its maps, with their static contents and those of a file.
+    ///
+    /// # Errors
+    /// Whatever is refused first.
+    pub fn open(file: &Path, contents: Option<&Path>, engine: EngineChoice) -> Result<Self, SessionError> {
+        let object = open_object(file)?;
+        let env = environment()?;
+        let file = file.display().to_string();
+        let maps = make_maps(&env, &object, &file)?;
+        let (ready, refusal) = (RefCell::default(), RefCell::default());
+        let session = Session { file, object, env, maps, engine, ready, refusal };
+        session.fill_slots()?;
+        if let Some(path) = contents {
+            session.fill(path)?;
+        }
+        Ok(session)
+    }
+
+    /// Puts programs into program arrays where the object itself says so.
+    fn fill_slots(&self) -> Result<(), SessionError> {
+        for (def, map) in self.object.maps().iter().zip(&self.maps) {
+            for &(index, slot) in def.slots.iter() {
+                if let SlotInit::Program(program) = slot {
+                    let ready = self.program(program as usize)?;
+                    self.env.set_prog(map, index, Some(&ready.prog)).map_err(|error| SessionError::Map {
+                        file: self.file.clone(),
+                        map: def.name.as_str().to_owned(),
+                        error,
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn fill(&self, path: &Path) -> Result<(), SessionError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SessionError::Unreadable { path: path.to_owned(), source })?;
+        let done = MapsFile::parse(&text).and_then(|f| f.apply(self, self.nr_cpus()));
+        if let Some(refusal) = self.refusal.take() {
+            return Err(refusal);
+        }
+        done.map_err(|error| SessionError::Contents { path: path.to_owned(), error: Box::new(error) })
+    }
+
+    /// The index of the program that is meant: the one named, or the only one.
+    ///
+    /// # Errors
+    /// A sentence with the candidates.
+    pub fn choose(&self, name: Option<&str>) -> Result<usize, SessionError> {
+        choose(&self.object, name, &self.file)
+    }
+
+    /// A program of the object, linked.
+    ///
+    /// # Errors
+    /// What does not fit together, with section and offset.
+    pub fn link(&self, index: usize) -> Result<Program<Loaded>, SessionError> {
+        self.object
+            .link(index)
+            .map_err(|error| SessionError::Object { file: self.file.clone(), error: Box::new(error) })
+    }
+
+    /// A program of the object, proven and with its engine.
+    ///
+    /// # Errors
+    /// The verifier's refusal among them.
+    pub fn program(&self, index: usize) -> Result<Ready, SessionError> {
+        if let Some(ready) = self.ready.borrow().get(&index) {
+            return Ok(ready.clone());
+        }
+        let linked = self.link(index)?;
+        let name = linked.name().to_owned();
+        let machine = |error: Errno| SessionError::Machine {
+            what: format!("{}, program \"{name}\"", self.file),
+            error,
+        };
+        let start = Instant::now();
+        let maps = uxdp_core::mem::Vec::from_fn(self.maps.len(), |i| self.maps[i].clone())
+            .map_err(|e| machine(e.errno()))?;
+        let mut log = String::new();
+        let verified =
+            verifier::verify(linked, maps, self.env.helpers(), &VerifyOptions::default(), &mut log).map_err(
+                |rejection| SessionError::Refused {
+                    file: self.file.clone(),
+                    program: name.clone(),
+                    rejection: Box::new(rejection),
+                },
+            )?;
+        let verify = start.elapsed();
+        let start = Instant::now();
+        let prog = install(&self.env, verified, self.engine).map_err(machine)?;
+        let ready = Ready { prog, verify, compile: start.elapsed() };
+        self.ready.borrow_mut().insert(index, ready.clone());
+        Ok(ready)
+    }
+
+    /// A hook with one program of the object.
+    ///
+    /// # Errors
+    /// A program for an entry of a device or CPU map, which cannot run alone; or memory is short.
+    pub fn hook(&self, ready: &Ready) -> Result<Arc<Hook>, SessionError> {
+        let fail = |error: Errno| SessionError::Machine {
+            what: format!("cannot attach program \"{}\"", ready.prog.name()),
+            error,
+        };
+        let hook = Hook::create(&self.env).map_err(fail)?;
+        hook.set(std::slice::from_ref(&ready.prog)).map_err(|e| match e {
+            Errno::EINVAL => SessionError::Choice(format!(
+                "program \"{}\" is for entries of a device or CPU map and cannot run alone",
+                ready.prog.name()
+            )),
+            e => fail(e),
+        })?;
+        Ok(hook)
+    }
+
+    /// The environment of its maps and programs.
+    pub fn env(&self) -> &Arc<Env> {
+        &self.env
+    }
+
+    /// The object as it was opened.
+    pub fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// Slots of per-CPU maps.
+    pub fn nr_cpus(&self) -> usize {
+        self.env.nr_cpus() as usize
+    }
+
+    /// A map of the object.
+    ///
+    /// # Errors
+    /// A sentence with the names that there are.
+    pub fn find_map(&self, name: &str) -> Result<&Arc<Map>, SessionError> {
+        self.object.find_map(name).and_then(|i| self.maps.get(i)).ok_or_else(|| {
+            let has = match self.map_names() {
+                names if names.is_empty() => "none".to_owned(),
+                names => names.join(", "),
+            };
+            SessionError::Choice(format!("{} has no map \"{name}\"; it has: {has}", self.file))
+        })
+    }
+}
+
+impl Target for Session {
+    fn map(&self, name: &str) -> Option<Arc<Map>> {
+        self.find_map(name).ok().cloned()
+    }
+
+    fn map_names(&self) -> Vec<String> {
+        self.object.maps().iter().map(|m| m.name.as_str().to_owned()).collect()
+    }
+
+    fn set_prog(&self, map: &Map, index: u32, program: &str) -> Result<(), Errno> {
+        let found = self.object.find_program(program).map_err(|_| Errno::ENOENT)?;
+        match self.program(found) {
+            Ok(ready) => self.env.set_prog(map, index, Some(&ready.prog)),
+            Err(e) => {
+                *self.refusal.borrow_mut() = Some(e);
+                Err(Errno::EACCES)
+            }
+        }
+    }
+
+    fn update(&self, map: &Map, key: &[u8], value: &[u8]) -> Result<(), Errno> {
+        map.update_elem(self.env.client_slot().slot(), key, value, 0)
+    }
+}
