@@ -50,8 +50,8 @@ fn is_wide(line: &str) -> bool {
 }
 
 const SYMBOLS: [&str; 27] = [
-    "<<=", ">>=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "==", "!=", ">=", "<=", ">", "<", "&", "=", "*",
-    "(", ")", "[", "]", "+", "-", ",", "#",
+    "<<=", ">>=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "==", "!=", ">=", "<=", ">", "<", "&", "=",
+    "*", "(", ")", "[", "]", "+", "-", ",", "#",
 ];
 
 fn tokens(line: &str) -> Result<Vec<&str>, String> {
@@ -125,7 +125,9 @@ impl<'a> Parser<'a> {
     /// An immediate field: signed or unsigned 32 bits.
     fn imm(&mut self) -> Parsed<i32> {
         let value = self.number()?;
-        i32::try_from(value).or_else(|_| u32::try_from(value).map(|v| v as i32)).map_err(|_| "too wide".into())
+        i32::try_from(value)
+            .or_else(|_| u32::try_from(value).map(|v| v as i32))
+            .map_err(|_| "too wide".into())
     }
 
     fn reg_and_width(&mut self) -> Parsed<(Reg, Width)> {

@@ -3,8 +3,10 @@
 use crate::asm::Assembled;
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use uxdp_core::isa::op::{BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE};
 use uxdp_core::isa::Insn;
+use uxdp_core::isa::op::{
+    BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE,
+};
 use uxdp_core::maps::{MapSpec, MapType};
 use uxdp_core::program::AttachType;
 
@@ -101,7 +103,13 @@ impl Kernel {
     }
 
     /// Loads a program, whose maps are named by index, and lets it go again.
-    pub(crate) fn verify(&mut self, program: &Assembled, maps: &[MapSpec], attach: AttachType, log: Log) -> Verdict {
+    pub(crate) fn verify(
+        &mut self,
+        program: &Assembled,
+        maps: &[MapSpec],
+        attach: AttachType,
+        log: Log,
+    ) -> Verdict {
         let mut insns = program.insns.clone();
         // A prog array belongs to the first program that uses it: a new one each time.
         let key = |m: &MapSpec| (m.kind as u32, m.key_size, m.value_size, m.max_entries, m.flags);
@@ -138,7 +146,8 @@ impl Kernel {
             .u32(68, attach);
         // The kernel allows tail calls in functions only where they have BTF.
         let btf = program.insns.contains(&TAIL_CALL).then(|| self.btf());
-        let func_info: Vec<[u32; 2]> = program.functions.iter().map(|(_, start)| [*start, btf::FUNC]).collect();
+        let func_info: Vec<[u32; 2]> =
+            program.functions.iter().map(|(_, start)| [*start, btf::FUNC]).collect();
         if let Some(fd) = btf {
             attr = attr.u32(72, fd as u32).u32(76, 8).address(80, func_info.as_ptr());
             attr = attr.u32(88, func_info.len() as u32);

@@ -38,7 +38,8 @@ fn what_the_disassembler_writes_is_assembled_to_the_same_words() {
             if decode(insns, pc).is_ok() {
                 let text = Disasm::new(insns, pc, &NoNames).to_string();
                 let (_, text) = text.split_once(") ").unwrap();
-                let text = if insn.is_wide() && insn.src() == 0 { format!("{text} ll") } else { text.to_owned() };
+                let text =
+                    if insn.is_wide() && insn.src() == 0 { format!("{text} ll") } else { text.to_owned() };
                 // Padding puts the line at its pc, so that distances mean the same.
                 let mut lines = vec!["exit"; pc as usize];
                 lines.push(&text);
@@ -73,7 +74,9 @@ fn the_kernel_gives_the_verdicts_of_the_table() {
         let specs: Vec<_> = case.maps.iter().map(|m| maps::spec(m)).collect();
         let verdict = kernel.verify(&case.program, &specs, case.attach(), Log::Reason);
         match (case.side, verdict) {
-            (Side::Safe, Verdict::Refused(errno, log)) => wrong.push(format!("{}: refused, {errno}: {log}", case.name())),
+            (Side::Safe, Verdict::Refused(errno, log)) => {
+                wrong.push(format!("{}: refused, {errno}: {log}", case.name()))
+            }
             (Side::Unsafe, Verdict::Accepted) => wrong.push(format!("{}: accepted", case.name())),
             (Side::Unsafe, Verdict::Refused(errno, log)) if !log.contains(&case.message) => {
                 wrong.push(format!("{}: errno {errno}, not `{}` but: {log}", case.name(), case.message));
@@ -146,7 +149,11 @@ fn our_verifier_gives_the_verdicts_of_the_table() {
             (Side::Safe, ours::Verdict::Accepted) => accepted += 1,
         }
     }
-    println!("ours: {} pairs, {refused} refused, {accepted} accepted, {listed} known differences, {} wrong", all.len() / 2, wrong.len());
+    println!(
+        "ours: {} pairs, {refused} refused, {accepted} accepted, {listed} known differences, {} wrong",
+        all.len() / 2,
+        wrong.len()
+    );
     assert!(known.is_empty(), "listed differences without a case: {known:?}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

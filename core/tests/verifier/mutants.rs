@@ -10,8 +10,8 @@ use crate::table::{Side, cases};
 use std::collections::BTreeMap;
 use std::path::Path;
 use uxdp_core::isa::op::{
-    BPF_ALU, BPF_ALU64, BPF_ARSH, BPF_CALL, BPF_DIV, BPF_EXIT, BPF_JMP, BPF_JMP32, BPF_LD, BPF_LSH, BPF_MOD, BPF_RSH,
-    BPF_ST, BPF_STX,
+    BPF_ALU, BPF_ALU64, BPF_ARSH, BPF_CALL, BPF_DIV, BPF_DW, BPF_EXIT, BPF_JMP, BPF_JMP32, BPF_LD, BPF_LDX,
+    BPF_LSH, BPF_MEM, BPF_MOD, BPF_RSH, BPF_ST, BPF_STX, BPF_SUB, BPF_X,
 };
 use uxdp_core::isa::{Insn, Listing, NoNames};
 use uxdp_core::maps::{MapSpec, MapType};
@@ -109,12 +109,23 @@ fn mutate(program: &Assembled, random: &mut Random) -> (Assembled, usize) {
     let control = jump && matches!(insn.code & 0xf0, BPF_CALL | BPF_EXIT);
     mutant.insns[at] = match random.below(8) {
         _ if class == BPF_LD || control => with(dst, src, insn.off, insn.imm.wrapping_add(step)),
-        0 => with(dst, src, insn.off.wrapping_add(if jump { step.signum() as i16 } else { step as i16 }), insn.imm),
+        0 => with(
+            dst,
+            src,
+            insn.off.wrapping_add(if jump { step.signum() as i16 } else { step as i16 }),
+            insn.imm,
+        ),
         1 => with(register, src, insn.off, insn.imm),
-        2 if insn.code & 8 != 0 || !matches!(class, BPF_ALU | BPF_ALU64) => with(dst, register, insn.off, insn.imm),
+        2 if insn.code & 8 != 0 || !matches!(class, BPF_ALU | BPF_ALU64) => {
+            with(dst, register, insn.off, insn.imm)
+        }
         3 => with(src, dst, insn.off, insn.imm),
-        4 if jump => Insn { code: insn.code & 0x0f | random.pick(&[1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13]) << 4, ..insn },
-        4 if matches!(class, BPF_ALU | BPF_ALU64) => Insn { code: insn.code & 0x0f | (random.below(13) as u8) << 4, ..insn },
+        4 if jump => {
+            Insn { code: insn.code & 0x0f | random.pick(&[1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 13]) << 4, ..insn }
+        }
+        4 if matches!(class, BPF_ALU | BPF_ALU64) => {
+            Insn { code: insn.code & 0x0f | (random.below(13) as u8) << 4, ..insn }
+        }
         4 => Insn { code: insn.code & 0xe7 | (random.below(4) as u8) << 3, ..insn },
         5 if jump => Insn { code: insn.code ^ (BPF_JMP ^ BPF_JMP32), ..insn },
         5 if matches!(class, BPF_ALU | BPF_ALU64) => Insn { code: insn.code ^ (BPF_ALU ^ BPF_ALU64), ..insn },
@@ -126,29 +137,59 @@ fn mutate(program: &Assembled, random: &mut Random) -> (Assembled, usize) {
 }
 
 /// Why it is safe to accept a mutant that Linux refuses with these words, if there is a reason that `docs/verifier.md` gives too.
-fn known(ours: &mut Ours, seed: &Seed, mutant: &Assembled, changed: &[usize], why: &str) -> Option<&'static str> {
+fn known(
+    ours: &mut Ours,
+    seed: &Seed,
+    mutant: &Assembled,
+    changed: &[usize],
+    why: &str,
+) -> Option<&'static str> {
     if why.contains("map_value_or_null") {
         // Were it only for arrays whose key is known, then with hashes in their place it is refused.
         let hashes = seed.maps.iter().map(|m| match m.kind {
             MapType::Array if m.max_entries > 1 => MapSpec { kind: MapType::Hash, flags: 0, ..*m },
-            MapType::PercpuArray if m.max_entries > 1 => MapSpec { kind: MapType::PercpuHash, flags: 0, ..*m },
+            MapType::PercpuArray if m.max_entries > 1 => {
+                MapSpec { kind: MapType::PercpuHash, flags: 0, ..*m }
+            }
             _ => *m,
         });
         let verdict = ours.verify(mutant, &hashes.collect::<Vec<_>>(), seed.attach);
-        let refused = matches!(verdict, ours::Verdict::Refused(_, text) if text.contains("map_value_or_null"));
+        let refused =
+            matches!(verdict, ours::Verdict::Refused(_, text) if text.contains("map_value_or_null"));
         return refused.then_some("an array element of known index is there, however its key was written");
     }
-    let number = ["unbounded", "out of bounds", "outside", "is negative", "infinite loop"];
-    let imprecise = |at: &usize| {
-        let insn = mutant.insns[*at];
-        let shift_by_register = insn.code & 8 != 0 && matches!(insn.code & 0xf0, BPF_LSH | BPF_RSH | BPF_ARSH);
-        matches!(insn.class(), BPF_ALU | BPF_ALU64)
-            && (shift_by_register || matches!(insn.code & 0xf0, BPF_DIV | BPF_MOD))
-    };
-    if number.iter().any(|n| why.contains(n)) && changed.iter().any(imprecise) {
-        return Some("quotients, remainders and shifts by a register have bounds here, none in Linux 6.18");
+    // Were it only for the result of one of these operations, then with an unknown number in its place it is refused.
+    let is_difference = |insn: &Insn| insn.code == BPF_ALU | BPF_SUB | BPF_X;
+    let differences: Vec<_> =
+        (0..mutant.insns.len()).filter(|at| is_difference(&mutant.insns[*at])).collect();
+    let vague: Vec<_> = changed.iter().copied().filter(|at| is_vague(&mutant.insns[*at])).collect();
+    let reasons = [
+        (vague, "quotients, remainders and shifts by a register have bounds here, none in Linux 6.18"),
+        (differences, "a 32-bit difference of pointers is below 2^32 here, anything in Linux 6.18"),
+    ];
+    reasons
+        .into_iter()
+        .find(|(places, _)| !places.is_empty() && needs(ours, seed, mutant, places))
+        .map(|(_, why)| why)
+}
+
+/// Whether Linux knows nothing of the result.
+fn is_vague(insn: &Insn) -> bool {
+    let shift_by_register =
+        insn.code & BPF_X != 0 && matches!(insn.code & 0xf0, BPF_LSH | BPF_RSH | BPF_ARSH);
+    let divides = matches!(insn.code & 0xf0, BPF_DIV | BPF_MOD);
+    matches!(insn.class(), BPF_ALU | BPF_ALU64) && (shift_by_register || divides)
+}
+
+/// Whether we refuse the program as soon as nothing is known of the results at these places.
+fn needs(ours: &mut Ours, seed: &Seed, mutant: &Assembled, places: &[usize]) -> bool {
+    let mut vague = mutant.clone();
+    for at in places {
+        let insn = &mut vague.insns[*at];
+        *insn = Insn::new(BPF_LDX | BPF_MEM | BPF_DW, insn.dst(), 10, -512, 0);
     }
-    None
+    let verdict = ours.verify(&vague, &seed.maps, seed.attach);
+    matches!(verdict, ours::Verdict::Refused(_, text) if !text.contains("stack size"))
 }
 
 /// What came of the mutants.
@@ -189,7 +230,11 @@ fn a_mutant_that_linux_refuses_is_refused() {
     let stricter: usize = counts.stricter.values().map(|(n, _)| n).sum();
     println!(
         "mutants: {wanted} of {} programs: both accept {}, both refuse {}, stricter than Linux {stricter}, more liberal for a known reason {}, holes {}",
-        seeds.len(), counts.both_accept, counts.both_refuse, counts.known.values().sum::<usize>(), counts.holes.len()
+        seeds.len(),
+        counts.both_accept,
+        counts.both_refuse,
+        counts.known.values().sum::<usize>(),
+        counts.holes.len()
     );
     for (reason, n) in &counts.known {
         println!("  more liberal {n} times: {reason}");
@@ -214,7 +259,8 @@ fn judge(
         (kernel::Verdict::Refused(..), ours::Verdict::Refused(..)) => counts.both_refuse += 1,
         (kernel::Verdict::Accepted, ours::Verdict::Refused(_, why)) => {
             let key = why.chars().filter(|c| !c.is_ascii_digit()).collect();
-            let entry = counts.stricter.entry(key).or_insert_with(|| (0, format!("{}: {why}", seed.name)));
+            let example = || (0, format!("{}: {why}, {:?}", seed.name, changes(seed, mutant, changed)));
+            let entry = counts.stricter.entry(key).or_insert_with(example);
             entry.0 += 1;
         }
         (kernel::Verdict::Refused(..), ours::Verdict::Accepted) => {
@@ -230,8 +276,13 @@ fn judge(
                 ..40 => Listing::new(&mutant.insns, &NoNames).to_string(),
                 _ => String::new(),
             };
-            let was = changed.iter().map(|at| (*at, seed.program.insns[*at], mutant.insns[*at]));
-            counts.holes.push(format!("{}: {why}\nchanged {:?}\n{listing}", seed.name, was.collect::<Vec<_>>()));
+            let changes = changes(seed, mutant, changed);
+            counts.holes.push(format!("{}: {why}\nchanged {changes:?}\n{listing}", seed.name));
         }
     }
+}
+
+/// Where, from what, to what.
+fn changes(seed: &Seed, mutant: &Assembled, changed: &[usize]) -> Vec<(usize, Insn, Insn)> {
+    changed.iter().map(|at| (*at, seed.program.insns[*at], mutant.insns[*at])).collect()
 }

@@ -54,7 +54,8 @@ pub(crate) fn folder() -> PathBuf {
 /// Every case, class by class.
 pub(crate) fn cases() -> Vec<Case> {
     let macros = macros();
-    let mut files: Vec<_> = std::fs::read_dir(folder().join("cases")).unwrap().map(|f| f.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder().join("cases")).unwrap().map(|f| f.unwrap().path()).collect();
     files.sort();
     let mut all = Vec::new();
     for file in files.iter().filter(|f| f.extension().is_some_and(|e| e == "txt")) {
@@ -70,7 +71,9 @@ pub(crate) fn cases() -> Vec<Case> {
 
 /// Lines without comments and without empty ones.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().map(|l| l.split(" //").next().unwrap_or("").trim_end()).filter(|l| !l.is_empty() && !l.starts_with('#'))
+    text.lines()
+        .map(|l| l.split(" //").next().unwrap_or("").trim_end())
+        .filter(|l| !l.is_empty() && !l.starts_with('#'))
 }
 
 fn macros() -> HashMap<String, Vec<String>> {
@@ -87,7 +90,8 @@ fn macros() -> HashMap<String, Vec<String>> {
 }
 
 fn pair(class: &str, block: &[&str], macros: &HashMap<String, Vec<String>>) -> [Case; 2] {
-    let name = block[0].strip_prefix("pair ").unwrap_or_else(|| panic!("{class}: `{}` opens no pair", block[0]));
+    let name =
+        block[0].strip_prefix("pair ").unwrap_or_else(|| panic!("{class}: `{}` opens no pair", block[0]));
     let value = |key: &str| block.iter().find_map(|l| l.strip_prefix(key)).map(str::trim);
     let side = |side: Side| {
         let mut body = Vec::new();
