@@ -46,7 +46,13 @@ impl Verifier<'_, '_, '_> {
             }
             let r = R::new(i as u8 + 1).ok_or(E::Internal { what: "argument" })?;
             check::readable(state, r)?;
-            let before = i.checked_sub(1).map(|j| helper.proto.args[j]);
+            let (before, after) =
+                (i.checked_sub(1).map(|j| helper.proto.args[j]), helper.proto.args.get(i + 1));
+            if matches!(arg, ArgType::Mem { .. })
+                && !matches!(after, Some(ArgType::ConstSize | ArgType::ConstSizeOrZero))
+            {
+                return Err(E::Internal { what: "memory argument without a size" });
+            }
             self.argument(state, helper, &mut call, r, *arg, before)?;
         }
         self.map_rules(helper, &call)?;

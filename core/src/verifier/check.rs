@@ -44,7 +44,8 @@ fn memory(input: &Input<'_>, state: &State, m: &MemAccess) -> Result<(), E> {
     let reg = state.reg(m.base);
     let (num, off, size) = (m.base.num(), i32::from(m.off), m.size.bytes());
     let atomic = matches!(m.kind, AccessKind::Atomic | AccessKind::Ordered { .. });
-    if atomic && (reg.kind == Kind::Ctx || reg.kind.is_packet()) {
+    // Kernel: takes atomics on the memory of a global function's caller; uxdp: not, because nothing says that it is aligned, or no packet.
+    if atomic && (matches!(reg.kind, Kind::Ctx | Kind::Mem(_)) || reg.kind.is_packet()) {
         return Err(E::AtomicKind { reg: num, kind: reg.kind.name() });
     }
     let dirs: &[Dir] = match m.kind {

@@ -110,6 +110,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     // Uninitialised registers, arithmetic.
     case("registers", "r0 = r2; exit", "R2 !read_ok", "r0 = r1; r0 = 0; exit"),
+    case("registers", "call 7; r0 = r1; exit", "R1 !read_ok", "r0 = r1; exit"),
     case("registers", "exit", "R0 !read_ok", "r0 = 0; exit"),
     case("registers", "r6 = 1; call 7; r0 = r1; exit", "R1 !read_ok", "r6 = 1; call 7; r0 = r6; exit"),
     case("registers", "r10 = 1; r0 = 0; exit", "frame pointer is read only", "r9 = 1; r0 = 0; exit"),

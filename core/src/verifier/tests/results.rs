@@ -148,6 +148,9 @@ fn global_function_is_verified_alone_against_its_signature() {
         "r1 = r10; r1 += -8; call @g; exit; @g:; if r1 == 0 goto out; r0 = u64[r1+0]; exit; OUT",
         &[mem],
     );
+    let atomic =
+        "r1 = r10; r1 += -8; call @g; exit; @g:; r0 = 1; if r1 == 0 goto out; lock u64[r1+0] += r0; OUT";
+    refused(atomic, &[mem], "BPF_ATOMIC stores into R1 mem");
     refused("r1 = r10; r1 += -4; call @g; exit; @g:; r0 = 0; exit", &[mem], "stack R1 off=-4 size=8");
     refused(
         "r1 = r10; r1 += -8; call @g; exit; @g:; if r1 == 0 goto out; r0 = u64[r1+8]; exit; OUT",
