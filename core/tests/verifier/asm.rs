@@ -46,7 +46,7 @@ pub(crate) fn assemble<'a>(lines: impl IntoIterator<Item = &'a str> + Clone) -> 
 }
 
 fn is_wide(line: &str) -> bool {
-    line.ends_with(" ll") || line.contains("= map[") || line.contains("= subprog[")
+    line.ends_with(" ll") || line.contains("= map[") || line.contains("= subprog[") || line.contains("= btf[")
 }
 
 const SYMBOLS: [&str; 27] = [
@@ -227,6 +227,14 @@ impl<'a> Parser<'a> {
         if token.starts_with(|c: char| c.is_ascii_digit()) {
             return Ok(Callee::Helper(self.imm()? as u32));
         }
+        if token == "unknown" {
+            self.expect(&["unknown", "#"])?;
+            return Ok(Callee::Helper(self.imm()? as u32));
+        }
+        if token == "kernel" {
+            self.expect(&["kernel", "-", "function", "#"])?;
+            return Ok(Callee::Kfunc { id: self.imm()?, off: 0 });
+        }
         let name = self.next();
         let name = name.strip_prefix("bpf_").unwrap_or(name);
         let id = (0..256).find(|id| helper_name(*id) == Some(name));
@@ -298,6 +306,12 @@ impl<'a> Parser<'a> {
             "map" => {
                 self.at += 1;
                 Ok(Op::LdImm64 { dst, imm: self.map()? })
+            }
+            "btf" => {
+                self.expect(&["btf", "["])?;
+                let id = self.next().strip_prefix("id:").and_then(|id| id.parse().ok()).ok_or("no id")?;
+                self.expect(&["]"])?;
+                Ok(Op::LdImm64 { dst, imm: WideImm::BtfId { id, btf_fd: 0 } })
             }
             "subprog" => {
                 self.expect(&["subprog", "["])?;
