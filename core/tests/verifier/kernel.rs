@@ -1,0 +1,228 @@
+//! The kernel's verdict: `bpf(2)` by itself, with real maps. Linux on x86-64 and AArch64 only.
+
+use crate::asm::Assembled;
+use std::collections::HashMap;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use uxdp_core::isa::Insn;
+use uxdp_core::isa::op::{
+    BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE,
+};
+use uxdp_core::maps::{MapSpec, MapType};
+use uxdp_core::program::AttachType;
+
+const BPF_MAP_CREATE: i32 = 0;
+const BPF_MAP_UPDATE_ELEM: i32 = 2;
+const BPF_PROG_LOAD: i32 = 5;
+const BPF_BTF_LOAD: i32 = 18;
+const BPF_MAP_FREEZE: i32 = 22;
+const BPF_PROG_TYPE_XDP: u32 = 6;
+
+/// `call bpf_tail_call#12`
+const TAIL_CALL: Insn = Insn::new(0x85, 0, 0, 0, 12);
+
+/// `union bpf_attr`, written by fields.
+#[repr(C, align(8))]
+struct Attr([u8; 144]);
+
+impl Attr {
+    const fn new() -> Self {
+        Attr([0; 144])
+    }
+
+    fn u32(mut self, at: usize, value: u32) -> Self {
+        self.0[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        self
+    }
+
+    fn u64(mut self, at: usize, value: u64) -> Self {
+        self.0[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        self
+    }
+
+    fn address<T>(self, at: usize, value: *const T) -> Self {
+        self.u64(at, value as u64)
+    }
+
+    /// Runs a command: a non-negative answer or an errno.
+    fn call(&self, command: i32) -> Result<i32, i32> {
+        // SAFETY: the attribute is as long as said, and every address in it is of memory that its maker holds for the call, as long as the fields beside it say.
+        let answer = unsafe { libc::syscall(libc::SYS_bpf, command, self.0.as_ptr(), self.0.len()) };
+        if answer < 0 {
+            return Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO));
+        }
+        Ok(answer as i32)
+    }
+}
+
+/// Whether to ask for the reason of a refusal, which takes time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Log {
+    None,
+    Reason,
+}
+
+/// What the kernel says of a program.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    Accepted,
+    /// The errno and the end of the log.
+    Refused(i32, String),
+}
+
+/// The kernel, with the maps that were made for it.
+#[derive(Debug, Default)]
+pub(crate) struct Kernel {
+    maps: HashMap<(u32, u32, u32, u32, u32), OwnedFd>,
+    btf: Option<OwnedFd>,
+    log: Vec<u8>,
+}
+
+impl Kernel {
+    /// The kernel, or why it cannot be asked. Root in CI has to be able to.
+    pub(crate) fn new() -> Result<Self, String> {
+        let attempt = create(&crate::maps::spec("array8"));
+        let Err(errno) = attempt else {
+            return Ok(Kernel { log: vec![0; 1 << 20], ..Kernel::default() });
+        };
+        // SAFETY: a call without arguments that cannot fail.
+        let root = unsafe { libc::geteuid() } == 0;
+        let ci = std::env::var("CI").is_ok_and(|v| v == "true");
+        assert!(!(root && ci), "CI runs as root, but bpf(2) answers errno {errno}");
+        Err(format!("bpf(2) is not permitted here (errno {errno})"))
+    }
+
+    fn map(&mut self, spec: &MapSpec) -> Result<i32, i32> {
+        let key = (spec.kind as u32, spec.key_size, spec.value_size, spec.max_entries, spec.flags);
+        if let Some(fd) = self.maps.get(&key) {
+            return Ok(fd.as_raw_fd());
+        }
+        let fd = create(spec)?;
+        let raw = fd.as_raw_fd();
+        self.maps.insert(key, fd);
+        Ok(raw)
+    }
+
+    /// Loads a program, whose maps are named by index, and lets it go again.
+    pub(crate) fn verify(
+        &mut self,
+        program: &Assembled,
+        maps: &[MapSpec],
+        attach: AttachType,
+        log: Log,
+    ) -> Verdict {
+        let mut insns = program.insns.clone();
+        // A prog array belongs to the first program that uses it: a new one each time.
+        let key = |m: &MapSpec| (m.kind as u32, m.key_size, m.value_size, m.max_entries, m.flags);
+        for spec in maps.iter().filter(|m| m.kind == MapType::ProgArray) {
+            self.maps.remove(&key(spec));
+        }
+        let mut at = 0;
+        while at < insns.len() {
+            let insn = &mut insns[at];
+            at += if insn.is_wide() { 2 } else { 1 };
+            let kind = match insn.src() {
+                BPF_PSEUDO_MAP_IDX if insn.is_wide() => BPF_PSEUDO_MAP_FD,
+                BPF_PSEUDO_MAP_IDX_VALUE if insn.is_wide() => BPF_PSEUDO_MAP_VALUE,
+                _ => continue,
+            };
+            let fd = match usize::try_from(insn.imm).ok().and_then(|i| maps.get(i)) {
+                Some(spec) => self.map(spec).unwrap_or_else(|e| panic!("{spec:?}: errno {e}")),
+                None => 0x7fff_ffff,
+            };
+            *insn = Insn::new(insn.code, insn.dst(), kind, insn.off, fd);
+        }
+        let attach = match attach {
+            AttachType::Xdp => 37,
+            AttachType::XdpDevmap => 33,
+            AttachType::XdpCpumap => 35,
+        };
+        self.log[0] = 0;
+        let license = c"GPL";
+        let mut attr = Attr::new()
+            .u32(0, BPF_PROG_TYPE_XDP)
+            .u32(4, insns.len() as u32)
+            .address(8, insns.as_ptr())
+            .address(16, license.as_ptr())
+            .u32(68, attach);
+        // The kernel allows tail calls in functions only where they have BTF.
+        let btf = program.insns.contains(&TAIL_CALL).then(|| self.btf());
+        let func_info: Vec<[u32; 2]> =
+            program.functions.iter().map(|(_, start)| [*start, btf::FUNC]).collect();
+        if let Some(fd) = btf {
+            attr = attr.u32(72, fd as u32).u32(76, 8).address(80, func_info.as_ptr());
+            attr = attr.u32(88, func_info.len() as u32);
+        }
+        if log == Log::Reason {
+            // Level 4 is the closing counts; reasons are written at every level but 0.
+            attr = attr.u32(24, 4).u32(28, self.log.len() as u32).address(32, self.log.as_mut_ptr());
+        }
+        match attr.call(BPF_PROG_LOAD) {
+            Ok(fd) => {
+                // SAFETY: the kernel just made this descriptor for us.
+                drop(unsafe { OwnedFd::from_raw_fd(fd) });
+                Verdict::Accepted
+            }
+            Err(errno) => Verdict::Refused(errno, self.log_tail()),
+        }
+    }
+
+    /// The BTF of a function without arguments that returns an int.
+    fn btf(&mut self) -> i32 {
+        let fd = self.btf.get_or_insert_with(|| {
+            let blob = btf::blob();
+            let attr = Attr::new().address(0, blob.as_ptr()).u32(16, blob.len() as u32);
+            let fd = attr.call(BPF_BTF_LOAD).unwrap_or_else(|e| panic!("BTF: errno {e}"));
+            // SAFETY: the kernel just made this descriptor for us.
+            unsafe { OwnedFd::from_raw_fd(fd) }
+        });
+        fd.as_raw_fd()
+    }
+
+    /// The last lines of the log, without the counts.
+    fn log_tail(&self) -> String {
+        let end = self.log.iter().position(|b| *b == 0).unwrap_or(0);
+        let text = String::from_utf8_lossy(&self.log[..end]);
+        let noise = ["processed ", "verification time", "stack depth", "cur state", "old state"];
+        let lines: Vec<_> = text.lines().filter(|l| !noise.iter().any(|n| l.starts_with(n))).collect();
+        lines[lines.len().saturating_sub(4)..].join("\n")
+    }
+}
+
+/// Makes a map; frozen data is written and frozen.
+fn create(spec: &MapSpec) -> Result<OwnedFd, i32> {
+    let attr = Attr::new()
+        .u32(0, spec.kind as u32)
+        .u32(4, spec.key_size)
+        .u32(8, spec.value_size)
+        .u32(12, spec.max_entries)
+        .u32(16, spec.flags);
+    let fd = attr.call(BPF_MAP_CREATE)?;
+    // SAFETY: the kernel just made this descriptor for us.
+    let owned = unsafe { OwnedFd::from_raw_fd(fd) };
+    if crate::maps::is_frozen(spec) {
+        let (key, value) = (0u32, crate::maps::rodata(spec));
+        let attr = Attr::new().u32(0, fd as u32).address(8, &raw const key).address(16, value.as_ptr());
+        attr.call(BPF_MAP_UPDATE_ELEM)?;
+        Attr::new().u32(0, fd as u32).call(BPF_MAP_FREEZE)?;
+    }
+    Ok(owned)
+}
+
+/// The smallest BTF that a function can have.
+mod btf {
+    /// The id of the function's type.
+    pub(super) const FUNC: u32 = 3;
+
+    /// Header, three types, strings (`int`, `f`).
+    pub(super) fn blob() -> Vec<u8> {
+        const INT: u32 = 1 << 24;
+        const FUNC_PROTO: u32 = 13 << 24;
+        const FUNC_KIND: u32 = 12 << 24;
+        let types = [1, INT, 4, (1 << 24) | 32, 0, FUNC_PROTO, 1, 5, FUNC_KIND, 2];
+        let strings = b"\0int\0f\0";
+        let size = 4 * types.len() as u32;
+        let header = [0x0001_eb9f, 24, 0, size, size, strings.len() as u32];
+        let words = header.into_iter().chain(types).flat_map(u32::to_le_bytes);
+        words.chain(*strings).collect()
+    }
+}
