@@ -9,7 +9,8 @@ pub enum Target {
 
 impl Target {
     /// The machine that this library runs on; `None` where it has no backend.
-    pub const HOST: Option<Target> = if cfg!(target_arch = "x86_64") { Some(Target::X86_64) } else { None };
+    pub const HOST: Option<Target> =
+        if cfg!(all(target_arch = "x86_64", target_feature = "sse2")) { Some(Target::X86_64) } else { None };
 }
 
 /// Instructions beyond the architecture's base that code may use.

@@ -3,13 +3,13 @@
 //! Comparing is only a hint where to look: whoever acts on a word loads it again. The portable form runs everywhere (and is what miri and loom see); x86-64 has one
 //! of its own.
 
-#[cfg(not(all(target_arch = "x86_64", not(any(miri, loom)))))]
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2", not(any(miri, loom)))))]
 use portable as form;
-#[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(any(miri, loom))))]
 use sse2 as form;
 
 mod portable;
-#[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(any(miri, loom))))]
 mod sse2;
 
 use super::word::Pattern;
