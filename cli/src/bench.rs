@@ -174,7 +174,7 @@ impl Frames {
         self.memory
             .chunks_mut(self.stride)
             .zip(&self.packets)
-            .map(|(slot, p)| Frame::new(slot, p.clone()))
+            .filter_map(|(slot, p)| Frame::new(slot, p.clone()).ok())
             .collect()
     }
 
