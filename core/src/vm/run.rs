@@ -5,7 +5,7 @@
 //! for the program that ran last and for the worker.
 
 use super::hook::{Hook, Unit};
-use super::{AbortReason, Action, Ctx, Pkt, Prog, Redirect, RedirectKind, Worker, WorkerBlock};
+use super::{AbortReason, Action, Ctx, Pkt, Prog, ProgStats, RedirectKind, Worker, WorkerBlock};
 use crate::error::Errno;
 
 /// Ties a context to a worker and a hook. Everything else is reset.
@@ -46,15 +46,38 @@ pub unsafe fn xdp_run(ctx: *mut Ctx) -> u32 {
 /// # Safety
 /// As [`xdp_run`], for each packet; `pkts` are `n` packets.
 pub unsafe fn xdp_run_burst(ctx: *mut Ctx, pkts: *mut Pkt, n: u32) {
-    // SAFETY: the caller's.
-    let (unit, pkts) = unsafe {
-        if n == 0 {
-            return;
+    if n == 0 {
+        return;
+    }
+    // SAFETY: the caller's; what runs a packet is what the hook's entry would run.
+    unsafe {
+        let pkts = core::slice::from_raw_parts_mut(pkts, n as usize);
+        let Some(unit) = Hook::of(ctx).unit() else {
+            return each(ctx, pkts, |ctx| unit_of_none(ctx));
+        };
+        match (unit.direct, unit.progs.first()) {
+            (Some(entry), Some(prog)) => {
+                let mut tally = Tally::new(prog.stats(), (*ctx).slot);
+                each(ctx, pkts, |ctx| {
+                    let code = entry(ctx);
+                    tally.count(code);
+                    code
+                });
+                tally.flush();
+            }
+            _ => each(ctx, pkts, |ctx| run_unit(unit, ctx)),
         }
-        (Hook::of(ctx).unit(), core::slice::from_raw_parts_mut(pkts, n as usize))
-    };
+    }
+}
+
+/// Runs `run` on each packet, between taking the packet over and writing it back.
+///
+/// # Safety
+/// As [`xdp_run`], for each packet.
+#[inline(always)]
+unsafe fn each(ctx: *mut Ctx, pkts: &mut [Pkt], mut run: impl FnMut(*mut Ctx) -> u32) {
     for pkt in pkts {
-        // SAFETY: handed on.
+        // SAFETY: handed on; nothing else uses the context while `run` does not.
         unsafe {
             let c = &mut *ctx;
             c.data_hard_start = pkt.data_hard_start;
@@ -62,25 +85,47 @@ pub unsafe fn xdp_run_burst(ctx: *mut Ctx, pkts: *mut Pkt, n: u32) {
             c.data = pkt.data;
             c.data_end = pkt.data_end;
             c.frame_end = pkt.frame_end;
-            c.rx = pkt.rx;
             c.frags = pkt.frags;
-            pkt.action = match unit {
-                Some(unit) => match (unit.direct, unit.progs.first()) {
-                    (Some(entry), Some(prog)) => {
-                        let code = entry(ctx);
-                        prog.stats().count((*ctx).slot, Action::from_code(code).unwrap_or(Action::Aborted));
-                        code
-                    }
-                    _ => run_unit(unit, ctx),
-                },
-                None => unit_of_none(ctx),
-            };
+            if pkt.rx.valid | c.rx.valid != 0 {
+                c.rx = pkt.rx;
+            }
+            pkt.action = run(ctx);
             let c = &*ctx;
             pkt.data_meta = c.data_meta;
             pkt.data = c.data;
             pkt.data_end = c.data_end;
-            pkt.redirect = if pkt.action == Action::Redirect as u32 { c.redirect } else { Redirect::NONE };
+            if pkt.action == Action::Redirect as u32 {
+                pkt.redirect = c.redirect;
+            }
         }
+    }
+}
+
+/// Counts a burst's actions, a run of equal ones at a time.
+struct Tally<'a> {
+    stats: &'a ProgStats,
+    slot: u32,
+    code: u32,
+    runs: u64,
+}
+
+impl<'a> Tally<'a> {
+    fn new(stats: &'a ProgStats, slot: u32) -> Self {
+        Tally { stats, slot, code: Action::Pass as u32, runs: 0 }
+    }
+
+    #[inline(always)]
+    fn count(&mut self, code: u32) {
+        if code != self.code {
+            self.flush();
+            self.code = code;
+        }
+        self.runs += 1;
+    }
+
+    fn flush(&mut self) {
+        let action = Action::from_code(self.code).unwrap_or(Action::Aborted);
+        self.stats.count_many(self.slot, action, core::mem::take(&mut self.runs));
     }
 }
 

@@ -42,7 +42,12 @@ impl StatsSum {
 /// Adds one to a counter that only this thread writes.
 #[inline(always)]
 pub(super) fn bump(counter: &AtomicU64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    add(counter, 1);
+}
+
+#[inline(always)]
+fn add(counter: &AtomicU64, n: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
 }
 
 impl ProgStats {
@@ -56,9 +61,13 @@ impl ProgStats {
     }
 
     pub(super) fn count(&self, slot: u32, action: Action) {
+        self.count_many(slot, action, 1);
+    }
+
+    pub(super) fn count_many(&self, slot: u32, action: Action, runs: u64) {
         let counter = self.slots.get(slot as usize).and_then(|s| s.actions.get(action as usize));
         if let Some(counter) = counter {
-            bump(counter);
+            add(counter, runs);
         }
     }
 
