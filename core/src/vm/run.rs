@@ -103,7 +103,7 @@ unsafe fn each(ctx: *mut Ctx, pkts: &mut [Pkt], mut run: impl FnMut(*mut Ctx) ->
 
 /// Copies one pointer on its own. Two of them read as one, out of two stores, would wait until both are in the cache: twelve cycles and more a packet.
 #[inline(always)]
-fn word(to: &mut *mut u8, from: &*mut u8) {
+pub(super) fn word(to: &mut *mut u8, from: &*mut u8) {
     // SAFETY: both are references; volatile only keeps the compiler from joining neighbours.
     unsafe { core::ptr::from_mut(to).write_volatile(core::ptr::from_ref(from).read_volatile()) };
 }
