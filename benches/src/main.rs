@@ -28,7 +28,17 @@ struct Args {
     json: bool,
 }
 
-const PROGRAMS: [&str; 6] = ["xdp_pass", "xdp_tx", "xdp_drop", "xdp_hash_sum", "xdp_map_access", "xdp_maps"];
+const PROGRAMS: [&str; 9] = [
+    "xdp_pass",
+    "xdp_tx",
+    "xdp_drop",
+    "xdp_hash_sum",
+    "xdp_csum_only",
+    "xdp_csum",
+    "xdp_map_access",
+    "xdp_maps",
+    "xdp_firewall",
+];
 
 /// One program's times.
 #[derive(Serialize)]

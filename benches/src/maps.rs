@@ -1,12 +1,14 @@
-//! Maps of an object, for peers that have none: they call the same map as a helper.
+//! Maps of an object, for peers that have none: they call the same map as a helper; and the same checksum helper.
 
 use crate::Files;
 use anyhow::{Context, Result};
+use std::sync::OnceLock;
 use uxdp_control::session::Session;
+use uxdp_core::helpers::{HelperFn, STANDARD};
 use uxdp_core::maps::Map;
 use uxdp_core::program::{Loaded, Program};
 use uxdp_core::sync::Arc;
-use uxdp_core::vm::{EngineChoice, Worker};
+use uxdp_core::vm::{Ctx, EngineChoice, Worker};
 
 /// The slot that peers run in.
 const SLOT: u32 = 0;
@@ -58,4 +60,29 @@ pub(crate) unsafe extern "C" fn update(map: *const Map, key: *const u8, value: *
         Ok(()) => 0,
         Err(e) => -i64::from(e.0),
     }
+}
+
+/// `bpf_csum_diff`, uxdp's own.
+///
+/// # Safety
+/// The sizes are of readable memory.
+pub(crate) unsafe extern "C" fn csum_diff(
+    from: u64,
+    from_size: u64,
+    to: u64,
+    to_size: u64,
+    seed: u64,
+) -> u64 {
+    const CSUM_DIFF: u32 = 28;
+    static FUNC: OnceLock<HelperFn> = OnceLock::new();
+    let find = || {
+        let row = STANDARD.row_of(CSUM_DIFF).and_then(|row| STANDARD.get(row));
+        row.map_or(no_helper as HelperFn, |helper| helper.func)
+    };
+    // SAFETY: the caller's; it looks at no context.
+    unsafe { FUNC.get_or_init(find)(from, from_size, to, to_size, seed, std::ptr::null_mut()) }
+}
+
+unsafe extern "C" fn no_helper(_: u64, _: u64, _: u64, _: u64, _: u64, _: *mut Ctx) -> u64 {
+    0
 }

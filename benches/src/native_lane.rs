@@ -13,6 +13,7 @@ use uxdp_core::sync::Arc;
 
 type Entry = unsafe extern "C" fn(*mut Ctx64) -> i32;
 type Lookup = unsafe extern "C" fn(*const Map, *const u8) -> *mut u8;
+type CsumDiff = unsafe extern "C" fn(u64, u64, u64, u64, u64) -> u64;
 type Update = unsafe extern "C" fn(*const Map, *const u8, *const u8, u64) -> i64;
 
 /// `struct native_map` of `native/bpf/bpf_helpers.h`.
@@ -43,6 +44,9 @@ impl Native {
         let library = unsafe { Library::new(&path)? };
         // SAFETY: the symbols have these types in bpf_helpers.h and the program; a map's variable has room for four pointers.
         let entry = unsafe {
+            if let Ok(place) = library.get::<*mut CsumDiff>(b"native_csum_diff") {
+                **place = maps::csum_diff;
+            }
             if object.names().next().is_some() {
                 **library.get::<*mut Lookup>(b"native_lookup")? = maps::lookup;
                 **library.get::<*mut Update>(b"native_update")? = maps::update;

@@ -43,6 +43,12 @@ fn update(map: u64, key: u64, value: u64, flags: u64, _: u64) -> u64 {
     unsafe { maps::update(map as *const _, key as *const u8, value as *const u8, flags) as u64 }
 }
 
+/// Helper 28 as rbpf calls it.
+fn csum_diff(from: u64, from_size: u64, to: u64, to_size: u64, seed: u64) -> u64 {
+    // SAFETY: the verified program passes memory of these sizes.
+    unsafe { maps::csum_diff(from, from_size, to, to_size, seed) }
+}
+
 /// The program's bytes with the addresses of its maps in them.
 fn bytecode(object: &PeerObject) -> Result<Vec<u8>> {
     let program = object.program()?;
@@ -72,6 +78,7 @@ impl Rbpf {
         let mut vm = EbpfVmMbuff::new(Some(bytes)).map_err(error)?;
         vm.register_helper(1, lookup).map_err(error)?;
         vm.register_helper(2, update).map_err(error)?;
+        vm.register_helper(28, csum_diff).map_err(error)?;
         vm.jit_compile().map_err(error)?;
         Ok(Rbpf { vm, packets: Packets::new(), _object: object })
     }

@@ -59,6 +59,8 @@ pub(crate) struct Forwarder<'pool> {
     pkts: [Pkt; BURST],
     /// Packets that may still be taken.
     allowed: u64,
+    /// The fastest stretch between looks at the clock, in packets a second.
+    peak: f64,
 }
 
 /// What each action means for packets of one port.
@@ -122,6 +124,7 @@ impl<'pool> Forwarder<'pool> {
             discard: Burst::new(),
             pkts: [const { Pkt::EMPTY }; BURST],
             allowed: u64::MAX,
+            peak: 0.0,
         }
     }
 
@@ -136,6 +139,7 @@ impl<'pool> Forwarder<'pool> {
         self.allowed = limits.count.unwrap_or(u64::MAX);
         let mut last_packet = Instant::now();
         let mut last_progress = last_packet;
+        let (mut last_look, mut allowed_then) = (last_packet, self.allowed);
         let mut busy = false;
         let mut round = 0u32;
         // The flag is all that the signal handler shares, so Relaxed is enough.
@@ -152,6 +156,9 @@ impl<'pool> Forwarder<'pool> {
                 continue;
             }
             let now = Instant::now();
+            let taken = allowed_then - self.allowed;
+            self.peak = self.peak.max(taken as f64 / (now - last_look).as_secs_f64().max(f64::MIN_POSITIVE));
+            (last_look, allowed_then) = (now, self.allowed);
             if std::mem::take(&mut busy) {
                 last_packet = now;
             } else if limits.idle.is_some_and(|idle| now - last_packet >= idle) {
@@ -163,6 +170,11 @@ impl<'pool> Forwarder<'pool> {
             }
         }
         EndedBy::Signal
+    }
+
+    /// The fastest stretch between looks at the clock, in packets a second; 0 before there was one.
+    pub(crate) fn peak(&self) -> f64 {
+        self.peak
     }
 
     /// One burst of one port, from reception to the last packet sent or freed. Says how many packets came.

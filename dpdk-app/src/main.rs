@@ -147,7 +147,8 @@ fn forward(
     let elapsed = begin.elapsed();
     progress.end();
     forwarder.drain(pool);
-    Ok(Report::new(engine, ended_by, elapsed, infos, forwarder.close(), kept_by_drivers))
+    let peak = forwarder.peak();
+    Ok(Report::new(engine, ended_by, (elapsed, peak), infos, forwarder.close(), kept_by_drivers))
 }
 
 /// The flag that SIGINT and SIGTERM set; a second one ends the process at once.

@@ -123,6 +123,8 @@ pub(crate) struct Report {
     ended_by: EndedBy,
     seconds: f64,
     packets_per_second: f64,
+    /// Of the fastest of many short stretches: what the machine can do when nothing disturbs it.
+    peak_packets_per_second: f64,
     rx: u64,
     tx: u64,
     unaccounted: i64,
@@ -163,7 +165,7 @@ impl Report {
     pub(crate) fn new(
         engine: &dyn Engine,
         ended_by: EndedBy,
-        elapsed: Duration,
+        (elapsed, peak): (Duration, f64),
         infos: Vec<PortInfo>,
         lanes: Vec<(Counters, Option<PortStats>)>,
         kept_by_drivers: u32,
@@ -176,6 +178,7 @@ impl Report {
             ended_by,
             seconds,
             packets_per_second: if seconds > 0.0 { totals.rx as f64 / seconds } else { 0.0 },
+            peak_packets_per_second: peak,
             rx: totals.rx,
             tx: totals.tx,
             unaccounted: totals.unaccounted(),

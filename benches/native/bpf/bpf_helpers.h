@@ -26,6 +26,13 @@ struct native_map {
 void *(*native_lookup)(void *map, const void *key);
 long (*native_update)(void *map, const void *key, const void *value, __u64 flags);
 
+__u64 (*native_csum_diff)(__u64 from, __u64 from_size, __u64 to, __u64 to_size, __u64 seed);
+
+static __always_inline __s64 bpf_csum_diff(__be32 *from, __u32 from_size, __be32 *to, __u32 to_size, __u32 seed)
+{
+	return native_csum_diff((__u64)from, from_size, (__u64)to, to_size, seed);
+}
+
 static __always_inline void *bpf_map_lookup_elem(void *map, const void *key)
 {
 	const struct native_map *m = map;

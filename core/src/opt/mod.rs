@@ -7,6 +7,7 @@ mod dead;
 mod eval;
 mod fold;
 mod lookup;
+mod merge;
 mod null;
 mod params;
 mod returns;
@@ -38,6 +39,7 @@ pub fn run(
         returns::run(func)?;
         zext::run(func)?;
         dead::run(func)?;
+        merge::run(func)?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //!
 //! Invariant: a frame's pointers are ordered and into its buffer. `new` establishes it, and helpers, which alone move them, keep it.
 
+use super::run::word;
 use super::{Ctx, Hook, Redirect, Worker, ctx_init, xdp_run};
 use crate::error::Errno;
 use core::marker::PhantomData;
@@ -99,16 +100,16 @@ impl<'a> Runner<'a> {
     #[inline]
     pub fn run(&mut self, frame: &mut Frame<'_>) -> u32 {
         let c = &mut self.ctx;
-        c.data_hard_start = frame.hard_start;
-        c.data_meta = frame.meta;
-        c.data = frame.data;
-        c.data_end = frame.data_end;
-        c.frame_end = frame.frame_end;
+        word(&mut c.data_hard_start, &frame.hard_start);
+        word(&mut c.data_meta, &frame.meta);
+        word(&mut c.data, &frame.data);
+        word(&mut c.data_end, &frame.data_end);
+        word(&mut c.frame_end, &frame.frame_end);
         // SAFETY: made by `ctx_init` with what lives; the pointers are ordered and into a buffer that the frame borrows mutably.
         let action = unsafe { xdp_run(c) };
-        frame.meta = c.data_meta;
-        frame.data = c.data;
-        frame.data_end = c.data_end;
+        word(&mut frame.meta, &c.data_meta);
+        word(&mut frame.data, &c.data);
+        word(&mut frame.data_end, &c.data_end);
         action
     }
 

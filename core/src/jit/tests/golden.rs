@@ -74,3 +74,20 @@ fn loop_keeps_its_parameters_and_loses_the_rest() {
     ];
     check("loop", &ir(&insns));
 }
+
+#[test]
+fn swapped_neighbours_move_together() {
+    use super::asm::*;
+    // Swaps the six bytes at 0 with those at 6, two at a time.
+    let mut insns = std::vec::Vec::new();
+    for i in [0, 2, 4] {
+        insns.extend([
+            ldx(BPF_H, 2, 1, i),
+            ldx(BPF_H, 3, 1, 6 + i),
+            stx(BPF_H, 1, i, 3),
+            stx(BPF_H, 1, 6 + i, 2),
+        ]);
+    }
+    insns.extend([movi(0, 3), EXIT]);
+    check("swap", &ir(&insns));
+}

@@ -59,7 +59,8 @@ const JUMPS: [u8; 11] =
 fn put(rng: &mut Rng, out: &mut std::vec::Vec<Insn>) {
     let (dst, src, imm) = (rng.reg(), rng.reg(), rng.imm());
     let class = rng.of(&[BPF_ALU, BPF_ALU64]);
-    match rng.below(16) {
+    match rng.below(17) {
+        16 => copies(rng, out),
         0..=4 => {
             let op = rng.of(&ALU);
             let signed = matches!(op, BPF_DIV | BPF_MOD) && rng.below(2) == 0;
@@ -111,6 +112,25 @@ fn memory(rng: &mut Rng, out: &mut std::vec::Vec<Insn>) {
         2 if size != BPF_DW => Insn::new(BPF_LDX | BPF_MEMSX | size, dst, base, off, 0),
         _ => ldx(size, dst, base, off),
     });
+}
+
+/// Copies and swaps of neighbouring places, which may overlap: food for the pass that joins them.
+fn copies(rng: &mut Rng, out: &mut std::vec::Vec<Insn>) {
+    let (a, b) = (rng.reg(), rng.reg());
+    let (size, bytes) = rng.of(&[(BPF_B, 1), (BPF_H, 2), (BPF_W, 4)]);
+    let n = 2 + rng.below(4) as i16;
+    let (p, q) = (rng.below(64 - 20) as i16, rng.below(64 - 20) as i16);
+    let base = rng.of(&[7, 7, 10]);
+    let q = if base == 10 { q - 64 } else { q };
+    let swap = rng.below(2) == 0;
+    for i in 0..n {
+        let k = bytes * if rng.below(8) == 0 { 0 } else { i };
+        out.extend([ldx(size, a, 7, p + k), ldx(size, b, base, q + k)]);
+        out.push(stx(size, base, q + k, a));
+        if swap {
+            out.push(stx(size, 7, p + k, b));
+        }
+    }
 }
 
 fn generate_program(rng: &mut Rng) -> std::vec::Vec<Insn> {
