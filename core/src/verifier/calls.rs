@@ -4,6 +4,7 @@
 //! follows it. Afterwards R0 to R5 are gone, R0 is what the prototype says, written memory holds something, and where the helper may change
 //! the packet no packet pointer can be read any more. Kinds of arguments that this version has not are refused by name.
 
+use super::backtrack::{Demand, span, touched};
 use super::check::{self, Dir, ZeroSize};
 use super::error::VerifierError as E;
 use super::explore::Verifier;
@@ -111,8 +112,15 @@ impl Verifier<'_, '_, '_> {
                 {
                     let stack = &state.frames[usize::from(frame)].stack;
                     let at = (i64::from(reg.off) + reg.var.smin()) as i32;
-                    call.key = stack.known_bytes(at, size);
-                    call.kernel_key = stack.spilled_key(at, size);
+                    let array = matches!(self.spec_of(call)?.kind, MapType::Array | MapType::PercpuArray);
+                    call.key = stack.known_bytes(at, size).filter(|_| array);
+                    call.kernel_key = stack.spilled_key(at, size).filter(|_| array);
+                    if call.key.is_some() {
+                        let (first, end) = touched(at, at + size as i32);
+                        let mut demand = Demand::default();
+                        demand.add_halves(usize::from(frame), span(first, end));
+                        self.rests_on_all(state, demand);
+                    }
                 }
                 Ok(())
             }
@@ -170,6 +178,8 @@ impl Verifier<'_, '_, '_> {
             return Err(E::SizeUnbounded { reg: num });
         }
         let pointer = R::new(num - 1).ok_or(E::Internal { what: "argument" })?;
+        self.rests_on(state, r);
+        self.rests_on(state, pointer);
         let size = reg.var.umax() as u32;
         self.memory_argument(state, helper, call, pointer, size, access, zero)
     }

@@ -116,7 +116,10 @@ impl Cfg {
                     mark(pc);
                     mark(target);
                 }
-                Op::Call(Callee::Local(_)) => mark(pc + 1),
+                Op::Call(Callee::Local(to)) => {
+                    mark(pc);
+                    mark(to);
+                }
                 _ => {}
             }
         }

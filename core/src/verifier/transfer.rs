@@ -3,6 +3,7 @@
 //! Straight-line instructions stand here; jumps are in [`super::branch`], calls in [`super::calls`] and [`super::subprog`].
 
 use super::alu::{AluOp as Abstract, alu};
+use super::backtrack::{Note, span};
 use super::branch::abstract_width;
 use super::check::stack_span;
 use super::error::VerifierError as E;
@@ -124,6 +125,11 @@ impl Verifier<'_, '_, '_> {
             Operand::Imm(imm) => immediate(imm, width),
         };
         if !a.is_scalar() || !b.is_scalar() {
+            // The offset is compared in full from here on: so is the number that it comes from.
+            self.rests_on(state, dst);
+            if let Operand::Reg(r) = src {
+                self.rests_on(state, r);
+            }
             let out = pointer::arithmetic(op, width, dst.num(), &a, &b, || self.ids.fresh())?;
             state.set(dst, out);
             return Ok(());
@@ -212,7 +218,7 @@ impl Verifier<'_, '_, '_> {
     }
 
     /// Notes what a memory access touches: for facts, for the frames, and for the rule that the context shares no instruction.
-    fn touch(&mut self, state: &State, pc: u32, m: &MemAccess) -> Result<(), E> {
+    fn touch(&mut self, state: &mut State, pc: u32, m: &MemAccess) -> Result<(), E> {
         let reg = *state.reg(m.base);
         self.facts.touches(pc, reg.kind)?;
         if let Kind::Stack(frame) = reg.kind {
@@ -223,6 +229,12 @@ impl Verifier<'_, '_, '_> {
                 AccessKind::Load | AccessKind::LoadSigned | AccessKind::Ordered { writes: false }
             );
             self.uses_stack(state, frame, (min as i32, end as i32), reads, writes && fixed)?;
+            if !fixed && let Note::Stack { frame, first, end } = self.note {
+                self.note = Note::StackPart { frame, first, end };
+            }
+            if writes && let Note::Stack { first, end, .. } = self.note {
+                state.frames[usize::from(frame)].written |= span(first, end);
+            }
         } else {
             self.frames.elsewhere();
         }

@@ -11,7 +11,7 @@ use crate::maps::{Map, MapConfig};
 use crate::platform::{MapMemory, MemRequest};
 use crate::program::Program;
 use crate::sync::Arc;
-use crate::verifier::explore::Observer;
+use crate::verifier::explore::{Mode, Observer};
 use crate::verifier::reg::{AT_PKT_END, BEYOND_PKT_END, Kind, Reg};
 use crate::verifier::stack::{Byte, Slot};
 use crate::verifier::{VerifyOptions, prove_observed, verify};
@@ -120,7 +120,7 @@ fn compare(text: &str, made: &[Arc<Map>], rng: &mut Rng) -> Result<bool, String>
         seen[pc as usize].push(Seen { regs: f.regs, slots: f.stack.slots().to_vec() });
     };
     let opts = VerifyOptions::default();
-    let observer = Some(Observer(&mut see));
+    let observer = Some(Observer { see: &mut see, mode: Mode::NoPruning });
     if prove_observed(&code, &maps(), STANDARD, &opts, &mut String::new(), observer).is_err() {
         return Ok(false);
     }
