@@ -189,10 +189,10 @@ impl Walk {
                 d.take_reg(frame, dst);
             }
             Op::Load { dst, .. } | Op::LoadAcq { dst, .. } if d.take_reg(frame, dst) => {
-                self.from_stack(entry.note);
+                self.loaded(entry.note);
             }
-            Op::Store { src, .. } => self.to_stack(entry.note, src),
-            Op::StoreRel { src, .. } => self.to_stack(entry.note, Operand::Reg(src)),
+            Op::Store { src, .. } => self.stored(entry.note, src),
+            Op::StoreRel { src, .. } => self.stored(entry.note, Operand::Reg(src)),
             Op::Atomic { op, fetch, src, .. } => {
                 let into = match op {
                     AtomicOp::Cmpxchg => Some(R::R0),
@@ -200,7 +200,7 @@ impl Walk {
                     _ => None,
                 };
                 if into.is_some_and(|r| d.take_reg(frame, r)) {
-                    self.from_stack(entry.note);
+                    self.loaded(entry.note);
                 }
             }
             Op::Jmp { dst, src, .. } => {
@@ -238,13 +238,13 @@ impl Walk {
         }
     }
 
-    fn from_stack(&mut self, note: Note) {
+    fn loaded(&mut self, note: Note) {
         if let Note::Stack { frame, first, end } | Note::StackPart { frame, first, end } = note {
             self.demand.add_halves(usize::from(frame), span(first, end));
         }
     }
 
-    fn to_stack(&mut self, note: Note, src: Operand) {
+    fn stored(&mut self, note: Note, src: Operand) {
         let (Note::Stack { frame, first, end } | Note::StackPart { frame, first, end }) = note else {
             return;
         };

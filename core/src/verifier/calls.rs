@@ -15,13 +15,11 @@ use crate::helpers::{Access, ArgType, Helper, RetType};
 use crate::isa::Reg as R;
 use crate::limits::BPF_MAX_VAR_OFF;
 use crate::maps::MapType;
-use crate::maps::spec::flags::{BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG};
+use crate::maps::spec::flags::BPF_F_RDONLY_PROG;
 use crate::program::MapSel;
 
 /// Helpers that write the map itself: refused for maps that programs may not write.
 const MAP_WRITERS: &[u32] = &[2, 3, 87, 88];
-/// Helpers that read the map itself.
-const MAP_READERS: &[u32] = &[1, 195, 89, 88];
 
 const MEMORY: &str = "fp, pkt, pkt_meta, map_key, map_value, mem";
 
@@ -93,6 +91,9 @@ impl Verifier<'_, '_, '_> {
         let num = r.num();
         let wrong = |expected| Err(E::ArgType { reg: num, kind: reg.kind.name(), expected });
         let absent = |what| Err(E::ArgNotSupported { helper: helper.name, what });
+        if reg.kind.is_packet() && !helper.proto.takes_packet && arg != ArgType::Anything {
+            return Err(E::HelperPacket);
+        }
         match arg {
             ArgType::DontCare | ArgType::Unchecked | ArgType::Anything => Ok(()),
             ArgType::Ctx if reg.kind == Kind::Ctx => check::unmodified(&reg, num),
@@ -256,14 +257,14 @@ impl Verifier<'_, '_, '_> {
         let spec = self.input.map(map).ok_or(E::Internal { what: "map index" })?.spec;
         let types = helper.proto.maps;
         if !types.is_empty() && !types.contains(&spec.kind) {
+            if helper.proto.ret == RetType::TailCall {
+                return Err(E::NotProgArray);
+            }
             return Err(E::MapType { kind: spec.kind as u32, helper: helper.name, id: helper.id });
         }
         let (value_size, off, size) = (spec.value_size, 0, 0);
         if spec.flags & BPF_F_RDONLY_PROG != 0 && MAP_WRITERS.contains(&helper.id) {
             return Err(E::MapWriteForbidden { value_size, off, size });
-        }
-        if spec.flags & BPF_F_WRONLY_PROG != 0 && MAP_READERS.contains(&helper.id) {
-            return Err(E::MapReadForbidden { value_size, off, size });
         }
         Ok(())
     }

@@ -143,6 +143,12 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
 
     /// Explores the main function and every global function that is called.
     pub(crate) fn run(&mut self) -> Result<(), Reject> {
+        // Maps and functions are looked up in code that no path reaches as well.
+        for pc in 0..self.input.code.insns.len() as u32 {
+            if let Some(Op::LdImm64 { imm, .. }) = self.cfg.op(pc).copied() {
+                self.wide(imm).map_err(|e| Reject::at(pc, e))?;
+            }
+        }
         self.function(0)?;
         let mut done = Vec::filled(false, self.called.len())?;
         while let Some(func) = (1..done.len()).find(|f| self.called[*f] && !done[*f]) {
@@ -229,7 +235,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
         let (jumps, insns) = (self.jumps - self.last_kept.0, self.stats.insns_processed - self.last_kept.1);
         let every = self.observer.as_ref().is_some_and(|o| o.mode == Mode::EveryState);
         let worth = every || (jumps >= 2 && insns >= 8);
-        let pace = Pace { worth, worth_in_loop: every || jumps >= 20 || insns >= 100 };
+        let pace = Pace { worth, worth_in_loop: every || jumps >= 20 || insns >= 100, tires: !every };
         let (met, worth) = self.explored.meet(pc, state, pace).map_err(at)?;
         match met {
             Met::Covered(_) if self.observer.as_ref().is_some_and(|o| o.mode == Mode::NoPruning) => {}

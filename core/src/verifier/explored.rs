@@ -62,6 +62,8 @@ pub(crate) struct Pace {
     pub(crate) worth: bool,
     /// Long enough to keep one in a loop that is still running.
     pub(crate) worth_in_loop: bool,
+    /// Whether states that prune nothing are given back.
+    pub(crate) tires: bool,
 }
 
 /// All nodes.
@@ -124,7 +126,7 @@ impl Explored {
                 }
             }
             node.misses += u32::from(worth);
-            let tired = node.misses > node.hits * 3 + 3;
+            let tired = pace.tires && node.misses > node.hits * 3 + 3;
             if tired {
                 let before = node.bytes();
                 if node.state.take().is_some() {

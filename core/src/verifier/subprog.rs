@@ -39,7 +39,7 @@ impl Verifier<'_, '_, '_> {
             return Ok(pc + 1);
         }
         if state.frames.len() >= MAX_CALL_FRAMES {
-            return Err(E::TooManyFrames { frames: state.frames.len() });
+            return Err(E::TooManyFrames { frames: state.frames.len() + 1 });
         }
         state.enter(func, pc)?;
         self.note = Note::Enter;

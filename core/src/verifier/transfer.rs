@@ -78,7 +78,8 @@ impl Verifier<'_, '_, '_> {
                 Ok(())
             }
             Op::LdImm64 { dst, imm } => {
-                let value = self.wide(state, pc, imm)?;
+                let (value, rewrite) = self.wide(imm)?;
+                self.facts.rewrite(pc, rewrite);
                 state.set(dst, value);
                 Ok(())
             }
@@ -185,8 +186,9 @@ impl Verifier<'_, '_, '_> {
         state.set(dst, Reg::scalar(var.sign_extend(from.bits(), abstract_width(width))));
     }
 
-    fn wide(&mut self, _state: &State, pc: u32, imm: WideImm) -> Result<Reg, E> {
-        let (value, rewrite) = match imm {
+    /// What a wide immediate is, if it may be used at all.
+    pub(crate) fn wide(&mut self, imm: WideImm) -> Result<(Reg, Rewrite), E> {
+        Ok(match imm {
             WideImm::Imm(v) => (Reg::constant(v), Rewrite::Plain),
             WideImm::MapIdx(map) => {
                 self.use_map(map)?;
@@ -194,10 +196,13 @@ impl Verifier<'_, '_, '_> {
             }
             WideImm::MapIdxValue { idx: map, off: offset } => {
                 let spec = self.use_map(map)?;
-                if spec.kind != MapType::Array || spec.max_entries != 1 {
+                if i64::from(offset) >= BPF_MAX_VAR_OFF {
+                    return Err(E::DirectValueOffset { off: offset });
+                }
+                if spec.kind != MapType::Array {
                     return Err(E::NoDirectValue);
                 }
-                if offset >= spec.value_size || i64::from(offset) >= BPF_MAX_VAR_OFF {
+                if spec.max_entries != 1 || offset >= spec.value_size {
                     return Err(E::DirectValueBounds { value_size: spec.value_size, off: offset });
                 }
                 let mut value = Reg::pointer(Kind::MapValue(map));
@@ -212,9 +217,7 @@ impl Verifier<'_, '_, '_> {
                 return Err(E::NoSuchMap { index: i64::from(fd) });
             }
             WideImm::BtfId { .. } => return Err(E::BtfId),
-        };
-        self.facts.rewrite(pc, rewrite);
-        Ok(value)
+        })
     }
 
     /// Notes what a memory access touches: for facts, for the frames, and for the rule that the context shares no instruction.

@@ -106,7 +106,7 @@ pub(crate) fn joins(rng: &mut Rng) -> String {
         let (k, slot) = (rng.below(12), 8 * (1 + rng.below(2)));
         let (bits, half) = (*rng.pick(&[8, 16, 32]), *rng.pick(&[0, 4]));
         let cond = *rng.pick(CONDS);
-        let line = match rng.below(18) {
+        let line = match rng.below(20) {
             0..=2 => format!("if r6 > {k} goto l{i}; r{a} = {}; l{i}:", rng.below(9)),
             3 => format!("if r6 {cond} {k} goto l{i}; r{a} = r{b}; l{i}:"),
             4 => format!("if r9 {cond} {k} goto l{i}; r{a} += {}; l{i}:", rng.below(9)),
@@ -128,6 +128,10 @@ pub(crate) fn joins(rng: &mut Rng) -> String {
                 format!("r1 = r{a}; r2 = r{b}; r3 = r10; r3 += -{slot}; call @f{i}")
             }
             16 => format!("r3 = r10; r3 += -16; r2 = r{a}; r2 &= 8; r3 += r2; u64[r3+0] = r{b}"),
+            17 => format!(
+                "r3 = r10; r3 += -16; r2 = r{a}; r2 &= 8; r3 += r2; u64[r3+0] = {k}; r{b} = u64[r10-{slot}]"
+            ),
+            18 => format!("r2 = map4[0]; r3 = r{a}; if r3 > 9 goto out; r3 += r2; r0 = u8[r3+22]"),
             _ => format!("r2 = map4[0]; r3 = r{a}; r3 &= 31; r2 += r3; r0 = u8[r2+0]"),
         };
         out.push(line);
