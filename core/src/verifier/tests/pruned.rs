@@ -111,3 +111,50 @@ fn pruning_changes_no_verdict_of_the_cases() {
         }
     }
 }
+
+/// Instructions processed with a state wherever paths meet.
+fn processed(text: &str) -> u32 {
+    let proof =
+        explored(&program(text, None), Some(Mode::EveryState)).unwrap_or_else(|e| panic!("{e}: {text}"));
+    proof.stats.insns_processed
+}
+
+/// Ten tests of a number, each of which leaves another constant in `to` on one way.
+fn ten_joins(to: &str) -> String {
+    let join = |i: i32| format!("if r6 == {} goto l{i}; {to} = {i}; l{i}:; ", 100 + i);
+    (0..10).map(join).collect::<String>()
+}
+
+#[test]
+fn number_on_which_nothing_rests_does_not_multiply_paths() {
+    let text = |end: &str| format!("r6 = u32[r1+12]; r7 = 1; {}{end}; r0 = 1; exit", ten_joins("r7"));
+    assert!(processed(&text("r0 = r7")) < 80);
+    assert!(
+        processed(&text("r7 += r6; if r7 > 9 goto x; r8 = 1; x:")) < 80,
+        "a test with two ways is no judgement"
+    );
+    let precise = processed(&text("r2 = map4[0]; r2 += r7; r0 = u8[r2+0]"));
+    assert!(precise > 100, "{precise}: each constant that can be there is an offset of its own");
+}
+
+#[test]
+fn slot_that_is_not_read_again_does_not_multiply_paths() {
+    let text = |end: &str| {
+        format!(
+            "r6 = u32[r1+12]; u64[r10-8] = 1; r8 = map4[0]; {}{end}; r0 = 1; exit",
+            ten_joins("u64[r10-8]")
+        )
+    };
+    assert!(processed(&text("r0 = 2")) < 80);
+    assert!(processed(&text("u64[r10-8] = r8; r7 = u64[r10-8]")) < 90, "overwritten before it is read");
+    assert!(processed(&text("r7 = u64[r10-8]; r8 += r7")) > 100);
+}
+
+#[test]
+fn loop_that_counts_ends_and_one_that_changes_nothing_is_refused() {
+    let counted = "r6 = u32[r1+12]; r7 = 0; again:; r7 += 1; r6 *= 3; if r7 < 500 goto again; r0 = r6; exit";
+    assert!(processed(counted) < 2200);
+    let endless = "r6 = 1; again:; r7 = 2; if r6 == 1 goto again; r0 = 0; exit";
+    let refused = explored(&program(endless, None), None).map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("infinite loop"), "{refused}");
+}
