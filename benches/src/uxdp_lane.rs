@@ -27,7 +27,7 @@ impl Lane for Uxdp {
     fn run(&mut self, passes: usize) -> u64 {
         let Ok(mut runner) = Runner::new(&self.worker, &self.hook, Origin::default()) else { return 0 };
         let mut frames: Vec<Frame<'_>> =
-            self.packets.buffers().map(|(b, data)| Frame::new(b, data)).collect();
+            self.packets.buffers().filter_map(|(b, data)| Frame::new(b, data).ok()).collect();
         let mut sum = 0;
         for _ in 0..passes {
             for frame in &mut frames {

@@ -29,6 +29,6 @@ impl Buffer {
         self.0.resize(page - RESERVED_HEAD - RESERVED_TAIL, 0);
         let data = HEADROOM..HEADROOM + packet.len();
         self.0[data.clone()].copy_from_slice(packet);
-        Frame::new(&mut self.0, data)
+        Frame::new(&mut self.0, data).expect("the buffer was made around the packet")
     }
 }

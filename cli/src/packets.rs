@@ -119,3 +119,49 @@ pub(crate) fn sample() -> Vec<Packet> {
     let bytes = uxdp_control::sample::packets();
     bytes.into_iter().map(|bytes| Packet { time: Duration::ZERO, bytes }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One block of a pcapng file.
+    fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+        let len = (12 + body.len().next_multiple_of(4)) as u32;
+        let mut out: Vec<u8> = [kind.to_le_bytes(), len.to_le_bytes()].concat();
+        out.extend(body);
+        out.resize(len as usize - 4, 0);
+        out.extend(len.to_le_bytes());
+        out
+    }
+
+    fn pcapng(link: u16) -> Vec<u8> {
+        let mut section = vec![0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0];
+        section.extend([0xff; 8]);
+        let interface = [&link.to_le_bytes()[..], &[0, 0, 0xff, 0xff, 0, 0]].concat();
+        let mut packet = vec![0; 12];
+        packet.extend(5u32.to_le_bytes());
+        packet.extend(5u32.to_le_bytes());
+        packet.extend([1, 2, 3, 4, 5]);
+        [block(0x0a0d_0d0a, &section), block(1, &interface), block(6, &packet)].concat()
+    }
+
+    #[test]
+    fn pcapng_gives_its_packets() {
+        let packets = read_pcapng(&pcapng(1)[..]).unwrap();
+        assert_eq!(packets.len(), 1);
+        assert_eq!(packets[0].bytes, [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn captures_of_other_links_are_refused() {
+        assert!(read_pcapng(&pcapng(101)[..]).is_err());
+    }
+
+    #[test]
+    fn digits_may_have_blanks_and_colons_between() {
+        assert_eq!(read_raw("hex:0a0B 0c:0d").unwrap(), [10, 11, 12, 13]);
+        for wrong in ["hex:0", "hex:0g", "hex:é"] {
+            assert!(read_raw(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! Every program of `xdp_progs` over its capture, on every engine and in every instruction set, against what the Linux kernel answered.
 
+#[expect(dead_code, reason = "the other test file uses the rest of it")]
 mod common;
 
 use common::{ENGINES, Ran, arg, progs, root, scratch, skip, system, uxdp};

@@ -1,5 +1,4 @@
 //! The tool as a process, and where the programs are.
-#![expect(dead_code, reason = "each test file uses a part of it")]
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

@@ -24,14 +24,16 @@ pub struct Frame<'a> {
 impl<'a> Frame<'a> {
     /// The packet at `data` of `buffer`, without metadata. What is before and behind it is room to grow.
     ///
-    /// # Panics
-    /// Where `data` is not within the buffer.
-    pub fn new(buffer: &'a mut [u8], data: Range<usize>) -> Self {
-        assert!(data.start <= data.end && data.end <= buffer.len(), "the packet is not within its buffer");
+    /// # Errors
+    /// EINVAL where `data` is not within the buffer.
+    pub fn new(buffer: &'a mut [u8], data: Range<usize>) -> Result<Self, Errno> {
+        if data.start > data.end || data.end > buffer.len() {
+            return Err(Errno::EINVAL);
+        }
         let Range { start: hard_start, end: frame_end } = buffer.as_mut_ptr_range();
         // SAFETY: both are within the buffer, as was just checked.
         let (at, data_end) = unsafe { (hard_start.add(data.start), hard_start.add(data.end)) };
-        Frame { hard_start, meta: at, data: at, data_end, frame_end, _buffer: PhantomData }
+        Ok(Frame { hard_start, meta: at, data: at, data_end, frame_end, _buffer: PhantomData })
     }
 
     /// The packet.

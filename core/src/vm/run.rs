@@ -5,7 +5,7 @@
 //! for the program that ran last and for the worker.
 
 use super::hook::{Hook, Unit};
-use super::{AbortReason, Action, Ctx, Pkt, Prog, Redirect, RedirectKind, Worker, WorkerBlock};
+use super::{AbortReason, Action, Counting, Ctx, Pkt, Prog, RedirectKind, Worker, WorkerBlock};
 use crate::error::Errno;
 
 /// Ties a context to a worker and a hook. Everything else is reset.
@@ -65,21 +65,17 @@ pub unsafe fn xdp_run_burst(ctx: *mut Ctx, pkts: *mut Pkt, n: u32) {
             c.rx = pkt.rx;
             c.frags = pkt.frags;
             pkt.action = match unit {
-                Some(unit) => match (unit.direct, unit.progs.first()) {
-                    (Some(entry), Some(prog)) => {
-                        let code = entry(ctx);
-                        prog.stats().count((*ctx).slot, Action::from_code(code).unwrap_or(Action::Aborted));
-                        code
-                    }
-                    _ => run_unit(unit, ctx),
-                },
+                Some(Unit { direct: Some(entry), .. }) => entry(ctx),
+                Some(unit) => run_unit(unit, ctx),
                 None => unit_of_none(ctx),
             };
             let c = &*ctx;
             pkt.data_meta = c.data_meta;
             pkt.data = c.data;
             pkt.data_end = c.data_end;
-            pkt.redirect = if pkt.action == Action::Redirect as u32 { c.redirect } else { Redirect::NONE };
+            if pkt.action == Action::Redirect as u32 {
+                pkt.redirect = c.redirect;
+            }
         }
     }
 }
@@ -136,7 +132,9 @@ unsafe fn run_unit(unit: &Unit, ctx: *mut Ctx) -> u32 {
         };
         // SAFETY: the run's context.
         let slot = unsafe { (*ctx).slot };
-        prog.stats().count(slot, Action::from_code(code).unwrap_or(Action::Aborted));
+        if prog.counting() == Counting::Actions {
+            prog.stats().count(slot, Action::from_code(code).unwrap_or(Action::Aborted));
+        }
         if code != Action::Pass as u32 {
             break;
         }

@@ -7,6 +7,16 @@ use crate::sync::{AtomicU64, Ordering};
 /// How many actions there are.
 const ACTIONS: usize = 5;
 
+/// What is counted of a program's runs, the same on every engine and through every entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Counting {
+    /// Aborted runs: their host does not see why. Plain actions cost nothing.
+    #[default]
+    Aborts,
+    /// Every action besides; about a nanosecond a run.
+    Actions,
+}
+
 /// Counters of one slot; its holder alone writes them. Compiled code may count there directly.
 #[repr(C, align(128))]
 #[derive(Debug, Default)]

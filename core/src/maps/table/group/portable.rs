@@ -6,7 +6,7 @@ use crate::sync::Ordering;
 
 /// A bit for each slot that matches.
 #[cfg_attr(
-    all(target_arch = "x86_64", not(any(miri, loom)), not(test)),
+    all(target_arch = "x86_64", target_feature = "sse2", not(any(miri, loom)), not(test)),
     expect(dead_code, reason = "the oracle of sse2's tests")
 )]
 pub(super) fn matching(bucket: &Bucket, pattern: Pattern) -> u32 {
