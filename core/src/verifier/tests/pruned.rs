@@ -119,9 +119,9 @@ fn processed(text: &str) -> u32 {
     proof.stats.insns_processed
 }
 
-/// Ten tests of a number, each of which leaves another constant in `to` on one way.
+/// Ten tests of a bit, each of which leaves another constant in `to` on one way.
 fn ten_joins(to: &str) -> String {
-    let join = |i: i32| format!("if r6 == {} goto l{i}; {to} = {i}; l{i}:; ", 100 + i);
+    let join = |i: i32| format!("if r6 & {} goto l{i}; {to} = {i}; l{i}:; ", 1 << i);
     (0..10).map(join).collect::<String>()
 }
 
