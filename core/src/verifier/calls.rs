@@ -26,6 +26,7 @@ const MEMORY: &str = "fp, pkt, pkt_meta, map_key, map_value, mem";
 /// What a call is found to be.
 #[derive(Debug, Default)]
 struct Call {
+    pc: u32,
     map: Option<u32>,
     key: Option<u64>,
     /// The key as far as the kernel knows it.
@@ -38,7 +39,7 @@ impl Verifier<'_, '_, '_> {
     pub(crate) fn helper_call(&mut self, state: &mut State, pc: u32, id: u32) -> Result<&'static Helper, E> {
         let row = self.input.helpers.row_of(id).ok_or(E::NoSuchHelper { id })?;
         let helper = self.input.helpers.get(row).ok_or(E::NoSuchHelper { id })?;
-        let mut call = Call::default();
+        let mut call = Call { pc, ..Call::default() };
         for (i, arg) in helper.proto.args.iter().enumerate() {
             if matches!(arg, ArgType::DontCare | ArgType::Unchecked) {
                 continue;
@@ -116,6 +117,10 @@ impl Verifier<'_, '_, '_> {
                     let array = matches!(self.spec_of(call)?.kind, MapType::Array | MapType::PercpuArray);
                     call.key = stack.known_bytes(at, size).filter(|_| array);
                     call.kernel_key = stack.spilled_key(at, size).filter(|_| array);
+                    // A key that is no fact any more is left free, so that other keys need no exploration of their own.
+                    if call.kernel_key.is_none() && !self.facts.key_may_hold(call.pc, call.key) {
+                        call.key = None;
+                    }
                     if call.key.is_some() {
                         let (first, end) = touched(at, at + size as i32);
                         let mut demand = Demand::default();
