@@ -4,13 +4,14 @@
 //! packet pointer with the packet's end give a range, or the knowledge of being beyond the end, to every pointer with the same base.
 
 use super::alu::{AluOp as Abstract, Width as AbstractWidth, alu};
+use super::backtrack::Note;
 use super::refine::{Cond as Abstracted, refine};
 use super::reg::{AT_PKT_END, BEYOND_PKT_END, Kind, Reg};
 use super::scalar::Scalar;
 use super::state::State;
 use crate::isa::{Cond, Operand, Reg as R, Width};
 use crate::limits::MAX_PACKET_OFF;
-use crate::mem::OutOfMemory;
+use crate::mem::{OutOfMemory, Vec};
 
 /// A conditional jump.
 #[derive(Clone, Copy, Debug)]
@@ -133,6 +134,33 @@ fn learn(state: &mut State, r: R, old: &Reg, value: Scalar) {
         let moved = alu(Abstract::Add, AbstractWidth::W64, &value, &delta);
         reg.var = reg.var.meet(&moved).unwrap_or(moved);
     });
+}
+
+/// The scalars that a jump refines together with its operands, if there are any: as notes for the trace.
+pub(crate) fn linked(state: &State, j: Jump) -> Result<Vec<Note>, OutOfMemory> {
+    let id_of = |r: R| Some(state.reg(r)).filter(|reg| reg.is_scalar()).map_or(0, |reg| reg.id);
+    let ids = match j.src {
+        Operand::Reg(r) => [id_of(j.dst), id_of(r)],
+        Operand::Imm(_) => [id_of(j.dst), 0],
+    };
+    let mut notes = Vec::new();
+    if ids == [0, 0] {
+        return Ok(notes);
+    }
+    let tied = |reg: &Reg| reg.is_scalar() && reg.id != 0 && ids.contains(&reg.id);
+    for (f, frame) in state.frames.iter().enumerate() {
+        for (r, _) in frame.regs.iter().enumerate().filter(|(_, reg)| tied(reg)) {
+            notes.push(Note::LinkedReg { frame: f as u8, reg: r as u8 })?;
+        }
+        let slots = frame.stack.slots().iter().enumerate();
+        for (i, _) in slots.filter(|(_, slot)| slot.spilled().is_some_and(tied)) {
+            notes.push(Note::LinkedSlot { frame: f as u8, slot: i as u8 })?;
+        }
+    }
+    if notes.len() < 2 {
+        notes.clear();
+    }
+    Ok(notes)
 }
 
 /// A 64-bit test of a pointer for null.

@@ -4,6 +4,7 @@
 //! follows it. Afterwards R0 to R5 are gone, R0 is what the prototype says, written memory holds something, and where the helper may change
 //! the packet no packet pointer can be read any more. Kinds of arguments that this version has not are refused by name.
 
+use super::backtrack::{Demand, span, touched};
 use super::check::{self, Dir, ZeroSize};
 use super::error::VerifierError as E;
 use super::explore::Verifier;
@@ -14,19 +15,18 @@ use crate::helpers::{Access, ArgType, Helper, RetType};
 use crate::isa::Reg as R;
 use crate::limits::BPF_MAX_VAR_OFF;
 use crate::maps::MapType;
-use crate::maps::spec::flags::{BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG};
+use crate::maps::spec::flags::BPF_F_RDONLY_PROG;
 use crate::program::MapSel;
 
 /// Helpers that write the map itself: refused for maps that programs may not write.
 const MAP_WRITERS: &[u32] = &[2, 3, 87, 88];
-/// Helpers that read the map itself.
-const MAP_READERS: &[u32] = &[1, 195, 89, 88];
 
 const MEMORY: &str = "fp, pkt, pkt_meta, map_key, map_value, mem";
 
 /// What a call is found to be.
 #[derive(Debug, Default)]
 struct Call {
+    pc: u32,
     map: Option<u32>,
     key: Option<u64>,
     /// The key as far as the kernel knows it.
@@ -39,7 +39,7 @@ impl Verifier<'_, '_, '_> {
     pub(crate) fn helper_call(&mut self, state: &mut State, pc: u32, id: u32) -> Result<&'static Helper, E> {
         let row = self.input.helpers.row_of(id).ok_or(E::NoSuchHelper { id })?;
         let helper = self.input.helpers.get(row).ok_or(E::NoSuchHelper { id })?;
-        let mut call = Call::default();
+        let mut call = Call { pc, ..Call::default() };
         for (i, arg) in helper.proto.args.iter().enumerate() {
             if matches!(arg, ArgType::DontCare | ArgType::Unchecked) {
                 continue;
@@ -92,6 +92,9 @@ impl Verifier<'_, '_, '_> {
         let num = r.num();
         let wrong = |expected| Err(E::ArgType { reg: num, kind: reg.kind.name(), expected });
         let absent = |what| Err(E::ArgNotSupported { helper: helper.name, what });
+        if reg.kind.is_packet() && !helper.proto.takes_packet && arg != ArgType::Anything {
+            return Err(E::HelperPacket);
+        }
         match arg {
             ArgType::DontCare | ArgType::Unchecked | ArgType::Anything => Ok(()),
             ArgType::Ctx if reg.kind == Kind::Ctx => check::unmodified(&reg, num),
@@ -111,8 +114,19 @@ impl Verifier<'_, '_, '_> {
                 {
                     let stack = &state.frames[usize::from(frame)].stack;
                     let at = (i64::from(reg.off) + reg.var.smin()) as i32;
-                    call.key = stack.known_bytes(at, size);
-                    call.kernel_key = stack.spilled_key(at, size);
+                    let array = matches!(self.spec_of(call)?.kind, MapType::Array | MapType::PercpuArray);
+                    call.key = stack.known_bytes(at, size).filter(|_| array);
+                    call.kernel_key = stack.spilled_key(at, size).filter(|_| array);
+                    // A key that is no fact any more is left free, so that other keys need no exploration of their own.
+                    if call.kernel_key.is_none() && !self.facts.key_may_hold(call.pc, call.key) {
+                        call.key = None;
+                    }
+                    if call.key.is_some() {
+                        let (first, end) = touched(at, at + size as i32);
+                        let mut demand = Demand::default();
+                        demand.add_halves(usize::from(frame), span(first, end));
+                        self.rests_on_all(state, demand);
+                    }
                 }
                 Ok(())
             }
@@ -170,6 +184,8 @@ impl Verifier<'_, '_, '_> {
             return Err(E::SizeUnbounded { reg: num });
         }
         let pointer = R::new(num - 1).ok_or(E::Internal { what: "argument" })?;
+        self.rests_on(state, r);
+        self.rests_on(state, pointer);
         let size = reg.var.umax() as u32;
         self.memory_argument(state, helper, call, pointer, size, access, zero)
     }
@@ -246,14 +262,14 @@ impl Verifier<'_, '_, '_> {
         let spec = self.input.map(map).ok_or(E::Internal { what: "map index" })?.spec;
         let types = helper.proto.maps;
         if !types.is_empty() && !types.contains(&spec.kind) {
+            if helper.proto.ret == RetType::TailCall {
+                return Err(E::NotProgArray);
+            }
             return Err(E::MapType { kind: spec.kind as u32, helper: helper.name, id: helper.id });
         }
         let (value_size, off, size) = (spec.value_size, 0, 0);
         if spec.flags & BPF_F_RDONLY_PROG != 0 && MAP_WRITERS.contains(&helper.id) {
             return Err(E::MapWriteForbidden { value_size, off, size });
-        }
-        if spec.flags & BPF_F_WRONLY_PROG != 0 && MAP_READERS.contains(&helper.id) {
-            return Err(E::MapReadForbidden { value_size, off, size });
         }
         Ok(())
     }

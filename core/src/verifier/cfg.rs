@@ -76,7 +76,7 @@ impl Cfg {
                         return Err(Reject::at(pc, E::JumpOutOfRange { from: pc, to }));
                     }
                     if self.op(to).is_none() {
-                        return Err(Reject::at(pc, E::JumpIntoWide { to }));
+                        return Err(Reject::at(pc, E::JumpIntoWide { to: to - 1 }));
                     }
                 }
                 if let Some(to) = called(op)
@@ -116,7 +116,10 @@ impl Cfg {
                     mark(pc);
                     mark(target);
                 }
-                Op::Call(Callee::Local(_)) => mark(pc + 1),
+                Op::Call(Callee::Local(to)) => {
+                    mark(pc);
+                    mark(to);
+                }
                 _ => {}
             }
         }

@@ -46,7 +46,12 @@ fn memory(input: &Input<'_>, state: &State, m: &MemAccess) -> Result<(), E> {
     let atomic = matches!(m.kind, AccessKind::Atomic | AccessKind::Ordered { .. });
     // Kernel: takes atomics on the memory of a global function's caller; uxdp: not, because nothing says that it is aligned, or no packet.
     if atomic && (matches!(reg.kind, Kind::Ctx | Kind::Mem(_)) || reg.kind.is_packet()) {
-        return Err(E::AtomicKind { reg: num, kind: reg.kind.name() });
+        let kind = reg.kind.name();
+        return match m.kind {
+            AccessKind::Ordered { writes: false } => Err(E::AtomicLoad { reg: num, kind }),
+            AccessKind::Ordered { .. } if reg.kind == Kind::Ctx => context(input, reg, m, Dir::Write),
+            _ => Err(E::AtomicKind { reg: num, kind }),
+        };
     }
     let dirs: &[Dir] = match m.kind {
         AccessKind::Load | AccessKind::LoadSigned | AccessKind::Ordered { writes: false } => &[Dir::Read],
@@ -209,7 +214,13 @@ pub(crate) fn stack_bounds(reg: &Reg, num: u8, off: i32, size: u32, what: &'stat
     Err(if fixed {
         E::StackBounds { what, reg: num, off: min, size }
     } else {
-        E::StackVarBounds { what, reg: num, var: reg.var.tnum(), off: i64::from(off), size }
+        E::StackVarBounds {
+            what,
+            reg: num,
+            var: reg.var.tnum(),
+            off: i64::from(reg.off) + i64::from(off),
+            size,
+        }
     })
 }
 

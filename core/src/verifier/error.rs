@@ -78,7 +78,9 @@ reasons! {
     /// More than 64.
     TooManyMaps = E2BIG, "The total number of maps per program has reached the limit of 64";
     /// A kind of map whose values have no fixed address.
-    NoDirectValue = EINVAL, "no support for direct value access of this map";
+    NoDirectValue = EINVAL, "no direct value access support for this map type";
+    /// Beyond any value.
+    DirectValueOffset { off: u32 } = EINVAL, "direct value offset of {off} is not allowed";
     /// Beyond the value.
     DirectValueBounds { value_size: u32, off: u32 } = EINVAL, "invalid access to map value pointer, value_size={value_size} off={off}";
     /// `BPF_PSEUDO_BTF_ID`.
@@ -91,7 +93,7 @@ reasons! {
     DifferentPointers = EINVAL, "same insn cannot be used with different pointers";
     /// Stack or atomic access.
     Misaligned { kind: &'static str, var: Tnum, reg_off: i32, off: i32, size: u32 } = EACCES,
-        "misaligned {kind} access off {var:?}+{reg_off}+{off} size {size}";
+        "misaligned {kind} access off {}+{reg_off}+{off} size {size}", Shown(var);
     /// Context.
     InvalidCtx { off: i32, size: u32 } = EACCES, "invalid bpf_context access off={off} size={size}";
     /// A pointer that must be used as it was given.
@@ -136,6 +138,8 @@ reasons! {
     StackPointerToCaller = EINVAL, "cannot spill pointers to stack into stack frame of the caller";
     /// Atomics on memory that has none.
     AtomicKind { reg: u8, kind: &'static str } = EACCES, "BPF_ATOMIC stores into R{reg} {kind} is not allowed";
+    /// As above, for a load.
+    AtomicLoad { reg: u8, kind: &'static str } = EACCES, "BPF_ATOMIC loads from R{reg} {kind} is not allowed";
 
     // Arithmetic on pointers.
     /// 32-bit.
@@ -168,6 +172,8 @@ reasons! {
     NoSuchHelper { id: u32 } = EINVAL, "program of this type cannot use helper #{id}, or this version does not have it";
     /// The argument is of another kind.
     ArgType { reg: u8, kind: &'static str, expected: &'static str } = EACCES, "R{reg} type={kind} expected={expected}";
+    /// A tail call through another type of map.
+    NotProgArray = EINVAL, "expected prog array map for tail call";
     /// The map is of another type.
     MapType { kind: u32, helper: &'static str, id: u32 } = EINVAL, "cannot pass map_type {kind} into func {helper}#{id}";
     /// The prototype names a key or value without a map before it.
@@ -181,7 +187,7 @@ reasons! {
     /// A helper that may not touch the packet itself.
     HelperPacket = EACCES, "helper access to the packet is not allowed";
     /// Not constant text.
-    NotConstStr { reg: u8 } = EACCES, "R{reg} does not point to a constant string in a read-only map";
+    NotConstStr { reg: u8 } = EACCES, "R{reg} does not point to a readonly map'";
     /// Kinds of arguments that this version has not.
     ArgNotSupported { helper: &'static str, what: &'static str } = EOPNOTSUPP, "helper {helper} takes {what}, which is not supported in this version";
     /// The ninth frame.
@@ -191,7 +197,7 @@ reasons! {
     /// More than 256 bytes above a subprogram that tail-calls.
     TailCallStack { depth: u32 } = EACCES, "tail_calls are not allowed when call stack of previous frames is {depth} bytes. Too large";
     /// Functions call each other in a circle.
-    Recursion = EINVAL, "recursive call of a function";
+    Recursion = EINVAL, "the call stack of 8 frames is too deep !: a function calls itself";
     /// A callee's stack is gone when it returns.
     ReturnsStack = EINVAL, "cannot return stack pointer to the caller";
     /// Argument of a global function.
@@ -216,6 +222,19 @@ reasons! {
     OutOfMemory = ENOMEM, "the verifier ran out of memory";
     /// A bug of ours, never of the program.
     Internal { what: &'static str } = EFAULT, "verifier bug: {what}";
+}
+
+/// Bits as the kernel writes them: a known number alone.
+struct Shown(Tnum);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.is_const(), self.0.value()) {
+            (true, 0) => f.write_str("0"),
+            (true, v) => write!(f, "{v:#x}"),
+            (false, _) => write!(f, "{:?}", self.0),
+        }
+    }
 }
 
 impl From<OutOfMemory> for VerifierError {

@@ -4,11 +4,12 @@
 //! them, move the state. A branch puts one of its ways aside; the list of such ways is the only stack there is, so nothing recurses
 //! on the size of a program. Counted against limits: instructions processed, ways that wait, bytes that states take.
 
+use super::backtrack::{self, Demand, Entry, Note};
 use super::branch::{self, Jump};
 use super::cfg::Cfg;
 use super::check;
 use super::error::{Reject, VerifierError as E};
-use super::explored::{Explored, Met, NONE};
+use super::explored::{Explored, Met, NONE, Pace};
 use super::facts::FactTable;
 use super::frames::StackUse;
 use super::input::Input;
@@ -18,7 +19,7 @@ use super::obligation;
 use super::reg::{Kind, Reg};
 use super::state::State;
 use crate::helpers::RetType;
-use crate::isa::{Callee, Op, Reg as R};
+use crate::isa::{Callee, Op, Operand, Reg as R};
 use crate::limits::{BPF_COMPLEXITY_LIMIT_JMP_SEQ, MAX_USED_MAPS};
 use crate::maps::MapSpec;
 use crate::mem::Vec;
@@ -43,6 +44,9 @@ struct Waiting {
     from: u32,
     state: State,
     parent: u32,
+    /// Entries of the trace before it, and one that is its own.
+    trace: usize,
+    own: Option<Entry>,
 }
 
 /// Where a path goes on.
@@ -64,7 +68,13 @@ pub(crate) struct Verifier<'a, 'l, 'o> {
     /// Global functions that somebody called.
     pub(crate) called: Vec<bool>,
     used_maps: Vec<bool>,
-    explored: Explored,
+    pub(crate) explored: Explored,
+    /// The path at hand.
+    trace: Vec<Entry>,
+    /// What the instruction at hand did.
+    pub(crate) note: Note,
+    /// The kept state above the path at hand.
+    parent: u32,
     waiting: Vec<Waiting>,
     waiting_bytes: usize,
     pub(crate) log: Log<'l>,
@@ -72,12 +82,24 @@ pub(crate) struct Verifier<'a, 'l, 'o> {
     jumps: u32,
     last_kept: (u32, u32),
     pointer_store_warned: bool,
-    /// Sees every state before its instruction; with one, no path is cut off.
+    /// Sees every state before its instruction.
     observer: Option<Observer<'o>>,
 }
 
+/// What an oracle wants changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// No path is cut off.
+    NoPruning,
+    /// A state is kept wherever paths meet.
+    EveryState,
+}
+
 /// Sees states, for oracles.
-pub(crate) struct Observer<'o>(pub(crate) &'o mut dyn FnMut(u32, &State));
+pub(crate) struct Observer<'o> {
+    pub(crate) see: &'o mut dyn FnMut(u32, &State),
+    pub(crate) mode: Mode,
+}
 
 impl core::fmt::Debug for Observer<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -104,6 +126,9 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             called: Vec::filled(false, functions)?,
             used_maps: Vec::filled(false, input.maps.len())?,
             explored: Explored::new(slots)?,
+            trace: Vec::new(),
+            note: Note::Plain,
+            parent: NONE,
             waiting: Vec::new(),
             waiting_bytes: 0,
             log,
@@ -118,6 +143,12 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
 
     /// Explores the main function and every global function that is called.
     pub(crate) fn run(&mut self) -> Result<(), Reject> {
+        // Maps and functions are looked up in code that no path reaches as well.
+        for pc in 0..self.input.code.insns.len() as u32 {
+            if let Some(Op::LdImm64 { imm, .. }) = self.cfg.op(pc).copied() {
+                self.wide(imm).map_err(|e| Reject::at(pc, e))?;
+            }
+        }
         self.function(0)?;
         let mut done = Vec::filled(false, self.called.len())?;
         while let Some(func) = (1..done.len()).find(|f| self.called[*f] && !done[*f]) {
@@ -133,7 +164,9 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
         let start = self.input.code.subprogs[func as usize].start;
         let state = self.entry_state(func).map_err(|e| Reject::at(start, e))?;
         self.log.function(self.input.code, func);
-        self.wait(start, start, state, NONE)?;
+        self.trace.clear();
+        self.parent = NONE;
+        self.wait(start, start, state, None)?;
         while let Some(w) = self.waiting.pop() {
             self.waiting_bytes -= w.state.bytes();
             if w.from != w.pc {
@@ -144,18 +177,21 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
         Ok(())
     }
 
-    fn wait(&mut self, pc: u32, from: u32, state: State, parent: u32) -> Result<(), Reject> {
+    fn wait(&mut self, pc: u32, from: u32, state: State, own: Option<Entry>) -> Result<(), Reject> {
         if self.waiting.len() > BPF_COMPLEXITY_LIMIT_JMP_SEQ as usize {
             return Err(Reject::at(from, E::TooManyBranches));
         }
         self.waiting_bytes += state.bytes();
         self.account(from)?;
-        self.waiting.push(Waiting { pc, from, state, parent })?;
+        let (parent, trace) = (self.parent, self.trace.len());
+        self.explored.open(parent);
+        self.waiting.push(Waiting { pc, from, state, parent, trace, own })?;
         Ok(())
     }
 
     fn account(&mut self, pc: u32) -> Result<(), Reject> {
-        let bytes = self.waiting_bytes + self.explored.bytes;
+        let trace = self.trace.len() * size_of::<Entry>();
+        let bytes = self.waiting_bytes + self.explored.bytes + trace;
         self.stats.peak_memory = self.stats.peak_memory.max(bytes);
         if bytes > self.input.opts.memory_limit {
             return Err(Reject::at(pc, E::OutOfMemory));
@@ -165,38 +201,46 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
 
     /// Follows one path to its end.
     fn path(&mut self, w: Waiting) -> Result<(), Reject> {
-        let Waiting { mut pc, mut state, mut parent, .. } = w;
+        let Waiting { mut pc, mut state, parent, trace, own, .. } = w;
+        self.parent = parent;
+        self.trace.truncate(trace);
+        self.trace.extend(own)?;
         loop {
             self.stats.insns_processed += 1;
             if self.stats.insns_processed > self.input.opts.insn_budget {
                 return Err(Reject::at(pc, E::TooManyInsns { limit: self.input.opts.insn_budget }));
             }
-            if self.cfg.is_meet(pc) && self.met(pc, &state, &mut parent)? {
+            if self.cfg.is_meet(pc) && self.met(pc, &mut state)? {
                 break;
             }
             let op = *self.cfg.op(pc).ok_or(Reject::at(pc, E::Internal { what: "no instruction" }))?;
             self.log.insn(self.input, pc);
-            if let Some(Observer(see)) = &mut self.observer {
+            if let Some(Observer { see, .. }) = &mut self.observer {
                 see(pc, &state);
             }
-            let next = self.step(&mut state, pc, &op, parent)?;
+            let next = self.step(&mut state, pc, &op)?;
             self.log.state(pc, &state);
             match next {
                 Next::At(to) => pc = to,
                 Next::End => break,
             }
         }
-        self.explored.close(parent);
+        self.explored.close(self.parent);
         Ok(())
     }
 
     /// Compares with older states and keeps this one where that is worth it; true: the path ends here.
-    fn met(&mut self, pc: u32, state: &State, parent: &mut u32) -> Result<bool, Reject> {
+    fn met(&mut self, pc: u32, state: &mut State) -> Result<bool, Reject> {
         let at = |e: crate::mem::OutOfMemory| Reject::at(pc, e.into());
-        let worth = self.jumps - self.last_kept.0 >= 2 && self.stats.insns_processed - self.last_kept.1 >= 8;
-        match self.explored.meet(pc, state, worth).map_err(at)? {
-            Met::Covered if self.observer.is_some() => {}
-            Met::Covered => {
+        let (jumps, insns) = (self.jumps - self.last_kept.0, self.stats.insns_processed - self.last_kept.1);
+        let every = self.observer.as_ref().is_some_and(|o| o.mode == Mode::EveryState);
+        let worth = every || (jumps >= 2 && insns >= 8);
+        let pace = Pace { worth, worth_in_loop: every || jumps >= 20 || insns >= 100, tires: !every };
+        let (met, worth) = self.explored.meet(pc, state, pace).map_err(at)?;
+        match met {
+            Met::Covered(_) if self.observer.as_ref().is_some_and(|o| o.mode == Mode::NoPruning) => {}
+            Met::Covered(node) => {
+                self.explored.take_over(&self.cfg, &self.trace, self.parent, state, node);
                 self.log.covered(pc);
                 return Ok(true);
             }
@@ -207,10 +251,29 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             self.last_kept = (self.jumps, self.stats.insns_processed);
             let mut kept = state.try_clone().map_err(at)?;
             self.forget_dead(pc, &mut kept);
-            *parent = self.explored.keep(pc, kept, *parent).map_err(at)?;
+            kept.drop_lonely_ids();
+            self.parent = self.explored.keep(pc, kept, self.parent, self.trace.len()).map_err(at)?;
+            state.nothing_written();
             self.account(pc)?;
         }
         Ok(false)
+    }
+
+    /// A judgement rests on the number in a register of the innermost frame, where it is a number.
+    pub(crate) fn rests_on(&mut self, state: &State, r: R) {
+        if state.reg(r).is_scalar() {
+            self.rests_on_all(state, Demand::reg(state.depth(), r));
+        }
+    }
+
+    /// A judgement rests on these numbers.
+    pub(crate) fn rests_on_all(&mut self, state: &State, demand: Demand) {
+        self.explored.demand(&self.cfg, &self.trace, self.parent, demand, state.depth());
+    }
+
+    fn record(&mut self, pc: u32) -> Result<(), Reject> {
+        let note = core::mem::replace(&mut self.note, Note::Plain);
+        Ok(self.trace.push(Entry { pc, note })?)
     }
 
     /// Makes dead registers unreadable in a state that is kept: they need not be compared.
@@ -230,65 +293,79 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
     }
 
     /// Judges one instruction and moves the state over it.
-    fn step(&mut self, state: &mut State, pc: u32, op: &Op, parent: u32) -> Result<Next, Reject> {
+    fn step(&mut self, state: &mut State, pc: u32, op: &Op) -> Result<Next, Reject> {
         self.facts.visit(pc);
-        let next = self.step_checked(state, pc, op, parent);
+        let next = self.step_checked(state, pc, op);
         self.frames.commit(pc)?;
         next
     }
 
-    fn step_checked(&mut self, state: &mut State, pc: u32, op: &Op, parent: u32) -> Result<Next, Reject> {
+    fn step_checked(&mut self, state: &mut State, pc: u32, op: &Op) -> Result<Next, Reject> {
         let at = |e: E| Reject::at(pc, e);
         for o in &obligation::of(op) {
             check::holds(&self.input, state, o).map_err(at)?;
         }
-        match *op {
+        let next = match *op {
             Op::Ja { target, .. } => {
                 self.jumps += 1;
-                Ok(Next::At(target))
+                Next::At(target)
             }
             Op::Jmp { cond, width, dst, src, target } => {
                 self.jumps += 1;
-                self.jump(state, pc, Jump { cond, width, dst, src }, target, parent)
+                return self.jump(state, pc, Jump { cond, width, dst, src }, target);
             }
             Op::Exit => {
                 self.jumps += 1;
-                Ok(self.return_from(state).map_err(at)?.map_or(Next::End, Next::At))
+                let to = self.return_from(state).map_err(at)?;
+                self.note = Note::Leave;
+                to.map_or(Next::End, Next::At)
             }
             Op::Call(Callee::Local(start)) => {
                 self.jumps += 1;
-                self.call_function(state, pc, start).map(Next::At).map_err(at)
+                Next::At(self.call_function(state, pc, start).map_err(at)?)
             }
             Op::Call(Callee::Helper(id)) => {
                 self.jumps += 1;
                 let helper = self.helper_call(state, pc, id).map_err(at)?;
                 if helper.proto.ret == RetType::TailCall && state.depth() > 0 {
-                    self.tail_call_returns(state, pc, parent)?;
+                    self.tail_call_returns(state, pc)?;
                 }
-                Ok(Next::At(pc + 1))
+                Next::At(pc + 1)
             }
             _ => {
                 self.straight(state, pc, op).map_err(at)?;
-                Ok(Next::At(pc + op.slots()))
+                Next::At(pc + op.slots())
             }
-        }
+        };
+        self.record(pc)?;
+        Ok(next)
     }
 
-    fn jump(
-        &mut self,
-        state: &mut State,
-        pc: u32,
-        j: Jump,
-        target: u32,
-        parent: u32,
-    ) -> Result<Next, Reject> {
+    fn jump(&mut self, state: &mut State, pc: u32, j: Jump, target: u32) -> Result<Next, Reject> {
+        let linked = branch::linked(state, j).map_err(|e| Reject::at(pc, e.into()))?;
+        let known = match j.src {
+            Operand::Reg(r) => [Some(j.dst), Some(r)],
+            Operand::Imm(_) => [Some(j.dst), None],
+        };
+        let mut demand = Demand::default();
+        for r in known.into_iter().flatten().filter(|r| state.reg(*r).is_scalar()) {
+            demand.add_reg(state.depth(), r.num());
+        }
+        let depth = state.depth();
         let here = core::mem::replace(state, State { frames: Vec::new() });
         let ways = branch::split(here, j).map_err(|e| Reject::at(pc, e.into()))?;
         self.facts.branch(pc, ways.taken.is_some(), ways.fallthrough.is_some());
+        if ways.taken.is_none() || ways.fallthrough.is_none() {
+            // That a way is never taken rests on the numbers that were compared.
+            self.explored.demand(&self.cfg, &self.trace, self.parent, demand, depth);
+        }
+        self.record(pc)?;
+        for note in &linked {
+            self.trace.push(Entry { pc, note: *note })?;
+        }
         let (now, next) = match (ways.taken, ways.fallthrough) {
             (Some(taken), Some(fall)) => {
-                self.explored.open(parent);
-                self.wait(target, pc, taken, parent)?;
+                self.wait(target, pc, taken, None)?;
                 (fall, pc + 1)
             }
             (Some(taken), None) => (taken, target),
@@ -302,13 +379,12 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
 
     /// A tail call in a called function that succeeds: the other program's exit returns to our caller, with any result
     /// and the packet changed.
-    fn tail_call_returns(&mut self, state: &State, pc: u32, parent: u32) -> Result<(), Reject> {
+    fn tail_call_returns(&mut self, state: &State, pc: u32) -> Result<(), Reject> {
         let mut back = state.try_clone().map_err(|e| Reject::at(pc, e.into()))?;
         back.set(R::R0, Reg::UNKNOWN);
         back.drop_packet_pointers();
         if let Some(to) = back.leave() {
-            self.explored.open(parent);
-            self.wait(to, pc, back, parent)?;
+            self.wait(to, pc, back, Some(Entry { pc, note: Note::Leave }))?;
         }
         Ok(())
     }
@@ -337,6 +413,14 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
         let index = usize::from(frame);
         let owner = state.frames.get(index).ok_or(E::Internal { what: "frame number" })?;
         self.frames.deepen(owner.func, from);
+        let ((first, end), whole) = (backtrack::touched(from, to), backtrack::covered(from, to));
+        if reads {
+            self.explored.read(self.parent, state, index, backtrack::span(first, end));
+        }
+        self.note = match (first, end) == whole && !state.frames.is_empty() {
+            true => Note::Stack { frame, first, end },
+            false => Note::StackPart { frame, first, end },
+        };
         if index == state.depth() {
             self.frames.own(from, to, reads, writes);
         } else if let Some(callee) = state.frames.get(index + 1) {

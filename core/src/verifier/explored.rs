@@ -1,11 +1,17 @@
-//! The states that were met, by instruction: what pruning and loop detection look at.
+//! States that were met, and what became of them: what pruning and the loop detection look at.
 //!
 //! A node is a state at an instruction where paths meet, with its parent (the node before it on its path) and the number of paths from it that
 //! are not finished. Exploration is depth first, so a node with unfinished paths is an ancestor of the path at hand: a state that equals
 //! it has come round a loop without a change. Finished nodes prune. Nodes that miss more often than they hit give their
 //! state back, finished or not: a loop that counts is not slowed down by all its turns.
+//!
+//! Each node notes what mattered of it to the paths below: half slots of the stack that were read before they were written, and numbers
+//! that a judgement rested on ([`super::backtrack`]). The notes are complete once no path below is open, which is when the node starts to prune;
+//! a path that it cuts off takes the notes over, for its own ancestors.
 
-use super::prune::{Compare, IdMap, covers};
+use super::backtrack::{Demand, Entry, Halves, Need, Walk};
+use super::cfg::Cfg;
+use super::prune::{Compare, IdMap, Mattered, covers};
 use super::state::State;
 use crate::mem::{OutOfMemory, Vec};
 
@@ -16,7 +22,13 @@ pub(crate) const NONE: u32 = u32::MAX;
 struct Node {
     /// `None` once it was given back.
     state: Option<State>,
-    /// Next node at the same instruction.
+    /// One a frame; none once the node is finished and was given back.
+    mattered: Vec<Mattered>,
+    /// Half slots of each frame that were overwritten between the parent and here.
+    written: Vec<Halves>,
+    /// Entries of the trace before it; of meaning while it is open.
+    position: u32,
+    /// Next node at the same instruction, or next free one.
     next: u32,
     parent: u32,
     /// Paths that are not finished.
@@ -25,21 +37,40 @@ struct Node {
     misses: u32,
 }
 
+impl Node {
+    fn bytes(&self) -> usize {
+        let notes = self.mattered.len() * (size_of::<Mattered>() + size_of::<Halves>());
+        self.state.as_ref().map_or(0, State::bytes) + notes
+    }
+}
+
 /// What meeting an instruction again found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Met {
     /// Nothing that covers it.
     New,
-    /// The path need not go on.
-    Covered,
+    /// The path need not go on, because of that node.
+    Covered(u32),
     /// The path came back to where it was.
     Loop,
+}
+
+/// How long ago a state was kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Long enough to keep one.
+    pub(crate) worth: bool,
+    /// Long enough to keep one in a loop that is still running.
+    pub(crate) worth_in_loop: bool,
+    /// Whether states that prune nothing are given back.
+    pub(crate) tires: bool,
 }
 
 /// All nodes.
 #[derive(Debug)]
 pub(crate) struct Explored {
     nodes: Vec<Node>,
+    free: u32,
     heads: Vec<u32>,
     ids: IdMap,
     /// Bytes that kept states take.
@@ -61,6 +92,7 @@ impl Explored {
     pub(crate) fn new(slots: usize) -> Result<Self, OutOfMemory> {
         Ok(Explored {
             nodes: Vec::new(),
+            free: NONE,
             heads: Vec::filled(NONE, slots)?,
             ids: IdMap::new(),
             bytes: 0,
@@ -72,8 +104,9 @@ impl Explored {
         })
     }
 
-    /// Compares a state with the older ones at its instruction. `counts`: whether a miss counts against them.
-    pub(crate) fn meet(&mut self, pc: u32, state: &State, counts: bool) -> Result<Met, OutOfMemory> {
+    /// Compares a state with the older ones at its instruction. Also says whether it is worth keeping, where nothing covers it.
+    pub(crate) fn meet(&mut self, pc: u32, state: &State, pace: Pace) -> Result<(Met, bool), OutOfMemory> {
+        let mut worth = pace.worth;
         let mut previous = NONE;
         let mut at = self.heads[pc as usize];
         while at != NONE {
@@ -82,40 +115,72 @@ impl Explored {
             let next = node.next;
             if let Some(old) = &node.state {
                 if node.open > 0 {
-                    if covers(old, state, Compare::Same, ids)? {
-                        return Ok(Met::Loop);
+                    if covers(old, state, Compare::Same, &node.mattered, ids)? {
+                        return Ok((Met::Loop, false));
                     }
-                } else if covers(old, state, Compare::Covers, ids)? {
+                    worth &= pace.worth_in_loop;
+                } else if covers(old, state, Compare::Covers, &node.mattered, ids)? {
                     node.hits += 1;
                     self.hits += 1;
-                    return Ok(Met::Covered);
+                    return Ok((Met::Covered(at), false));
                 }
             }
-            node.misses += u32::from(counts);
-            let tired = node.misses > node.hits * 3 + 3;
+            node.misses += u32::from(worth);
+            let tired = pace.tires && node.misses > node.hits * 3 + 3;
             if tired {
-                if let Some(old) = node.state.take() {
-                    self.bytes -= old.bytes();
+                let before = node.bytes();
+                if node.state.take().is_some() {
                     self.kept -= 1;
                 }
+                let open = node.open > 0;
+                self.bytes -= before - node.bytes();
                 match previous {
                     NONE => self.heads[pc as usize] = next,
                     p => self.nodes[p as usize].next = next,
+                }
+                if !open {
+                    self.release(at);
                 }
             } else {
                 previous = at;
             }
             at = next;
         }
-        Ok(Met::New)
+        Ok((Met::New, worth))
     }
 
     /// Keeps a state; the path at hand goes on below it. Returns its node.
-    pub(crate) fn keep(&mut self, pc: u32, state: State, parent: u32) -> Result<u32, OutOfMemory> {
-        let index = self.nodes.len() as u32;
-        self.bytes += state.bytes();
-        let next = self.heads[pc as usize];
-        self.nodes.push(Node { state: Some(state), next, parent, open: 1, hits: 0, misses: 0 })?;
+    pub(crate) fn keep(
+        &mut self,
+        pc: u32,
+        state: State,
+        parent: u32,
+        position: usize,
+    ) -> Result<u32, OutOfMemory> {
+        let frames = state.frames.len();
+        let node = Node {
+            mattered: Vec::filled(Mattered::default(), frames)?,
+            written: Vec::from_fn(frames, |i| state.frames[i].written)?,
+            state: Some(state),
+            position: position as u32,
+            next: self.heads[pc as usize],
+            parent,
+            open: 1,
+            hits: 0,
+            misses: 0,
+        };
+        self.bytes += node.bytes();
+        let index = match self.nodes.get_mut(self.free as usize) {
+            Some(free) => {
+                let index = core::mem::replace(&mut self.free, free.next);
+                *free = node;
+                index
+            }
+            None => {
+                self.nodes.push(node)?;
+                self.nodes.len() as u32 - 1
+            }
+        };
         self.heads[pc as usize] = index;
         self.kept += 1;
         self.total += 1;
@@ -144,7 +209,99 @@ impl Explored {
             if n.open > 0 {
                 break;
             }
-            at = n.parent;
+            let (parent, gone) = (n.parent, n.state.is_none());
+            if gone {
+                self.release(at);
+            }
+            at = parent;
         }
+    }
+
+    /// A finished node without a state: nobody looks at it any more.
+    fn release(&mut self, index: u32) {
+        let node = &mut self.nodes[index as usize];
+        self.bytes -= node.bytes();
+        node.mattered = Vec::new();
+        node.written = Vec::new();
+        node.next = core::mem::replace(&mut self.free, index);
+    }
+
+    /// The path at hand reads half slots of a frame: they mattered to its ancestors, as far as they come from there.
+    pub(crate) fn read(&mut self, parent: u32, state: &State, frame: usize, halves: Halves) {
+        let Some(f) = state.frames.get(frame) else { return };
+        let mut need = halves & !f.written;
+        let mut at = parent;
+        while need != 0
+            && let Some(node) = self.nodes.get_mut(at as usize)
+            && let (Some(m), Some(written)) = (node.mattered.get_mut(frame), node.written.get(frame))
+        {
+            need &= !m.read;
+            m.read |= need;
+            need &= !written;
+            at = node.parent;
+        }
+    }
+
+    /// The values that a demand names, at the end of the path at hand, must be what they are: marks them in its ancestors.
+    pub(crate) fn demand(&mut self, cfg: &Cfg, trace: &[Entry], parent: u32, demand: Demand, depth: usize) {
+        let mut walk = Walk::new(demand, depth);
+        let (mut at, mut left) = (parent, trace.len());
+        while !walk.demand.is_empty() {
+            while let Some(node) = self.nodes.get_mut(at as usize)
+                && node.position as usize == left
+            {
+                mark(node, &mut walk.demand);
+                at = node.parent;
+            }
+            let Some(entry) = left.checked_sub(1).and_then(|i| trace.get(i)) else { return };
+            left -= 1;
+            walk.undo(cfg, *entry);
+        }
+    }
+
+    /// A node cut a path off: what mattered below the node matters to the path's ancestors.
+    pub(crate) fn take_over(&mut self, cfg: &Cfg, trace: &[Entry], parent: u32, state: &State, node: u32) {
+        let Some(n) = self.nodes.get(node as usize) else { return };
+        let mut demand = Demand::default();
+        let mut reads = [0; crate::limits::MAX_CALL_FRAMES];
+        for ((m, need), read) in n.mattered.iter().zip(&mut demand.frames).zip(&mut reads) {
+            *need = m.precise;
+            *read = m.read;
+        }
+        for (frame, halves) in reads.into_iter().enumerate() {
+            self.read(parent, state, frame, halves);
+        }
+        self.demand(cfg, trace, parent, demand, state.depth());
+    }
+
+    /// What mattered of every kept state, for oracles.
+    #[cfg(test)]
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u32, &State, &[Mattered])> {
+        self.heads.iter().enumerate().flat_map(move |(pc, head)| {
+            core::iter::successors(self.nodes.get(*head as usize), |n| self.nodes.get(n.next as usize))
+                .filter_map(move |n| Some((pc as u32, n.state.as_ref()?, &n.mattered[..])))
+        })
+    }
+}
+
+/// Marks in a node what is demanded; what is no number there, and what was marked before, is not demanded of those before it.
+fn mark(node: &mut Node, demand: &mut Demand) {
+    for (i, (m, need)) in node.mattered.iter_mut().zip(&mut demand.frames).enumerate() {
+        if let Some(frame) = node.state.as_ref().and_then(|s| s.frames.get(i)) {
+            for (r, reg) in frame.regs.iter().enumerate() {
+                if reg.kind.is_pointer() {
+                    need.regs &= !(1 << r);
+                }
+            }
+            for (slot, s) in frame.stack.slots().iter().enumerate() {
+                if s.spilled().is_some_and(|r| r.kind.is_pointer()) {
+                    need.halves &= !super::backtrack::halves_of(slot);
+                }
+            }
+        }
+        let new = Need { regs: need.regs & !m.precise.regs, halves: need.halves & !m.precise.halves };
+        m.precise.regs |= new.regs;
+        m.precise.halves |= new.halves;
+        *need = new;
     }
 }

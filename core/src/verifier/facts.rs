@@ -1,8 +1,9 @@
 //! What the verifier hands to the engines: rewrites, which they must apply, and facts, which a compiler may use.
 //!
 //! Every visit of an instruction notes what it saw; visits are joined, and a mismatch leaves nothing. That is sound although pruned paths are not
-//! visited: a pruned state was found to be covered by an explored one in kinds, maps, offsets and ranges alike ([`super::prune`]), so it
-//! could only have noted the same.
+//! visited: a pruned state was found to be covered by an explored one in kinds, maps, offsets and ranges of pointers ([`super::prune`]), so it
+//! could only have noted the same. A number is compared only where something rests on it: so whoever notes a number, or a branch that numbers
+//! decide, demands it ([`super::explore::Verifier::rests_on`]) on that visit.
 
 use super::error::VerifierError as E;
 use super::reg::Kind;
@@ -99,6 +100,12 @@ impl FactTable {
             s.taken |= taken;
             s.fell |= fell;
         }
+    }
+
+    /// Whether a key would be a fact: no visit has seen another one.
+    pub(crate) fn key_may_hold(&self, pc: u32, key: Option<u64>) -> bool {
+        let before = self.seen.get(pc as usize).and_then(|s| s.call);
+        before.is_none_or(|before| before.key == key)
     }
 
     /// A call of a helper.

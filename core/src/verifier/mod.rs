@@ -9,13 +9,15 @@
 //! - shape: `cfg` (decoding, functions, reachability), `live` (dead registers);
 //! - judging: `obligation` (what must hold, from the instruction alone), `check` (obligations against a state);
 //! - moving: `transfer`, `pointer`, `branch`, `calls`, `subprog`;
-//! - exploring: `explore` (the loop), `explored` (states that were met), `prune` (when one covers another);
+//! - exploring: `explore` (the loop), `explored` (states that were met), `prune` (when one covers another), `backtrack` (which numbers
+//!   a judgement rests on);
 //! - results: `facts`, `frames` (slots to clear), `log`, `error`.
 //!
 //! Invariant of the whole: a state describes every concrete state that can be at its instruction on its path; an instruction is passed only
 //! when its obligations hold for all of them. What is not supported is refused by name, never accepted.
 
 pub mod alu;
+mod backtrack;
 mod branch;
 mod calls;
 mod cfg;

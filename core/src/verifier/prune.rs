@@ -1,12 +1,15 @@
 //! When a state need not be explored: an older one at the same instruction, explored to its end, covers it.
 //!
 //! `covers` is the one place that decides. Old covers new where every concrete state of the new one is a concrete state of the old one, up to
-//! a renaming of ids that keeps who is tied to whom. What the old state calls unreadable was dead or never read, and covers anything. A byte
-//! that is unwritten or "something" covers every byte but those of a spilled pointer: a read of it was explored as a number.
+//! a renaming of ids that keeps who is tied to whom, as far as it mattered. What the old state calls unreadable was dead or never read, and
+//! covers anything; so do half slots of the stack that no path from the old state read. A byte that is unwritten or "something"
+//! covers every byte but those of a spilled pointer: a read of it was explored as a number.
 //!
-//! Nothing is skipped for being unimportant (no precision yet): so kinds, maps, offsets and ranges noted on the explored path hold on the
-//! pruned one ([`super::facts`]). Packet ends that are known to be passed are compared as such, not as numbers.
+//! A number on which no judgement and no fact rested covers every number, and a known byte likewise; but never a pointer. Kinds, maps, offsets
+//! and ranges of pointers are compared in full: what was noted of them on the explored path holds on the pruned one ([`super::facts`]).
+//! Packet ends that are known to be passed are compared as such, not as numbers.
 
+use super::backtrack::{Halves, Need, halves_of};
 use super::reg::{Kind, Reg};
 use super::stack::{Byte, Slot};
 use super::state::{FrameState, State};
@@ -19,6 +22,21 @@ pub(crate) enum Compare {
     Covers,
     /// They are the same: a loop that changed nothing.
     Same,
+}
+
+/// What mattered of one frame of a state to the paths from it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mattered {
+    /// Numbers that something rested on.
+    pub(crate) precise: Need,
+    /// Half slots that were read.
+    pub(crate) read: Halves,
+}
+
+impl Mattered {
+    fn reg(&self, r: usize) -> bool {
+        self.precise.regs >> r & 1 == 1
+    }
 }
 
 /// Which id of the old state is which of the new one.
@@ -68,38 +86,58 @@ impl IdMap {
 }
 
 /// Whether `old` makes the exploration of `new` needless.
-pub(crate) fn covers(old: &State, new: &State, how: Compare, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
+pub(crate) fn covers(
+    old: &State,
+    new: &State,
+    how: Compare,
+    mattered: &[Mattered],
+    ids: &mut IdMap,
+) -> Result<bool, OutOfMemory> {
     if old.frames.len() != new.frames.len() {
         return Ok(false);
     }
     ids.clear();
     for (i, (a, b)) in old.frames.iter().zip(&new.frames).enumerate() {
-        if a.func != b.func || (i > 0 && a.callsite != b.callsite) || !frame(a, b, how, ids)? {
+        let Some(m) = mattered.get(i) else { return Ok(false) };
+        if a.func != b.func || (i > 0 && a.callsite != b.callsite) || !frame(a, b, how, m, ids)? {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-fn frame(old: &FrameState, new: &FrameState, how: Compare, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
-    for (a, b) in old.regs.iter().zip(&new.regs) {
-        if !reg(a, b, how, ids)? {
+fn frame(
+    old: &FrameState,
+    new: &FrameState,
+    how: Compare,
+    m: &Mattered,
+    ids: &mut IdMap,
+) -> Result<bool, OutOfMemory> {
+    for (r, (a, b)) in old.regs.iter().zip(&new.regs).enumerate() {
+        if !reg(a, b, how, m.reg(r), ids)? {
             return Ok(false);
         }
     }
     let (a, b) = (old.stack.slots(), new.stack.slots());
     for i in 0..a.len().max(b.len()) {
+        let halves = halves_of(i);
+        if how == Compare::Covers && m.read & halves == 0 {
+            continue;
+        }
         let pair = (a.get(i).unwrap_or(&Slot::EMPTY), b.get(i).unwrap_or(&Slot::EMPTY));
-        if !slot(pair.0, pair.1, how, ids)? {
+        if !slot(pair.0, pair.1, how, m.precise.halves & halves != 0, ids)? {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-fn reg(old: &Reg, new: &Reg, how: Compare, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
+fn reg(old: &Reg, new: &Reg, how: Compare, precise: bool, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
     if old.kind == Kind::NotInit {
         return Ok(true);
+    }
+    if old.is_scalar() && how == Compare::Covers && !precise {
+        return Ok(new.is_scalar());
     }
     let values = match how {
         Compare::Covers => new.var.subset_of(&old.var),
@@ -120,7 +158,11 @@ fn reg(old: &Reg, new: &Reg, how: Compare, ids: &mut IdMap) -> Result<bool, OutO
     Ok(old.off == new.off && range && ids.tie(old.id, new.id)?)
 }
 
-fn slot(old: &Slot, new: &Slot, how: Compare, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
+fn slot(old: &Slot, new: &Slot, how: Compare, precise: bool, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
+    let pointer = new.spilled().is_some_and(|r| r.kind.is_pointer());
+    if how == Compare::Covers && !precise && !old.spilled().is_some_and(|r| r.kind.is_pointer()) {
+        return Ok(!pointer);
+    }
     if let Some(a) = old.spilled() {
         let size = old.spill_size();
         let b = match new.spilled() {
@@ -129,11 +171,10 @@ fn slot(old: &Slot, new: &Slot, how: Compare, ids: &mut IdMap) -> Result<bool, O
             _ if a.is_scalar() && how == Compare::Covers => bytes_as_scalar(new, size),
             _ => return Ok(false),
         };
-        if !reg(a, &b, how, ids)? {
+        if !reg(a, &b, how, precise, ids)? {
             return Ok(false);
         }
     }
-    let pointer = new.spilled().is_some_and(|r| r.kind.is_pointer());
     for i in 0..8 {
         let fits = match (old.bytes[i], new.bytes[i]) {
             (Byte::Spill, _) => true,

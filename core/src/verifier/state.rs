@@ -2,6 +2,7 @@
 //!
 //! States are plain values: a branch copies one ([`State::try_clone`]) and both halves go their own way.
 
+use super::backtrack::Halves;
 use super::reg::{Kind, Reg};
 use super::stack::Stack;
 use crate::isa::Reg as R;
@@ -19,6 +20,8 @@ pub(crate) struct FrameState {
     pub(crate) func: u32,
     /// The call that made it; of no meaning in the first frame.
     pub(crate) callsite: u32,
+    /// Half slots that were overwritten since a state of the path was kept; all, where the frame is younger.
+    pub(crate) written: Halves,
 }
 
 impl FrameState {
@@ -26,7 +29,7 @@ impl FrameState {
     pub(crate) fn entry(func: u32, callsite: u32, depth: usize) -> Self {
         let mut regs = [Reg::NOT_INIT; R::COUNT];
         regs[R::FP.index()] = Reg::pointer(Kind::Stack(depth as u8));
-        FrameState { regs, stack: Stack::new(), func, callsite }
+        FrameState { regs, stack: Stack::new(), func, callsite, written: Halves::MAX }
     }
 
     fn try_clone(&self) -> Result<Self, OutOfMemory> {
@@ -124,6 +127,38 @@ impl State {
         let callee = self.frames.pop()?;
         self.set(R::R0, callee.regs[0]);
         Some(callee.callsite + 1)
+    }
+
+    /// A state of the path is kept: what is overwritten is counted from here on.
+    pub(crate) fn nothing_written(&mut self) {
+        for frame in &mut self.frames {
+            frame.written = 0;
+        }
+    }
+
+    /// Unties numbers that are tied to no other: an id that nothing shares says nothing.
+    pub(crate) fn drop_lonely_ids(&mut self) {
+        let mut seen = [(0u32, 0u32); 32];
+        let mut count = 0;
+        let mut all = true;
+        self.for_each(|r| {
+            if !r.is_scalar() || r.id == 0 {
+                return;
+            }
+            match seen[..count].iter().position(|s| s.0 == r.id) {
+                Some(i) => seen[i].1 += 1,
+                None if count < seen.len() => {
+                    seen[count] = (r.id, 1);
+                    count += 1;
+                }
+                None => all = false,
+            }
+        });
+        self.for_each(|r| {
+            if all && r.is_scalar() && seen[..count].contains(&(r.id, 1)) {
+                r.unlink();
+            }
+        });
     }
 
     /// What every call does: R0 to R5 cannot be read afterwards.

@@ -4,6 +4,7 @@
 //! BTF allows; a call of it is judged by the signature and leaves an unknown scalar. What may change the packet invalidates packet pointers
 //! in every frame. A tail call from a function other than the main one may come back with anything in R0: it is a return of its own.
 
+use super::backtrack::Note;
 use super::check;
 use super::error::{Reject, VerifierError as E};
 use super::explore::Verifier;
@@ -38,9 +39,10 @@ impl Verifier<'_, '_, '_> {
             return Ok(pc + 1);
         }
         if state.frames.len() >= MAX_CALL_FRAMES {
-            return Err(E::TooManyFrames { frames: state.frames.len() });
+            return Err(E::TooManyFrames { frames: state.frames.len() + 1 });
         }
         state.enter(func, pc)?;
+        self.note = Note::Enter;
         Ok(start)
     }
 
@@ -69,6 +71,7 @@ impl Verifier<'_, '_, '_> {
     fn global_memory(&mut self, state: &mut State, r: R, size: u32) -> Result<(), E> {
         let (mut reg, num) = (*state.reg(r), r.num());
         if reg.is_null() {
+            self.rests_on(state, r);
             return Ok(());
         }
         reg.kind = reg.kind.non_null();

@@ -3,6 +3,7 @@
 //! Straight-line instructions stand here; jumps are in [`super::branch`], calls in [`super::calls`] and [`super::subprog`].
 
 use super::alu::{AluOp as Abstract, alu};
+use super::backtrack::{Note, span};
 use super::branch::abstract_width;
 use super::check::stack_span;
 use super::error::VerifierError as E;
@@ -77,7 +78,8 @@ impl Verifier<'_, '_, '_> {
                 Ok(())
             }
             Op::LdImm64 { dst, imm } => {
-                let value = self.wide(state, pc, imm)?;
+                let (value, rewrite) = self.wide(imm)?;
+                self.facts.rewrite(pc, rewrite);
                 state.set(dst, value);
                 Ok(())
             }
@@ -124,6 +126,11 @@ impl Verifier<'_, '_, '_> {
             Operand::Imm(imm) => immediate(imm, width),
         };
         if !a.is_scalar() || !b.is_scalar() {
+            // The offset is compared in full from here on: so is the number that it comes from.
+            self.rests_on(state, dst);
+            if let Operand::Reg(r) = src {
+                self.rests_on(state, r);
+            }
             let out = pointer::arithmetic(op, width, dst.num(), &a, &b, || self.ids.fresh())?;
             state.set(dst, out);
             return Ok(());
@@ -179,8 +186,9 @@ impl Verifier<'_, '_, '_> {
         state.set(dst, Reg::scalar(var.sign_extend(from.bits(), abstract_width(width))));
     }
 
-    fn wide(&mut self, _state: &State, pc: u32, imm: WideImm) -> Result<Reg, E> {
-        let (value, rewrite) = match imm {
+    /// What a wide immediate is, if it may be used at all.
+    pub(crate) fn wide(&mut self, imm: WideImm) -> Result<(Reg, Rewrite), E> {
+        Ok(match imm {
             WideImm::Imm(v) => (Reg::constant(v), Rewrite::Plain),
             WideImm::MapIdx(map) => {
                 self.use_map(map)?;
@@ -188,10 +196,13 @@ impl Verifier<'_, '_, '_> {
             }
             WideImm::MapIdxValue { idx: map, off: offset } => {
                 let spec = self.use_map(map)?;
-                if spec.kind != MapType::Array || spec.max_entries != 1 {
+                if i64::from(offset) >= BPF_MAX_VAR_OFF {
+                    return Err(E::DirectValueOffset { off: offset });
+                }
+                if spec.kind != MapType::Array {
                     return Err(E::NoDirectValue);
                 }
-                if offset >= spec.value_size || i64::from(offset) >= BPF_MAX_VAR_OFF {
+                if spec.max_entries != 1 || offset >= spec.value_size {
                     return Err(E::DirectValueBounds { value_size: spec.value_size, off: offset });
                 }
                 let mut value = Reg::pointer(Kind::MapValue(map));
@@ -206,13 +217,11 @@ impl Verifier<'_, '_, '_> {
                 return Err(E::NoSuchMap { index: i64::from(fd) });
             }
             WideImm::BtfId { .. } => return Err(E::BtfId),
-        };
-        self.facts.rewrite(pc, rewrite);
-        Ok(value)
+        })
     }
 
     /// Notes what a memory access touches: for facts, for the frames, and for the rule that the context shares no instruction.
-    fn touch(&mut self, state: &State, pc: u32, m: &MemAccess) -> Result<(), E> {
+    fn touch(&mut self, state: &mut State, pc: u32, m: &MemAccess) -> Result<(), E> {
         let reg = *state.reg(m.base);
         self.facts.touches(pc, reg.kind)?;
         if let Kind::Stack(frame) = reg.kind {
@@ -223,6 +232,12 @@ impl Verifier<'_, '_, '_> {
                 AccessKind::Load | AccessKind::LoadSigned | AccessKind::Ordered { writes: false }
             );
             self.uses_stack(state, frame, (min as i32, end as i32), reads, writes && fixed)?;
+            if !fixed && let Note::Stack { frame, first, end } = self.note {
+                self.note = Note::StackPart { frame, first, end };
+            }
+            if writes && let Note::Stack { first, end, .. } = self.note {
+                state.frames[usize::from(frame)].written |= span(first, end);
+            }
         } else {
             self.frames.elsewhere();
         }

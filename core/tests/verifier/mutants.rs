@@ -158,9 +158,6 @@ fn known(
             matches!(verdict, ours::Verdict::Refused(_, text) if text.contains("map_value_or_null"));
         return refused.then_some("an array element of known index is there, however its key was written");
     }
-    if why.contains("is not pointing to valid bpf_map") {
-        return Some("no path reaches the instruction that names a map that does not exist");
-    }
     // Were it only for the result of one of these operations, then with an unknown number in its place it is refused.
     let is_difference = |insn: &Insn| insn.code == BPF_ALU | BPF_SUB | BPF_X;
     let differences: Vec<_> =

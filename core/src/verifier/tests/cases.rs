@@ -526,7 +526,12 @@ pub(crate) const CASES: &[Case] = &[
         "invalid access to map value pointer",
         "r1 = map4[31]; r0 = 0; exit",
     ),
-    case("map bounds", "r1 = map0[0]; r0 = 0; exit", "direct value", "r1 = map4[0]; r0 = 0; exit"),
+    case(
+        "map bounds",
+        "r1 = map0[0]; r0 = 0; exit",
+        "invalid access to map value pointer",
+        "r1 = map4[0]; r0 = 0; exit",
+    ),
     case("map bounds", "r1 = map1[0]; r0 = 0; exit", "direct value", "r1 = map1; r0 = 0; exit"),
     case(
         "map bounds",
@@ -793,13 +798,13 @@ pub(crate) const CASES: &[Case] = &[
     case(
         "helper",
         "r1 = map2; r2 = r10; r2 += -4; call 1; r0 = 0; exit",
-        "cannot pass map_type 3 into func",
+        "cannot pass map_type 3 into func|expected prog array",
         "r1 = map7; r2 = r10; r2 += -4; call 1; r0 = 0; exit",
     ),
     case(
         "helper",
         "r2 = map0; r3 = 0; call 12; r0 = 0; exit",
-        "cannot pass map_type 2 into func",
+        "cannot pass map_type 2 into func|expected prog array",
         "r2 = map2; r3 = 0; call 12; r0 = 0; exit",
     ),
     case(
@@ -878,7 +883,7 @@ pub(crate) const CASES: &[Case] = &[
     case(
         "helper",
         "r1 = r10; r1 += -8; u64[r1+0] = 0; r2 = 4; r3 = map3[16]; call 182; exit",
-        "const",
+        "does not point to a readonly map",
         "r1 = r10; r1 += -8; u64[r1+0] = 0; r2 = 4; r3 = map3[8]; call 182; exit",
     ),
     case(

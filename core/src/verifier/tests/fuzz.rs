@@ -85,6 +85,67 @@ pub(crate) fn soup(rng: &mut Rng) -> String {
     out.join("; ")
 }
 
+/// Random programs of joins: constants that differ by path, copied, spilled whole and in halves, handed through functions, compared, and used as
+/// offsets and keys in the end.
+pub(crate) fn joins(rng: &mut Rng) -> String {
+    let mut out: Vec<String> = [
+        "r6 = u32[r1+12]",
+        "r7 = 1",
+        "r8 = 2",
+        "r9 = u32[r1+16]",
+        "r0 = 3",
+        "u64[r10-8] = 1",
+        "u64[r10-16] = r9",
+    ]
+    .map(String::from)
+    .into();
+    let numbers = ["7", "8", "9", "0"];
+    let mut functions = String::new();
+    for i in 0..4 + rng.below(16) {
+        let (a, b) = (*rng.pick(&numbers), *rng.pick(&numbers));
+        let (k, slot) = (rng.below(12), 8 * (1 + rng.below(2)));
+        let (bits, half) = (*rng.pick(&[8, 16, 32]), *rng.pick(&[0, 4]));
+        let cond = *rng.pick(CONDS);
+        let line = match rng.below(20) {
+            0..=2 => format!("if r6 > {k} goto l{i}; r{a} = {}; l{i}:", rng.below(9)),
+            3 => format!("if r6 {cond} {k} goto l{i}; r{a} = r{b}; l{i}:"),
+            4 => format!("if r9 {cond} {k} goto l{i}; r{a} += {}; l{i}:", rng.below(9)),
+            5 => format!("r{a} = r{b}"),
+            6 => format!("r{a} = r{b}; r{a} += {k}"),
+            7 => format!("u64[r10-{slot}] = r{a}"),
+            8 => format!("r{a} = u64[r10-{slot}]"),
+            9 => format!("u{bits}[r10-{}] = r{a}", slot - half),
+            10 => format!("r{a} = u{bits}[r10-{}]", slot - half),
+            11 => format!("if r{a} {cond} {k} goto l{i}; l{i}:"),
+            12 => format!("if r{a} {cond} {k} goto out"),
+            13 => format!("if r{a} {cond} r{b} goto l{i}; r6 += 1; l{i}:"),
+            14 => format!("r{a} {} r{b}; r{a} &= 15", rng.pick(OPS)),
+            15 => {
+                let op = *rng.pick(&["+=", "|=", "&="]);
+                functions += &format!(
+                    "; @f{i}:; r0 = r1; r0 {op} r2; if r1 > {k} goto e{i}; r0 = {k}; e{i}:; u64[r3+0] = r0; exit"
+                );
+                format!("r1 = r{a}; r2 = r{b}; r3 = r10; r3 += -{slot}; call @f{i}")
+            }
+            16 => format!("r3 = r10; r3 += -16; r2 = r{a}; r2 &= 8; r3 += r2; u64[r3+0] = r{b}"),
+            17 => format!(
+                "r3 = r10; r3 += -16; r2 = r{a}; r2 &= 8; r3 += r2; u64[r3+0] = {k}; r{b} = u64[r10-{slot}]"
+            ),
+            18 => format!("r2 = map4[0]; r3 = r{a}; if r3 > 9 goto out; r3 += r2; r0 = u8[r3+22]"),
+            _ => format!("r2 = map4[0]; r3 = r{a}; r3 &= 31; r2 += r3; r0 = u8[r2+0]"),
+        };
+        out.push(line);
+    }
+    match rng.below(4) {
+        0 => out.push("r2 = map4[0]; r2 += r7; r0 = u8[r2+0]".into()),
+        1 => out.push("r3 = u32[r10-8]; r2 = map4[0]; r2 += r3; r0 = u8[r2+0]".into()),
+        2 => out.push("u32[r10-24] = r8; r2 = r10; r2 += -24; r1 = map0; call 1; r1 = map4[0]; if r0 == 0 goto out; r0 = u8[r0+9]".into()),
+        _ => out.push("if r8 > 5 goto out; r2 = map4[0]; if r7 > 4 goto out; r2 += r7; r0 = u8[r2+27]".into()),
+    }
+    out.push("r0 = 1; exit; out:; r0 = 2; exit".into());
+    out.join("; ") + &functions
+}
+
 /// Random programs of pointers: lookups and null tests, spills of every kind, packet ranges, calls of functions, joins of kinds.
 pub(crate) fn pointer_soup(rng: &mut Rng) -> String {
     let mut out: Vec<String> =

@@ -7,6 +7,7 @@ mod fuzz;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kernel;
 mod objects;
+mod pruned;
 mod results;
 mod world;
 

@@ -6,9 +6,8 @@ use crate::verifier::input::MapInfo;
 use crate::verifier::{Rejection, VerifyOptions, prove};
 use std::path::PathBuf;
 
-/// Every program of every object below `xdp_progs/obj`, with the verdict on it.
-fn verdicts() -> Vec<(String, Result<crate::program::VerifierStats, Rejection>)> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../xdp_progs/obj");
+/// Every program of every object below a folder, with the verdict on it.
+fn verdicts(root: PathBuf) -> Vec<(String, Result<crate::program::VerifierStats, Rejection>)> {
     let mut folders = vec![root];
     let mut out = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -32,7 +31,7 @@ fn verdicts() -> Vec<(String, Result<crate::program::VerifierStats, Rejection>)>
                     .map(|(m, c)| MapInfo { spec: m.spec, name: &m.name, frozen: m.frozen.then_some(&c[..]) })
                     .collect();
                 for i in 0..object.programs().len() {
-                    let program = object.link(i).expect("links");
+                    let program = object.link(i).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
                     let mut log = String::new();
                     let proof = prove(program.code(), &maps, STANDARD, &VerifyOptions::default(), &mut log);
                     let name = format!("{}:{}", path.display(), program.name());
@@ -46,7 +45,7 @@ fn verdicts() -> Vec<(String, Result<crate::program::VerifierStats, Rejection>)>
 
 #[test]
 fn programs_of_xdp_progs_are_accepted_and_the_unchecked_ones_are_refused() {
-    let verdicts = verdicts();
+    let verdicts = verdicts(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../xdp_progs/obj"));
     assert!(verdicts.len() > 10);
     for (name, verdict) in verdicts {
         let unchecked = name.contains("no_check");
@@ -56,6 +55,21 @@ fn programs_of_xdp_progs_are_accepted_and_the_unchecked_ones_are_refused() {
                 println!("{name}: {stats:?}");
             }
             Err(r) => assert!(unchecked && r.to_string().contains("invalid access to packet"), "{name}: {r}"),
+        }
+    }
+}
+
+/// Prints the verdicts on all objects below the folder that `UXDP_OBJECTS` names.
+#[test]
+fn objects_of_a_folder_are_judged() {
+    let Some(root) = std::env::var_os("UXDP_OBJECTS") else { return };
+    for (name, verdict) in verdicts(root.into()) {
+        match verdict {
+            Ok(s) => println!(
+                "{name}: processed {} max_states_per_insn {} total_states {} peak_states {} memory {}",
+                s.insns_processed, s.max_states_per_insn, s.total_states, s.peak_states, s.peak_memory
+            ),
+            Err(r) => println!("{name}: {r}"),
         }
     }
 }
