@@ -55,6 +55,11 @@ struct uxdp_ctx;
 
 
 /**
+ * Load flag: every run is counted by its action, at about a nanosecond a run. Without it, aborted runs alone are.
+ */
+#define UXDP_LOAD_COUNT_ACTIONS 1
+
+/**
  * Every slot, for uxdp_prog_stats.
  */
 #define UXDP_ALL_SLOTS -1
@@ -578,7 +583,7 @@ struct uxdp_load_opts {
    */
   uint32_t engine;
   /**
-   * 0.
+   * 0, or UXDP_LOAD_COUNT_ACTIONS.
    */
   uint32_t flags;
   /**
@@ -612,11 +617,11 @@ struct uxdp_prog_stats {
    */
   size_t sz;
   /**
-   * Runs.
+   * Runs; counted with UXDP_LOAD_COUNT_ACTIONS alone.
    */
   uint64_t runs;
   /**
-   * Runs by how they ended: `enum uxdp_action`.
+   * Runs by how they ended: `enum uxdp_action`; counted with UXDP_LOAD_COUNT_ACTIONS alone.
    */
   uint64_t actions[8];
   /**
@@ -1041,7 +1046,7 @@ uint32_t uxdp_prog_id(const struct uxdp_prog *p);
 
 /**
  * The program's counters in one slot, or added up over all with UXDP_ALL_SLOTS. They count while workers run: a sum is of no one moment.
- * xdp_run counts nothing but aborted runs where its hook has one compiled program alone; xdp_run_burst counts every run.
+ * Aborted runs are counted by reason always, runs and actions where the object was loaded with UXDP_LOAD_COUNT_ACTIONS.
  *
  * `out->sz` is set before; `p` and `out` stay the caller's. Any thread. 0; -EINVAL for NULL and a program that is not loaded, -ERANGE for a slot
  * that there is not.

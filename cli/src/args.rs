@@ -41,6 +41,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  uxdp dump prog.o --as bpf\n  uxdp dump prog.o --prog xdp_main --as jited"
     )]
     Dump(Dump),
+    /// Writes manual pages into a folder.
+    #[command(hide = true)]
+    Man(Man),
 }
 
 /// Which program of which object.
@@ -191,4 +194,10 @@ pub(crate) struct Dump {
     /// Which form.
     #[arg(long = "as", value_name = "FORM", default_value = "bpf")]
     pub(crate) form: Form,
+}
+
+#[derive(Args)]
+pub(crate) struct Man {
+    /// Where the pages go.
+    pub(crate) folder: PathBuf,
 }

@@ -10,6 +10,7 @@ mod dump;
 mod engine;
 mod frames;
 mod inspect;
+mod man;
 mod native;
 mod outcome;
 mod packets;
@@ -43,5 +44,6 @@ fn run(command: &Command, out: &mut dyn Write) -> anyhow::Result<Verdict> {
         Command::Run(args) => run::run(args, out),
         Command::Bench(args) => bench::run(args, out),
         Command::Dump(args) => dump::run(args, out),
+        Command::Man(args) => man::run(args),
     }
 }

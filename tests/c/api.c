@@ -45,6 +45,15 @@ static struct uxdp_object *load_object(const char *path)
 	return object;
 }
 
+static struct uxdp_object *load_counting(const char *path)
+{
+	struct uxdp_object *object = open_object(path);
+	UXDP_LOAD_OPTS(opts, .flags = UXDP_LOAD_COUNT_ACTIONS);
+
+	CHECK(uxdp_object_load(object, &opts) == 0);
+	return object;
+}
+
 /* Every pointer may be NULL: a status, a NULL or nothing. */
 static void null_arguments(void)
 {
@@ -118,7 +127,7 @@ static void loading(void)
 	UXDP_LOAD_OPTS(opts, .log_buf = log, .log_size = sizeof(log));
 	UXDP_LOAD_OPTS(long_log, .log_buf = small, .log_size = sizeof(small), .log_level = 2);
 	UXDP_LOAD_OPTS(bad_engine, .engine = 9);
-	UXDP_LOAD_OPTS(bad_flags, .flags = 1);
+	UXDP_LOAD_OPTS(bad_flags, .flags = 2);
 
 	CHECK(uxdp_object_load(object, &bad_engine) == -EINVAL && uxdp_object_load(object, &bad_flags) == -EINVAL);
 	/* A refusal leaves the object as it was: it can be tried again. */
@@ -195,7 +204,7 @@ static void map_elements(void)
 
 static void test_runs_and_counters(void)
 {
-	struct uxdp_object *object = load_object(access_o);
+	struct uxdp_object *object = load_counting(access_o);
 	struct uxdp_prog *prog = uxdp_object_next_prog(object, NULL);
 	uint8_t out[64];
 	UXDP_STRUCT(uxdp_test_run_opts, run, .data_in = packet, .data_size_in = sizeof(packet), .data_out = out, .data_size_out = sizeof(out), .repeat = 100);
@@ -224,7 +233,7 @@ static void set_packet(struct uxdp_ctx *ctx, uint8_t *buffer, size_t size)
 
 static void workers_and_hooks(void)
 {
-	struct uxdp_object *access = load_object(access_o), *maps = load_object(maps_o);
+	struct uxdp_object *access = load_counting(access_o), *maps = load_counting(maps_o);
 	struct uxdp_prog *progs[2] = {uxdp_object_next_prog(access, NULL), uxdp_object_next_prog(maps, NULL)};
 	struct uxdp_worker *worker = NULL, *second = NULL;
 	struct uxdp_hook *hook = NULL;
@@ -250,7 +259,7 @@ static void workers_and_hooks(void)
 	CHECK(uxdp_hook_set(hook, progs, 2, NULL) == 0 && uxdp_run(&ctx) == UXDP_PASS);
 	CHECK(uxdp_hook_set(hook, progs, 1, &attach) == -EINVAL && uxdp_hook_set(hook, NULL, 1, NULL) == -EINVAL);
 	CHECK(uxdp_hook_set(uxdp_prog_hook(progs[0]), progs, 1, NULL) == -EINVAL);
-	CHECK(uxdp_prog_stats(progs[0], 0, &stats) == 0 && stats.runs >= 1);
+	CHECK(uxdp_prog_stats(progs[0], 0, &stats) == 0 && stats.runs == 2);
 	CHECK(uxdp_prog_stats(progs[1], 0, &stats) == 0 && stats.runs == 1);
 
 	memset(pkts, 0, sizeof(pkts));

@@ -1,7 +1,7 @@
 //! What CI runs, in order; the first failure ends it.
 
 use crate::{archive, header, licences, runpath};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use xshell::{Shell, cmd};
 
 /// Archives without std: built beside crates that use it, they would get its features.
@@ -24,6 +24,8 @@ pub(crate) fn run(sh: &Shell) -> Result<()> {
     cmd!(sh, "cargo build --quiet --release --package uxdp-core --target x86_64-unknown-none").run()?;
     step("the run path neither panics nor allocates");
     runpath::run(sh)?;
+    step("the conformance driver");
+    conformance_driver(sh)?;
     step("the C library");
     archive::dist(sh)?;
     step("tests");
@@ -38,7 +40,19 @@ pub(crate) fn conformance_driver(sh: &Shell) -> Result<()> {
     let _target = sh.push_env("CARGO_TARGET_DIR", &dir);
     cmd!(sh, "cargo build --quiet --release --package uxdp-conformance").run()?;
     let (from, to) = (dir.join("release/uxdp-conformance"), dir.join("uxdp-conformance"));
-    sh.copy_file(from, to)?;
+    sh.copy_file(from, &to)?;
+    // r0 = 5; and r0 = the second byte of the memory: what it prints is what the suite reads.
+    let (five, second) = ("b700000005000000 9500000000000000", "7110010000000000 9500000000000000");
+    for engine in ["interp", "jit"] {
+        ensure!(
+            cmd!(sh, "{to} --engine {engine}").stdin(five).read()? == "5",
+            "the driver's {engine} engine is wrong"
+        );
+        ensure!(
+            cmd!(sh, "{to} aabb --engine {engine}").stdin(second).read()? == "bb",
+            "{engine} does not see the memory"
+        );
+    }
     Ok(())
 }
 

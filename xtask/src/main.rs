@@ -40,6 +40,9 @@ enum Task {
         /// A root to put before the prefix, for packagers.
         #[arg(long, default_value = "")]
         destdir: String,
+        /// The C library alone, without the tools.
+        #[arg(long)]
+        library: bool,
     },
     /// Builds the driver of the public eBPF conformance suite into target/conformance/.
     ConformanceDriver,
@@ -58,7 +61,10 @@ fn main() -> Result<()> {
             header::run(&sh, if check { header::Mode::Check } else { header::Mode::Write })
         }
         Task::Dist => archive::dist(&sh).map(|_| ()),
-        Task::Install { prefix, destdir } => install::run(&sh, &prefix, &destdir),
+        Task::Install { prefix, destdir, library } => {
+            let what = if library { install::What::Library } else { install::What::Everything };
+            install::run(&sh, &prefix, &destdir, what)
+        }
         Task::ConformanceDriver => ci::conformance_driver(&sh),
         Task::RunPath => runpath::run(&sh),
         Task::Licences => licences::run(&sh),

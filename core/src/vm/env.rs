@@ -16,16 +16,6 @@ const CLIENT_SLOTS: u32 = 64;
 /// Most slots of workers.
 const MAX_CPUS: u32 = 4096;
 
-/// What is counted of runs through compiled code's own entry. Bursts and interpreted programs are always counted in full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Counting {
-    /// Aborted runs; plain actions cost nothing then.
-    #[default]
-    Aborts,
-    /// Every action.
-    Actions,
-}
-
 /// What an environment is to be.
 #[derive(Clone, Copy, Default)]
 pub struct EnvOptions {
@@ -35,8 +25,6 @@ pub struct EnvOptions {
     pub map_memory: Option<&'static dyn MapMemory>,
     /// The helpers that programs may call; none: all standard ones.
     pub helpers: Option<HelperSet>,
-    /// What is counted of runs.
-    pub counting: Counting,
 }
 
 /// An environment.
@@ -44,7 +32,6 @@ pub struct Env {
     run: RunEnv,
     map_memory: &'static dyn MapMemory,
     helpers: HelperSet,
-    counting: Counting,
     grace: Grace,
     blocks: Vec<WorkerBlock>,
     last_prog_id: AtomicU32,
@@ -73,7 +60,6 @@ impl Env {
                 None => platform,
             },
             helpers: options.helpers.unwrap_or(STANDARD),
-            counting: options.counting,
             grace: Grace::new(nr_cpus)?,
             blocks: Vec::from_fn(nr_cpus as usize, |_| WorkerBlock::new())?,
             last_prog_id: AtomicU32::new(0),
@@ -214,11 +200,6 @@ impl Env {
             }
         }
         sum
-    }
-
-    /// What is counted of runs through compiled code's own entry.
-    pub fn counting(&self) -> Counting {
-        self.counting
     }
 
     pub(super) fn grace(&self) -> &Grace {

@@ -63,7 +63,7 @@ impl Hook {
             let mut list = Vec::with_capacity(progs.len())?;
             list.extend(progs.iter().cloned())?;
             let direct = match progs {
-                [only] if self.env.counting() == Counting::Aborts => only.engine().direct_entry(),
+                [only] if only.counting() == Counting::Aborts => only.engine().direct_entry(),
                 _ => None,
             };
             let unit = Arc::new(Unit { progs: list, direct })?;

@@ -1,6 +1,6 @@
 //! From an object's parts to things of an environment: maps made from their specs, programs given an engine. What fails leaves nothing behind.
 
-use super::{Engine, EngineChoice, Env, Prog};
+use super::{Counting, Engine, EngineChoice, Env, Prog};
 use crate::error::{Errno, Status};
 use crate::maps::{Map, MapSpec};
 use crate::mem::Vec;
@@ -45,7 +45,27 @@ pub fn create_maps(
 ///
 /// # Errors
 /// Where the engine cannot be had, or memory is short.
-pub fn install(env: &Arc<Env>, program: Program<Verified>, choice: EngineChoice) -> Result<Arc<Prog>, Errno> {
-    let engine = Engine::select(env, &program, choice)?;
-    Prog::new(env, program, engine)
+pub fn install(
+    env: &Arc<Env>,
+    program: Program<Verified>,
+    options: impl Into<ProgOptions>,
+) -> Result<Arc<Prog>, Errno> {
+    let ProgOptions { engine, counting } = options.into();
+    let engine = Engine::select(env, &program, engine)?;
+    Prog::new(env, program, engine, counting)
+}
+
+/// How a verified program is to run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProgOptions {
+    /// What runs it.
+    pub engine: EngineChoice,
+    /// What is counted of its runs.
+    pub counting: Counting,
+}
+
+impl From<EngineChoice> for ProgOptions {
+    fn from(engine: EngineChoice) -> Self {
+        ProgOptions { engine, ..ProgOptions::default() }
+    }
 }

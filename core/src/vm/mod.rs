@@ -23,14 +23,14 @@ mod worker;
 pub use action::{AbortReason, Action};
 pub use ctx::{Ctx, Entry, Frags, Pkt, Redirect, RedirectKind, RxMeta};
 pub use engine::{Engine, EngineChoice, compile_options};
-pub use env::{ClientSlot, Counting, Env, EnvOptions};
+pub use env::{ClientSlot, Env, EnvOptions};
 pub use frame::{Frame, Origin, Runner};
 pub use hook::Hook;
-pub use load::{MapDef, create_maps, install};
+pub use load::{MapDef, ProgOptions, create_maps, install};
 pub use packet_use::PacketUse;
 pub use prog::Prog;
 pub use run::{ctx_init, on_abort, xdp_run, xdp_run_burst};
-pub use stats::{ProgStats, SlotStats, StatsSum};
+pub use stats::{Counting, ProgStats, SlotStats, StatsSum};
 pub use worker::Worker;
 
 pub(crate) use block::WorkerBlock;

@@ -2,7 +2,7 @@
 
 use super::engine::Engine;
 use super::packet_use::{PacketUse, packet_use};
-use super::{Ctx, Env, ProgStats};
+use super::{Counting, Ctx, Env, ProgStats};
 use crate::error::Errno;
 use crate::helpers::HelperSet;
 use crate::interp;
@@ -19,6 +19,7 @@ pub struct Prog {
     program: Program<Verified>,
     helpers: HelperSet,
     engine: Engine,
+    counting: Counting,
     stats: ProgStats,
     /// Last: the program's maps go before the environment.
     env: Arc<Env>,
@@ -40,11 +41,16 @@ impl Prog {
     ///
     /// # Errors
     /// When memory is short.
-    pub fn new(env: &Arc<Env>, program: Program<Verified>, engine: Engine) -> Result<Arc<Prog>, Errno> {
+    pub fn new(
+        env: &Arc<Env>,
+        program: Program<Verified>,
+        engine: Engine,
+        counting: Counting,
+    ) -> Result<Arc<Prog>, Errno> {
         let target = TailTarget { entry: engine.tail_entry(), id: env.new_prog_id()?, release };
         let stats = ProgStats::new(env.nr_cpus())?;
         let helpers = env.helpers();
-        Ok(Arc::new(Prog { target, program, helpers, engine, stats, env: env.clone() })?)
+        Ok(Arc::new(Prog { target, program, helpers, engine, counting, stats, env: env.clone() })?)
     }
 
     /// Its number in the environment, from 1, never used again.
@@ -65,6 +71,11 @@ impl Prog {
     /// What runs it.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// What is counted of its runs.
+    pub fn counting(&self) -> Counting {
+        self.counting
     }
 
     /// Its counters.

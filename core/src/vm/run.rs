@@ -5,7 +5,7 @@
 //! for the program that ran last and for the worker.
 
 use super::hook::{Hook, Unit};
-use super::{AbortReason, Action, Ctx, Pkt, Prog, ProgStats, RedirectKind, Worker, WorkerBlock};
+use super::{AbortReason, Action, Counting, Ctx, Pkt, Prog, RedirectKind, Worker, WorkerBlock};
 use crate::error::Errno;
 
 /// Ties a context to a worker and a hook. Everything else is reset.
@@ -55,17 +55,9 @@ pub unsafe fn xdp_run_burst(ctx: *mut Ctx, pkts: *mut Pkt, n: u32) {
         let Some(unit) = Hook::of(ctx).unit() else {
             return each(ctx, pkts, |ctx| unit_of_none(ctx));
         };
-        match (unit.direct, unit.progs.first()) {
-            (Some(entry), Some(prog)) => {
-                let mut tally = Tally::new(prog.stats(), (*ctx).slot);
-                each(ctx, pkts, |ctx| {
-                    let code = entry(ctx);
-                    tally.count(code);
-                    code
-                });
-                tally.flush();
-            }
-            _ => each(ctx, pkts, |ctx| run_unit(unit, ctx)),
+        match unit.direct {
+            Some(entry) => each(ctx, pkts, |ctx| entry(ctx)),
+            None => each(ctx, pkts, |ctx| run_unit(unit, ctx)),
         }
     }
 }
@@ -106,34 +98,6 @@ unsafe fn each(ctx: *mut Ctx, pkts: &mut [Pkt], mut run: impl FnMut(*mut Ctx) ->
 pub(super) fn word(to: &mut *mut u8, from: &*mut u8) {
     // SAFETY: both are references; volatile only keeps the compiler from joining neighbours.
     unsafe { core::ptr::from_mut(to).write_volatile(core::ptr::from_ref(from).read_volatile()) };
-}
-
-/// Counts a burst's actions, a run of equal ones at a time.
-struct Tally<'a> {
-    stats: &'a ProgStats,
-    slot: u32,
-    code: u32,
-    runs: u64,
-}
-
-impl<'a> Tally<'a> {
-    fn new(stats: &'a ProgStats, slot: u32) -> Self {
-        Tally { stats, slot, code: Action::Pass as u32, runs: 0 }
-    }
-
-    #[inline(always)]
-    fn count(&mut self, code: u32) {
-        if code != self.code {
-            self.flush();
-            self.code = code;
-        }
-        self.runs += 1;
-    }
-
-    fn flush(&mut self) {
-        let action = Action::from_code(self.code).unwrap_or(Action::Aborted);
-        self.stats.count_many(self.slot, action, core::mem::take(&mut self.runs));
-    }
 }
 
 /// The entry of a hook whose unit has no function of its own.
@@ -188,7 +152,9 @@ unsafe fn run_unit(unit: &Unit, ctx: *mut Ctx) -> u32 {
         };
         // SAFETY: the run's context.
         let slot = unsafe { (*ctx).slot };
-        prog.stats().count(slot, Action::from_code(code).unwrap_or(Action::Aborted));
+        if prog.counting() == Counting::Actions {
+            prog.stats().count(slot, Action::from_code(code).unwrap_or(Action::Aborted));
+        }
         if code != Action::Pass as u32 {
             break;
         }

@@ -7,6 +7,16 @@ use crate::sync::{AtomicU64, Ordering};
 /// How many actions there are.
 const ACTIONS: usize = 5;
 
+/// What is counted of a program's runs, the same on every engine and through every entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Counting {
+    /// Aborted runs: their host does not see why. Plain actions cost nothing.
+    #[default]
+    Aborts,
+    /// Every action besides; about a nanosecond a run.
+    Actions,
+}
+
 /// Counters of one slot; its holder alone writes them. Compiled code may count there directly.
 #[repr(C, align(128))]
 #[derive(Debug, Default)]
@@ -42,12 +52,7 @@ impl StatsSum {
 /// Adds one to a counter that only this thread writes.
 #[inline(always)]
 pub(super) fn bump(counter: &AtomicU64) {
-    add(counter, 1);
-}
-
-#[inline(always)]
-fn add(counter: &AtomicU64, n: u64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
 impl ProgStats {
@@ -61,13 +66,9 @@ impl ProgStats {
     }
 
     pub(super) fn count(&self, slot: u32, action: Action) {
-        self.count_many(slot, action, 1);
-    }
-
-    pub(super) fn count_many(&self, slot: u32, action: Action, runs: u64) {
         let counter = self.slots.get(slot as usize).and_then(|s| s.actions.get(action as usize));
         if let Some(counter) = counter {
-            add(counter, runs);
+            bump(counter);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Every bundled program through real ports: what l2fwd counts and sends is what the kernel answered for the same packets.
 
-use crate::common::{Bench, read_pcap};
+use crate::common::{self, Bench, read_pcap};
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -77,4 +77,46 @@ fn every_program_forwards_as_the_kernel_would() {
 fn the_demonstration_passes_and_drops_by_its_rules() {
     let (capture, expect) = ("demo/firewall.pcap", "demo/firewall.expect.json");
     compare("xdp_firewall", capture, expect, Some("demo/firewall.maps.json"), "jit");
+}
+
+#[test]
+fn adjustments_that_succeed_or_fail_lose_no_buffer() {
+    let adjust = format!("{}/../tests/progs/obj/adjust.o", env!("CARGO_MANIFEST_DIR"));
+    let packet = |kind: usize| {
+        let mut packet = common::packets(1, 64).remove(0);
+        packet[0] = kind as u8;
+        packet
+    };
+    let packets: Vec<Vec<u8>> = (0..1000).map(|i| packet(i % 10)).collect();
+    for engine in ["jit", "interp"] {
+        let bench = Bench::new();
+        let vdevs = [
+            bench.pcap_port(0, &packets, "tx.pcap"),
+            format!("net_pcap1,tx_pcap={}", bench.path("pass.pcap").display()),
+        ];
+        let args = ["--prog", &adjust, "--exit-idle", "50", "--pass-port", "1", "--engine", engine];
+        let report = bench.report(&vdevs, &args);
+        let actions = &report["ports"][0]["actions"];
+        assert_eq!((&actions["tx"], &actions["pass"]), (&600.into(), &100.into()), "{report:#}");
+        assert_eq!((&actions["drop"], &actions["aborted"]), (&100.into(), &200.into()), "{report:#}");
+        assert_eq!(report["aborts"]["unknown code returned"], 100);
+        assert_eq!(report["aborts"]["redirect without a target"], 100);
+
+        let sent = read_pcap(&bench.path("tx.pcap"));
+        let ten = sent.get(..6).unwrap();
+        assert_eq!(ten[..4], [packet(0), packet(1), packet(2), packet(3)], "{engine}");
+        assert_eq!(ten[4], [&[0xee; 4][..], &packet(4)].concat(), "{engine}");
+        assert_eq!(ten[5], packet(5)[..54], "{engine}");
+        assert!(read_pcap(&bench.path("pass.pcap")).iter().all(|p| *p == packet(6)), "{engine}");
+    }
+}
+
+#[test]
+fn a_full_ring_frees_what_the_program_passes() {
+    let bench = Bench::new();
+    let prog = bundled("obj/xdp_pass.o").display().to_string();
+    // A ring port sends to itself: what passes to it comes back, passes again, and the ring fills up.
+    let vdevs = ["net_null0".to_owned(), "net_ring0".to_owned()];
+    let report = bench.report(&vdevs, &["--prog", &prog, "--pass-port", "1", "--count", "100000"]);
+    assert!(report["ports"][1]["tx_dropped"].as_u64().unwrap() > 10_000, "{report:#}");
 }

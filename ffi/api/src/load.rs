@@ -5,7 +5,7 @@ use crate::log::LogBuf;
 use crate::object::{Parts, uxdp_object};
 use crate::prog::Loaded;
 use crate::status::{Failed, fail};
-use crate::{uxdp_engine, uxdp_load_opts};
+use crate::{UXDP_LOAD_COUNT_ACTIONS, uxdp_engine, uxdp_load_opts};
 use core::ffi::CStr;
 use core::fmt::Write;
 use uxdp_core::error::{Errno, Status};
@@ -15,7 +15,7 @@ use uxdp_core::object::{MapOrigin, SlotInit};
 use uxdp_core::program::AttachType;
 use uxdp_core::sync::Arc;
 use uxdp_core::verifier::{VerifyOptions, verify};
-use uxdp_core::vm::{EngineChoice, Env, MapDef, create_maps, install};
+use uxdp_core::vm::{Counting, EngineChoice, Env, MapDef, ProgOptions, create_maps, install};
 
 /// Loads every program that is to be loaded.
 pub(crate) fn load(
@@ -24,7 +24,7 @@ pub(crate) fn load(
     opts: &uxdp_load_opts,
     log: &mut LogBuf<'_>,
 ) -> Result<(), Failed> {
-    let (engine, verify_opts) = settings(opts)?;
+    let (prog_opts, verify_opts) = settings(opts)?;
     if obj.maps.iter().any(|m| m.loaded_map().is_some()) || obj.progs.iter().any(|p| p.is_loaded()) {
         return Err(fail(Errno::EALREADY, format_args!("the object was loaded before")));
     }
@@ -32,7 +32,7 @@ pub(crate) fn load(
     let mut progs: Vec<Option<Loaded>> = Vec::with_capacity(obj.progs.len())?;
     for (index, def) in parts.inner.programs().iter().enumerate() {
         let loaded = match def.autoload {
-            true => Some(load_prog((obj, parts), index, &maps.list, engine, &verify_opts, log)?),
+            true => Some(load_prog((obj, parts), index, &maps.list, prog_opts, &verify_opts, log)?),
             false => None,
         };
         progs.push(loaded)?;
@@ -51,11 +51,11 @@ pub(crate) fn load(
 }
 
 /// The options of a load, checked.
-fn settings(opts: &uxdp_load_opts) -> Result<(EngineChoice, VerifyOptions), Failed> {
+fn settings(opts: &uxdp_load_opts) -> Result<(ProgOptions, VerifyOptions), Failed> {
     const AUTO: u32 = uxdp_engine::UXDP_ENGINE_AUTO as u32;
     const JIT: u32 = uxdp_engine::UXDP_ENGINE_JIT as u32;
     const INTERP: u32 = uxdp_engine::UXDP_ENGINE_INTERP as u32;
-    if opts.flags != 0 {
+    if opts.flags & !UXDP_LOAD_COUNT_ACTIONS != 0 {
         return Err(fail(Errno::EINVAL, format_args!("unknown load flags {:#x}", opts.flags)));
     }
     let engine = match opts.engine {
@@ -68,7 +68,11 @@ fn settings(opts: &uxdp_load_opts) -> Result<(EngineChoice, VerifyOptions), Fail
     if opts.verifier_mem != 0 {
         verify_opts.memory_limit = opts.verifier_mem;
     }
-    Ok((engine, verify_opts))
+    let counting = match opts.flags & UXDP_LOAD_COUNT_ACTIONS {
+        0 => Counting::Aborts,
+        _ => Counting::Actions,
+    };
+    Ok((ProgOptions { engine, counting }, verify_opts))
 }
 
 /// The maps of an object on their way to its handles; each counts one user, given back where the load fails.
@@ -133,7 +137,7 @@ fn load_prog(
     (obj, parts): (&uxdp_object, &Parts),
     index: usize,
     maps: &[Arc<Map>],
-    engine: EngineChoice,
+    prog_opts: ProgOptions,
     opts: &VerifyOptions,
     log: &mut LogBuf<'_>,
 ) -> Result<Loaded, Failed> {
@@ -146,7 +150,7 @@ fn load_prog(
     let list = Vec::from_slice(maps)?;
     let verified = verify(linked, list, obj.env.helpers(), opts, log)
         .map_err(|e| fail(e.errno(), format_args!("program {name} is refused: {e}")))?;
-    let prog = install(&obj.env, verified, engine).map_err(|e| {
+    let prog = install(&obj.env, verified, prog_opts).map_err(|e| {
         let why = if e == Errno::EOPNOTSUPP { "it cannot be compiled on this machine" } else { e.text() };
         fail(e, format_args!("program {name} gets no engine: {why}"))
     })?;

@@ -70,6 +70,9 @@ pub enum uxdp_engine {
     UXDP_ENGINE_INTERP = 2,
 }
 
+/// Load flag: every run is counted by its action, at about a nanosecond a run. Without it, aborted runs alone are.
+pub const UXDP_LOAD_COUNT_ACTIONS: u32 = 1;
+
 /// How an object is loaded. Declare one with `UXDP_LOAD_OPTS(opts, .log_buf = buf, .log_size = sizeof(buf))`.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -78,7 +81,7 @@ pub struct uxdp_load_opts {
     pub sz: usize,
     /// One of `enum uxdp_engine`.
     pub engine: u32,
-    /// 0.
+    /// 0, or UXDP_LOAD_COUNT_ACTIONS.
     pub flags: u32,
     /// Most bytes that verifying one program may take; 0: the default.
     pub verifier_mem: usize,
@@ -167,9 +170,9 @@ pub const UXDP_ALL_SLOTS: c_int = -1;
 pub struct uxdp_prog_stats {
     /// `sizeof(struct uxdp_prog_stats)`, set by the caller.
     pub sz: usize,
-    /// Runs.
+    /// Runs; counted with UXDP_LOAD_COUNT_ACTIONS alone.
     pub runs: u64,
-    /// Runs by how they ended: `enum uxdp_action`.
+    /// Runs by how they ended: `enum uxdp_action`; counted with UXDP_LOAD_COUNT_ACTIONS alone.
     pub actions: [u64; 8],
     /// Aborted runs by why: `enum uxdp_abort_reason`.
     pub aborts: [u64; 16],

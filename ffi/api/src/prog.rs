@@ -189,7 +189,7 @@ pub unsafe extern "C" fn uxdp_prog_id(p: *const uxdp_prog) -> u32 {
 }
 
 /// The program's counters in one slot, or added up over all with UXDP_ALL_SLOTS. They count while workers run: a sum is of no one moment.
-/// xdp_run counts nothing but aborted runs where its hook has one compiled program alone; xdp_run_burst counts every run.
+/// Aborted runs are counted by reason always, runs and actions where the object was loaded with UXDP_LOAD_COUNT_ACTIONS.
 ///
 /// `out->sz` is set before; `p` and `out` stay the caller's. Any thread. 0; -EINVAL for NULL and a program that is not loaded, -ERANGE for a slot
 /// that there is not.

@@ -16,6 +16,16 @@ enum Engine {
     Jit,
 }
 
+const HELP: &str = "\
+A plugin of the public eBPF conformance suite: runs a bare program, unverified.
+
+Usage: uxdp-conformance [MEMORY] [--engine interp|jit] < PROGRAM
+
+PROGRAM is hex bytes on standard input, MEMORY hex bytes too; r1 is the memory's address, r2 its length. Prints r0 as hex.
+Exit codes: 0 r0 was printed, 1 the program did not end, 2 usage or no program.
+
+Example: echo 'b7 00 00 00 05 00 00 00 95 00 00 00 00 00 00 00' | uxdp-conformance --engine jit";
+
 struct Args {
     memory: Vec<u8>,
     engine: Engine,
@@ -24,6 +34,10 @@ struct Args {
 /// 0: r0 was printed; 1: the program did not end; 2: usage, or no program.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program's output")]
 pub(crate) fn main() -> ExitCode {
+    if std::env::args().any(|a| a == "--help" || a == "-h") {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
     let mut text = String::new();
     let input = std::io::stdin().read_to_string(&mut text).map_err(|e| format!("standard input: {e}"));
     let parsed = input.and_then(|_| Ok((parse_args(std::env::args().skip(1))?, parse_program(&text)?)));

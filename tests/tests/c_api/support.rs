@@ -23,7 +23,7 @@ pub(crate) fn prefix() -> &'static Path {
     PREFIX.get_or_init(|| {
         let prefix = work("prefix");
         run(Command::new(env!("CARGO"))
-            .args(["xtask", "install", "--prefix"])
+            .args(["xtask", "install", "--library", "--prefix"])
             .arg(&prefix)
             .current_dir(root()));
         prefix

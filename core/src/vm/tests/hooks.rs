@@ -3,7 +3,7 @@
 use super::*;
 
 fn returns(env: &Arc<Env>, code: i32) -> Arc<Prog> {
-    Asm::default().mov(0, code).exit().load(env, &[])
+    Asm::default().mov(0, code).exit().load_counting(env, &[])
 }
 
 #[test]

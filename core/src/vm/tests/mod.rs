@@ -67,10 +67,6 @@ pub(crate) fn env() -> Arc<Env> {
     Env::new(platform(), &EnvOptions::default()).unwrap()
 }
 
-pub(crate) fn counting_env() -> Arc<Env> {
-    Env::new(platform(), &EnvOptions { counting: Counting::Actions, ..EnvOptions::default() }).unwrap()
-}
-
 thread_local! {
     /// The engine that this thread's test loads programs with.
     static CHOICE: std::cell::Cell<EngineChoice> = const { std::cell::Cell::new(EngineChoice::Interp) };
@@ -173,6 +169,12 @@ impl Asm {
 
     pub(crate) fn load(self, env: &Arc<Env>, maps: &[Arc<Map>]) -> Arc<Prog> {
         install(env, self.verified(maps), CHOICE.get()).unwrap()
+    }
+
+    /// As `load`; every action is counted.
+    pub(crate) fn load_counting(self, env: &Arc<Env>, maps: &[Arc<Map>]) -> Arc<Prog> {
+        let options = ProgOptions { engine: CHOICE.get(), counting: Counting::Actions };
+        install(env, self.verified(maps), options).unwrap()
     }
 }
 

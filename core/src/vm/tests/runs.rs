@@ -9,9 +9,9 @@ fn returns(code: i32) -> Asm {
 #[test]
 fn actions_come_back_and_are_counted_by_program_and_slot() {
     on_every_engine(|| {
-        let env = counting_env();
+        let env = env();
         for (code, action) in [(1, 1), (2, 2), (3, 3), (0, 0), (4, 0), (5, 0), (-1, 0)] {
-            let prog = returns(code).load(&env, &[]);
+            let prog = returns(code).load_counting(&env, &[]);
             let mut bench = Bench::in_slot(&env, 1);
             bench.hook.set(std::slice::from_ref(&prog)).unwrap();
             assert_eq!(bench.run(), action, "return {code}");
