@@ -149,7 +149,8 @@ impl Env {
         match self.grace.reserve() {
             Ok(place) => self.grace.retire(place, Retired::Prog(old)),
             Err(_) => {
-                self.synchronize();
+                // Not `synchronize`: this may run inside a drop, for which that would wait.
+                self.grace.wait(self.run.platform);
                 drop(old);
             }
         }

@@ -43,6 +43,8 @@ pub(super) struct Grace {
     waiting: spin::Mutex<Waiting>,
     /// Length of the list, so that workers need no lock to see that it is empty.
     pending: AtomicU32,
+    /// Things that left the list and are being dropped, by whatever thread.
+    dropping: AtomicU32,
 }
 
 struct Waiting {
@@ -70,6 +72,7 @@ impl Grace {
             })?,
             waiting: spin::Mutex::new(Waiting { list: Vec::new(), reserved: 0 }),
             pending: AtomicU32::new(0),
+            dropping: AtomicU32::new(0),
         })
     }
 
@@ -146,16 +149,21 @@ impl Grace {
     /// Frees what no worker can hold any more.
     pub(super) fn reclaim(&self) {
         while let Some(thing) = self.next_free(self.waiting.lock()) {
-            // Outside the lock: what a drop frees may retire more.
-            drop(thing);
+            self.drop_outside_the_lock(thing);
         }
     }
 
     /// The same, but only while nobody else holds the list: for workers.
     pub(super) fn try_reclaim(&self) {
         while let Some(thing) = self.waiting.try_lock().and_then(|w| self.next_free(w)) {
-            drop(thing);
+            self.drop_outside_the_lock(thing);
         }
+    }
+
+    /// What a drop frees may retire more.
+    fn drop_outside_the_lock(&self, thing: Retired) {
+        drop(thing);
+        self.dropping.fetch_sub(1, Ordering::Release); // pairs with `synchronize`
     }
 
     fn next_free(&self, mut waiting: spin::MutexGuard<'_, Waiting>) -> Option<Retired> {
@@ -163,15 +171,25 @@ impl Grace {
         let index = waiting.list.iter().position(|(epoch, _)| *epoch <= oldest)?;
         let (_, thing) = waiting.list.swap_remove(index);
         self.pending.fetch_sub(1, Ordering::Relaxed);
+        self.dropping.fetch_add(1, Ordering::Relaxed); // the lock orders it before whoever finds the thing gone
         Some(thing)
     }
 
-    /// Waits until every worker that is online now was quiescent, then frees what that set free. Never from a worker.
-    pub(super) fn synchronize(&self, platform: &dyn Platform) {
+    /// Waits until every worker that is online now was quiescent. Never from a worker.
+    pub(super) fn wait(&self, platform: &dyn Platform) {
         let epoch = self.advance();
         while self.oldest() < epoch {
             platform.yield_now();
         }
+    }
+
+    /// The same, and what that set free is gone when it returns, even if another thread was about to free it. Never from a worker, nor from a drop.
+    pub(super) fn synchronize(&self, platform: &dyn Platform) {
+        self.wait(platform);
         self.reclaim();
+        // Acquire: pairs with the end of each drop.
+        while self.dropping.load(Ordering::Acquire) != 0 {
+            platform.yield_now();
+        }
     }
 }

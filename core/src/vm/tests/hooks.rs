@@ -47,6 +47,15 @@ fn a_replaced_program_is_freed_when_every_online_worker_was_quiescent() {
     });
 }
 
+/// Sets a flag when it goes, whatever the way.
+struct Stopper<'a>(&'a crate::sync::AtomicBool);
+
+impl Drop for Stopper<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn synchronize_waits_for_the_workers_of_other_threads() {
     on_every_engine(|| {
@@ -57,6 +66,8 @@ fn synchronize_waits_for_the_workers_of_other_threads() {
         let stop = crate::sync::AtomicBool::new(false);
         let started = crate::sync::AtomicBool::new(false);
         std::thread::scope(|scope| {
+            // A failed assertion must end the worker too, or the scope waits for ever.
+            let _stopper = Stopper(&stop);
             scope.spawn(|| {
                 let worker = Worker::register(&env, 0).unwrap();
                 let mut ctx = Ctx::empty();
@@ -79,7 +90,6 @@ fn synchronize_waits_for_the_workers_of_other_threads() {
             for _ in 0..1000 {
                 hook.set(&[returns(&env, 1)]).unwrap();
             }
-            stop.store(true, Ordering::Relaxed);
         });
         // Of the test, the hook, and the two programs that are left: `first` and the one that is attached.
         assert_eq!(Arc::strong_count(&env), 4);
