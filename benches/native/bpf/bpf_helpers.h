@@ -9,6 +9,7 @@
 #define NATIVE_BPF_HELPERS_H
 
 #include <linux/types.h>
+#include <stddef.h>
 
 #define SEC(name) __attribute__((used))
 #undef __always_inline
