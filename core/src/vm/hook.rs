@@ -4,8 +4,8 @@
 //! unit first; whoever runs between them uses the old unit, which lives until every online worker was quiescent.
 
 use super::grace::Retired;
-use super::run::{unit_entry, unit_of_none};
-use super::{Counting, Ctx, Engine, Entry, Env, Prog};
+use super::run::{Ends, unit_entry, unit_of_none};
+use super::{Counting, Ctx, Engine, Entry, Env, PacketUse, Prog};
 use crate::error::Errno;
 use crate::mem::Vec;
 use crate::program::AttachType;
@@ -17,6 +17,8 @@ pub(super) struct Unit {
     pub(super) progs: Vec<Arc<Prog>>,
     /// The whole unit as one function, where there is one.
     pub(super) direct: Option<Entry>,
+    /// What any of them may do to the ends of a packet.
+    pub(super) ends: Ends,
 }
 
 /// An attach point: a port's queue, or just a loop.
@@ -66,7 +68,9 @@ impl Hook {
                 [only] if only.counting() == Counting::Aborts => only.engine().direct_entry(),
                 _ => None,
             };
-            let unit = Arc::new(Unit { progs: list, direct })?;
+            let moves = progs.iter().any(|p| p.packet_use() == PacketUse::Moves);
+            let ends = if moves { Ends::Move } else { Ends::Stay };
+            let unit = Arc::new(Unit { progs: list, direct, ends })?;
             (direct.unwrap_or(unit_entry), Arc::into_raw(unit).cast_mut())
         };
         let held = self.replacing.lock();

@@ -53,13 +53,21 @@ pub unsafe fn xdp_run_burst(ctx: *mut Ctx, pkts: *mut Pkt, n: u32) {
     unsafe {
         let pkts = core::slice::from_raw_parts_mut(pkts, n as usize);
         let Some(unit) = Hook::of(ctx).unit() else {
-            return each(ctx, pkts, |ctx| unit_of_none(ctx));
+            return each(ctx, pkts, Ends::Stay, |ctx| unit_of_none(ctx));
         };
-        match unit.direct {
-            Some(entry) => each(ctx, pkts, |ctx| entry(ctx)),
-            None => each(ctx, pkts, |ctx| run_unit(unit, ctx)),
+        match (unit.direct, unit.ends) {
+            (Some(entry), Ends::Stay) => each(ctx, pkts, Ends::Stay, |ctx| entry(ctx)),
+            (Some(entry), Ends::Move) => each(ctx, pkts, Ends::Move, |ctx| entry(ctx)),
+            (None, ends) => each(ctx, pkts, ends, |ctx| run_unit(unit, ctx)),
         }
     }
+}
+
+/// Whether the programs of a unit may move the ends of a packet. Where they stay, nobody looks at the buffer around them, and there is nothing to write back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ends {
+    Stay,
+    Move,
 }
 
 /// Runs `run` on each packet, between taking the packet over and writing it back.
@@ -67,25 +75,29 @@ pub unsafe fn xdp_run_burst(ctx: *mut Ctx, pkts: *mut Pkt, n: u32) {
 /// # Safety
 /// As [`xdp_run`], for each packet.
 #[inline(always)]
-unsafe fn each(ctx: *mut Ctx, pkts: &mut [Pkt], mut run: impl FnMut(*mut Ctx) -> u32) {
+unsafe fn each(ctx: *mut Ctx, pkts: &mut [Pkt], ends: Ends, mut run: impl FnMut(*mut Ctx) -> u32) {
     for pkt in pkts {
         // SAFETY: handed on; nothing else uses the context while `run` does not.
         unsafe {
             let c = &mut *ctx;
-            word(&mut c.data_hard_start, &pkt.data_hard_start);
+            if ends == Ends::Move {
+                word(&mut c.data_hard_start, &pkt.data_hard_start);
+                word(&mut c.frame_end, &pkt.frame_end);
+            }
             word(&mut c.data_meta, &pkt.data_meta);
             word(&mut c.data, &pkt.data);
             word(&mut c.data_end, &pkt.data_end);
-            word(&mut c.frame_end, &pkt.frame_end);
             c.frags = pkt.frags;
             if pkt.rx.valid | c.rx.valid != 0 {
                 c.rx = pkt.rx;
             }
             pkt.action = run(ctx);
             let c = &*ctx;
-            word(&mut pkt.data_meta, &c.data_meta);
-            word(&mut pkt.data, &c.data);
-            word(&mut pkt.data_end, &c.data_end);
+            if ends == Ends::Move {
+                word(&mut pkt.data_meta, &c.data_meta);
+                word(&mut pkt.data, &c.data);
+                word(&mut pkt.data_end, &c.data_end);
+            }
             if pkt.action == Action::Redirect as u32 {
                 pkt.redirect = c.redirect;
             }
