@@ -47,12 +47,16 @@ struct Report {
     code_bytes: usize,
     verify_us: f64,
     compile_us: f64,
+    /// Reading the file, making maps, verifying and compiling.
+    load_us: f64,
 }
 
 /// One engine under test.
 struct Lane {
     session: Session,
     ready: Ready,
+    /// The whole way from the file to a program that can run.
+    load: Duration,
     hook: Arc<Hook>,
     frames: Frames,
     ns: Vec<f64>,
@@ -73,8 +77,11 @@ pub(crate) fn run(args: &Bench, out: &mut dyn Write) -> Result<Verdict> {
         let session = Session::open(&args.which.file, args.maps.as_deref(), engine::choice(engine))?;
         let index = session.choose(args.which.prog.as_deref())?;
         let mut ready = session.program(index)?;
+        let mut load = Duration::MAX;
         for _ in 1..LOADS {
+            let begin = Instant::now();
             let again = Session::open(&args.which.file, None, engine::choice(engine))?.program(index)?;
+            load = load.min(begin.elapsed());
             ready.verify = ready.verify.min(again.verify);
             ready.compile = ready.compile.min(again.compile);
         }
@@ -83,7 +90,7 @@ pub(crate) fn run(args: &Bench, out: &mut dyn Write) -> Result<Verdict> {
             continue;
         }
         let hook = session.hook(&ready)?;
-        lanes.push(Lane { session, ready, hook, frames: Frames::new(&packets), ns: Vec::new() });
+        lanes.push(Lane { session, ready, load, hook, frames: Frames::new(&packets), ns: Vec::new() });
     }
     let change = measure(&mut lanes)?;
     let reports: Vec<Report> = lanes.iter_mut().map(|l| report(l, args, packets.len(), change)).collect();
@@ -220,6 +227,7 @@ fn report(lane: &mut Lane, args: &Bench, packets: usize, packets_change: bool) -
         code_bytes: engine::code_bytes(prog),
         verify_us: us(lane.ready.verify),
         compile_us: us(lane.ready.compile),
+        load_us: us(lane.load),
     }
 }
 
@@ -240,6 +248,7 @@ fn show(reports: &[Report], out: &mut dyn Write) -> Result<()> {
         ">CODE bytes",
         ">VERIFY us",
         ">COMPILE us",
+        ">LOAD us",
     ]);
     for r in reports {
         let short = |n: f64| format!("{n:.2}");
@@ -254,6 +263,7 @@ fn show(reports: &[Report], out: &mut dyn Write) -> Result<()> {
                 &r.code_bytes,
                 &format!("{:.0}", r.verify_us),
                 &format!("{:.0}", r.compile_us),
+                &format!("{:.0}", r.load_us),
             ],
         );
     }
