@@ -28,7 +28,7 @@ struct Args {
     json: bool,
 }
 
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 10] = [
     "xdp_pass",
     "xdp_tx",
     "xdp_drop",
@@ -37,6 +37,7 @@ const PROGRAMS: [&str; 9] = [
     "xdp_csum",
     "xdp_map_access",
     "xdp_maps",
+    "xdp_maps_plain",
     "xdp_firewall",
 ];
 
@@ -62,10 +63,12 @@ impl Files {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let progs = here.join("../xdp_progs");
         let maps = progs.join(format!("{name}.maps.json"));
+        // A program that is for benchmarks alone stands here.
+        let folder = if here.join(format!("{name}.c")).exists() { here } else { &progs };
         Files {
-            object: progs.join(format!("obj/{name}.o")),
+            object: folder.join(format!("obj/{name}.o")),
             ctx64: here.join(format!("ctx64/{name}.o")),
-            source: progs.join(format!("{name}.c")),
+            source: folder.join(format!("{name}.c")),
             maps: maps.exists().then_some(maps),
         }
     }
