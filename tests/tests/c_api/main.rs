@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "tests say why they skip something")]
 
 mod archives;
+mod every;
 mod examples;
 mod header;
 mod programs;

@@ -1,0 +1,90 @@
+//! Every program of `xdp_progs` through the C API, over its capture: the kernel's actions and bytes.
+
+use crate::support::{compile, object, root, work};
+use serde_json::Value;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use uxdp_control::bytes::Written;
+use uxdp_core::object::{Object, OpenOptions};
+
+fn json(path: &str) -> Option<Value> {
+    let text = std::fs::read_to_string(root().join("xdp_progs").join(path)).ok()?;
+    Some(serde_json::from_str(&text).unwrap())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The packets of a classic little-endian capture.
+fn packets(name: &str) -> Vec<String> {
+    let file = std::fs::read(root().join("xdp_progs/pcap").join(format!("{name}.pcap"))).unwrap();
+    let mut rest = &file[24..];
+    let mut packets = Vec::new();
+    while let Some((header, body)) = rest.split_at_checked(16) {
+        let (packet, next) = body.split_at(u32::from_le_bytes(header[8..12].try_into().unwrap()) as usize);
+        packets.push(hex(packet));
+        rest = next;
+    }
+    packets
+}
+
+/// What fills the maps, as the C program takes it.
+fn contents(name: &str) -> Vec<String> {
+    let Some(file) = json(&format!("{name}.maps.json")) else { return Vec::new() };
+    let elf = std::fs::read(object(name)).unwrap();
+    let parsed = Object::open(&elf, &OpenOptions { name }).unwrap();
+    let mut arguments = Vec::new();
+    for (map, entries) in file["maps"].as_object().unwrap() {
+        let spec = parsed.maps()[parsed.find_map(map).unwrap()].spec;
+        for entry in entries.as_array().unwrap() {
+            let written = |v: &Value| serde_json::from_value::<Written>(v.clone()).unwrap();
+            let program = entry["value"].as_str().filter(|v| parsed.find_program(v).is_ok());
+            let (kind, key, value) = match program {
+                Some(program) => ("slot", entry["key"].to_string(), program.to_owned()),
+                None => {
+                    let bytes =
+                        |v: &Value, size| hex(&written(v).to_bytes(size as usize, "element").unwrap());
+                    ("elem", bytes(&entry["key"], spec.key_size), bytes(&entry["value"], spec.value_size))
+                }
+            };
+            arguments.extend([kind.to_owned(), map.clone(), key, value]);
+        }
+    }
+    arguments
+}
+
+#[test]
+fn every_program_answers_through_c_as_the_kernel_does() {
+    let out = work("every").join("every");
+    compile("every.c", &[], &out);
+    let mut programs = 0;
+    for file in std::fs::read_dir(root().join("xdp_progs/expect")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let expected = json(&format!("expect/{name}.json")).unwrap();
+        let Some(expected) = expected["packets"].as_array() else { continue };
+        let packets = packets(name);
+        let mut child = Command::new(&out)
+            .arg(object(name))
+            .arg(name)
+            .args(contents(name))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all((packets.join("\n") + "\n").as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{name}: {:?}", output.status);
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(said.lines().count(), expected.len(), "{name}");
+        const ACTIONS: [&str; 5] = ["XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT"];
+        for (i, ((line, want), packet)) in said.lines().zip(expected).zip(&packets).enumerate() {
+            let (action, data) = line.split_once(' ').unwrap();
+            assert_eq!(ACTIONS[action.parse::<usize>().unwrap()], want["action"], "{name}, packet {i}");
+            assert_eq!(data, want["data"].as_str().unwrap_or(packet), "{name}, packet {i}");
+        }
+        programs += 1;
+    }
+    assert_eq!(programs, 12, "a program without its expectation");
+}
