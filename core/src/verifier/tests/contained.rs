@@ -9,21 +9,22 @@
 use super::fuzz::{Rng, joins, soup};
 use super::world::{FROZEN, SPECS, maps, program};
 use crate::helpers::STANDARD;
-use crate::interp::{Access, Checked, FaultKind, Memory, Region, Step, run_with};
+use crate::interp::{Access, Checked, FaultKind, Memory, Raw, Region, Step, run_with};
 use crate::maps::{Map, MapConfig};
+use crate::object::{MapOrigin, Object, OpenOptions};
 use crate::platform::{MapMemory, MemRequest};
 use crate::program::{Code, Program};
 use crate::sync::Arc;
 use crate::verifier::backtrack::{Need, halves_of};
 use crate::verifier::explore::{Mode, Observer, Verifier};
-use crate::verifier::input::Input;
+use crate::verifier::input::{Input, MapInfo};
 use crate::verifier::log::Log;
 use crate::verifier::prune::Mattered;
 use crate::verifier::reg::{AT_PKT_END, BEYOND_PKT_END, Kind, Reg};
 use crate::verifier::stack::{Byte, Slot};
 use crate::verifier::state::State;
 use crate::verifier::{VerifyOptions, verify};
-use crate::vm::Ctx;
+use crate::vm::{Ctx, Hook, MapDef, Worker, create_maps, ctx_init};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 
@@ -51,9 +52,9 @@ const EVERYTHING: Mattered =
     Mattered { precise: Need { regs: u16::MAX, halves: u128::MAX }, read: u128::MAX };
 
 /// A run that is compared with what was seen.
-struct Watch<'a> {
+struct Watch<'a, M> {
     seen: &'a [Vec<Seen>],
-    inner: Checked<'a>,
+    inner: M,
     /// Whether every instruction must have a state.
     everywhere: bool,
     wrong: Option<String>,
@@ -72,7 +73,10 @@ fn describes(reg: &Reg, value: u64, at: &Step<'_>) -> bool {
         Kind::Scalar => reg.var.contains(value),
         Kind::Ctx => from(ctx as *const Ctx as u64),
         Kind::Stack(0) => from(at.regs[10]),
-        Kind::MapValue(m) => from(at.program.maps()[m as usize].array().unwrap().base as u64),
+        // Where an element of a hash is, no state says; of an array, a lookup may have given any element.
+        Kind::MapValue(m) => at.program.maps()[m as usize].array().is_none_or(|a| {
+            (0..u64::from(a.max_entries)).any(|i| from(a.base as u64 + i * u64::from(a.stride)))
+        }),
         Kind::PacketEnd => value == ctx.data_end as u64,
         Kind::Packet => {
             let end = ctx.data_end as u64;
@@ -121,7 +125,7 @@ fn state_describes(seen: &Seen, at: &Step<'_>) -> bool {
     true
 }
 
-impl Memory for Watch<'_> {
+impl<M: Memory> Memory for Watch<'_, M> {
     fn step(&mut self, at: &Step<'_>) -> Result<(), FaultKind> {
         let seen = &self.seen[at.pc as usize];
         if (self.everywhere || !seen.is_empty()) && !seen.iter().any(|s| state_describes(s, at)) {
@@ -136,7 +140,7 @@ impl Memory for Watch<'_> {
 }
 
 /// The states of every instruction without pruning, or those that were kept with it; `None` for a program that is refused.
-fn states(code: &Code, mode: Mode) -> Option<Vec<Vec<Seen>>> {
+fn states(code: &Code, maps: &[MapInfo<'_>], mode: Mode) -> Option<Vec<Vec<Seen>>> {
     let mut seen: Vec<Vec<Seen>> = code.insns.iter().map(|_| Vec::new()).collect();
     let mut see = |pc: u32, s: &State| {
         if mode == Mode::NoPruning {
@@ -145,8 +149,7 @@ fn states(code: &Code, mode: Mode) -> Option<Vec<Vec<Seen>>> {
             seen[pc as usize].push(Seen { regs, slots, mattered: EVERYTHING });
         }
     };
-    let maps = maps();
-    let input = Input { code, maps: &maps, helpers: STANDARD, opts: VerifyOptions::default() };
+    let input = Input { code, maps, helpers: STANDARD, opts: VerifyOptions::default() };
     let mut text = String::new();
     let mut verifier =
         Verifier::new(input, Log::new(&mut text, 0), Some(Observer { see: &mut see, mode })).ok()?;
@@ -171,7 +174,7 @@ fn states(code: &Code, mode: Mode) -> Option<Vec<Vec<Seen>>> {
 /// Explores, then runs on packets; what went wrong, and whether the program was accepted at all.
 fn compare(text: &str, made: &[Arc<Map>], rng: &mut Rng, mode: Mode) -> Result<bool, String> {
     let code = program(text, None);
-    let Some(seen) = states(&code, mode) else { return Ok(false) };
+    let Some(seen) = states(&code, &maps(), mode) else { return Ok(false) };
     let opts = VerifyOptions::default();
     let list = crate::mem::Vec::from_slice(made).unwrap();
     let proven =
@@ -272,4 +275,96 @@ fn safe_twins_keep_within_their_states() {
             compare(&text, &made, &mut rng, mode).unwrap_or_else(|e| panic!("{mode:?}: {e}"));
         }
     }
+}
+
+/// A frame that programs find their way into: IPv4 and UDP, TCP or ICMP, behind no, one or two tags, cut short at times.
+fn plausible(rng: &mut Rng) -> Vec<u8> {
+    let mut packet = vec![0u8; 128];
+    for b in &mut packet {
+        *b = rng.next() as u8;
+    }
+    let mut at = 12;
+    for tag in [[0x88, 0xa8], [0x81, 0x00]] {
+        if rng.below(3) == 0 {
+            packet[at..at + 2].copy_from_slice(&tag);
+            at += 4;
+        }
+    }
+    packet[at..at + 3].copy_from_slice(&[8, 0, 0x45]);
+    let protocol = *rng.pick(&[1, 6, 17, 112]);
+    packet[at + 11] = protocol;
+    packet[at + 22] = *rng.pick(&[0, 8]);
+    packet.truncate(if rng.below(3) == 0 { rng.below(128) } else { 128 });
+    packet
+}
+
+/// All real programs, helpers and maps included: without pruning, and with a state kept wherever paths meet.
+#[test]
+fn real_programs_keep_within_their_states() {
+    let env = crate::vm::tests::env();
+    let worker = Worker::register(&env, 0).expect("a slot");
+    let hook = Hook::create(&env).expect("a hook");
+    let mut rng = Rng::new(11);
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../xdp_progs/obj");
+    let (mut programs, mut runs) = (0, 0);
+    for entry in std::fs::read_dir(folder).expect("objects are committed") {
+        let path = entry.expect("readable").path();
+        if path.extension().is_none_or(|e| e != "o") || path.to_string_lossy().contains("no_check") {
+            continue;
+        }
+        let object = Object::open(&std::fs::read(&path).expect("readable"), &OpenOptions { name: "real" })
+            .expect("opens");
+        let defs: Vec<MapDef<'_>> = object
+            .maps()
+            .iter()
+            .map(|m| MapDef { name: m.name.as_str(), spec: m.spec, reuse: None })
+            .collect();
+        let made = create_maps(&env, &defs, None).expect("maps");
+        for (def, map) in object.maps().iter().zip(&made) {
+            if matches!(def.origin, MapOrigin::Data(_)) {
+                map.set_initial(&def.initial).expect("fits");
+            }
+            if def.frozen {
+                map.freeze().expect("freezes");
+            }
+        }
+        let infos: Vec<MapInfo<'_>> = made
+            .iter()
+            .map(|m| MapInfo { spec: *m.spec(), name: m.name(), frozen: m.const_data() })
+            .collect();
+        for index in 0..object.programs().len() {
+            for mode in [Mode::NoPruning, Mode::EveryState] {
+                let linked = object.link(index).expect("links");
+                let name = std::format!("{}: {} {mode:?}", path.display(), linked.name());
+                let Some(seen) = states(linked.code(), &infos, mode) else { panic!("{name}: refused") };
+                let list = crate::mem::Vec::from_slice(&made).expect("memory");
+                let proven = verify(linked, list, STANDARD, &VerifyOptions::default(), &mut String::new())
+                    .expect("accepted");
+                for _ in 0..60 {
+                    let packet = plausible(&mut rng);
+                    let mut buffer = vec![0u8; 256 + packet.len() + 256];
+                    buffer[256..256 + packet.len()].copy_from_slice(&packet);
+                    let span = buffer.as_mut_ptr_range();
+                    let mut ctx = Ctx::empty();
+                    // SAFETY: worker and hook outlive the context; its pointers are into the buffer, which lives as long.
+                    unsafe {
+                        ctx_init(&mut ctx, &worker, &hook).expect("one environment");
+                        ctx.data_hard_start = span.start;
+                        ctx.data = span.start.add(256);
+                        ctx.data_meta = ctx.data;
+                        ctx.data_end = ctx.data.add(packet.len());
+                        ctx.frame_end = span.end;
+                        let everywhere = mode == Mode::NoPruning;
+                        let mut watch = Watch { seen: &seen, inner: Raw, everywhere, wrong: None };
+                        let args = [&raw mut ctx as u64, 0, 0, 0, 0];
+                        let run = run_with(&proven, STANDARD, &mut ctx, args, &mut watch);
+                        assert!(run.is_ok(), "{name}: {run:?} {:?} on {packet:x?}", watch.wrong);
+                    }
+                    runs += 1;
+                }
+            }
+            programs += 1;
+        }
+    }
+    assert!(programs > 20 && runs > 2000, "{programs} programs, {runs} runs");
 }
