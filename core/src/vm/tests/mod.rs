@@ -21,10 +21,16 @@ use std::ptr::NonNull;
 pub(crate) struct TestPlatform {
     pub(crate) now: AtomicU64,
     random: AtomicU64,
+    code: Option<&'static dyn CodeMemory>,
 }
 
 pub(crate) fn platform() -> &'static TestPlatform {
-    Box::leak(Box::new(TestPlatform { now: AtomicU64::new(1), random: AtomicU64::new(1) }))
+    platform_with(Some(&crate::jit::testing::TestMemory))
+}
+
+/// The same with other executable memory, or none.
+pub(crate) fn platform_with(code: Option<&'static dyn CodeMemory>) -> &'static TestPlatform {
+    Box::leak(Box::new(TestPlatform { now: AtomicU64::new(1), random: AtomicU64::new(1), code }))
 }
 
 impl MapMemory for TestPlatform {
@@ -43,7 +49,7 @@ impl MapMemory for TestPlatform {
 
 impl Platform for TestPlatform {
     fn code_memory(&self) -> Option<&dyn CodeMemory> {
-        Some(&crate::jit::testing::TestMemory)
+        self.code
     }
     fn clock_ns(&self, _clock: Clock) -> Option<u64> {
         Some(self.now.load(Ordering::Relaxed))

@@ -190,3 +190,29 @@ fn map_values_are_live_for_control_and_data_plane() {
         assert_eq!(u64::from_le_bytes(value), 2);
     });
 }
+
+/// A system that refuses to make memory executable.
+struct Refusing;
+
+impl CodeMemory for Refusing {
+    fn alloc(&self, _: usize, _: usize) -> Result<NonNull<u8>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    unsafe fn seal(&self, _: NonNull<u8>, _: usize) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    unsafe fn free(&self, _: NonNull<u8>, _: usize) {}
+}
+
+#[test]
+fn without_executable_memory_the_interpreter_serves_and_says_so() {
+    for code in [None, Some(&Refusing as &dyn CodeMemory)] {
+        let env = Env::new(platform_with(code), &EnvOptions::default()).unwrap();
+        let prog = install(&env, returns(3).verified(&[]), EngineChoice::Best).unwrap();
+        assert_eq!(prog.engine().name(), "interp");
+        assert_eq!(Bench::with(&env, &prog).run(), 3);
+        // Who insists on compiled code is told.
+        let insisted = install(&env, returns(3).verified(&[]), EngineChoice::Jit);
+        assert_eq!(insisted.unwrap_err(), Errno::EOPNOTSUPP);
+    }
+}
