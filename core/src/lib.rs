@@ -20,20 +20,30 @@ compile_error!("uxdp runs on 64-bit little-endian hosts only");
 
 #[cfg(any(test, uxdp_conformance))]
 pub mod conformance;
+// `unsafe` has an address: these modules hold none. `jit`, `maps` and `vm` draw the line file by file.
+#[forbid(unsafe_code)]
 pub mod error;
 pub mod helpers;
 pub mod interp;
+#[forbid(unsafe_code)]
 pub mod ir;
+#[forbid(unsafe_code)]
 pub mod isa;
 pub mod jit;
+#[forbid(unsafe_code)]
 pub mod limits;
 pub mod maps;
+#[forbid(unsafe_code)]
 pub mod mem;
+#[cfg_attr(not(test), forbid(unsafe_code))]
 pub mod object;
+#[forbid(unsafe_code)]
 pub mod opt;
 pub mod platform;
 pub mod program;
+#[forbid(unsafe_code)]
 pub mod regalloc;
 pub mod sync;
+#[cfg_attr(not(test), forbid(unsafe_code))]
 pub mod verifier;
 pub mod vm;

@@ -209,7 +209,7 @@ struct Counts {
 fn a_mutant_that_linux_refuses_is_refused() {
     let mut kernel = match Kernel::new() {
         Ok(kernel) => kernel,
-        Err(why) => return println!("mutants skipped: {why}"),
+        Err(why) => return kernel::skip("mutants skipped", &why),
     };
     let wanted: usize = std::env::var("UXDP_MUTANTS").map_or(4000, |n| n.parse().unwrap());
     let mut random = Random(20_26);

@@ -2,6 +2,7 @@
 
 use super::world::{FROZEN, SPECS};
 use crate::isa::Insn;
+use std::io::Write;
 
 const MAP_CREATE: u64 = 0;
 const MAP_UPDATE: u64 = 2;
@@ -28,8 +29,18 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// `None` where the system does not permit it.
+    /// `None` where the system does not permit it, with a line that says so. CI permits it, so there it is a failure.
     pub(crate) fn open() -> Option<Kernel> {
+        let kernel = Self::with_maps();
+        if kernel.is_none() {
+            assert!(std::env::var("CI").is_err(), "CI has to ask the kernel, but bpf(2) is not permitted");
+            // Not println: the harness would keep that to itself where the test passes.
+            writeln!(std::io::stderr(), "skipped: bpf(2) is not permitted here").unwrap();
+        }
+        kernel
+    }
+
+    fn with_maps() -> Option<Kernel> {
         let mut k = Kernel { fds: Vec::new() };
         for (i, s) in SPECS.iter().enumerate() {
             let low_high = |a: u32, b: u32| u64::from(a) | u64::from(b) << 32;
