@@ -77,7 +77,7 @@ pub(crate) unsafe extern "C" fn csum_diff(
     static FUNC: OnceLock<HelperFn> = OnceLock::new();
     let find = || {
         let row = STANDARD.row_of(CSUM_DIFF).and_then(|row| STANDARD.get(row));
-        row.map_or(no_helper as HelperFn, |helper| helper.func)
+        row.map_or(no_helper as HelperFn, |helper| helper.func.unwrap_or(no_helper))
     };
     // SAFETY: the caller's; it looks at no context.
     unsafe { FUNC.get_or_init(find)(from, from_size, to, to_size, seed, std::ptr::null_mut()) }

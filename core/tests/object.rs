@@ -63,7 +63,7 @@ fn a_program_is_found_by_function_or_by_a_section_of_its_own() {
 }
 
 fn spec(kind: MapType, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
-    MapSpec { kind, key_size, value_size, max_entries, flags: 0, extra: 0, numa_node: -1 }
+    MapSpec::new(kind, key_size, value_size, max_entries)
 }
 
 #[test]
@@ -75,8 +75,8 @@ fn btf_maps_have_the_sizes_flags_and_contents_of_the_source() {
     let wanted = MapSpec { flags: flags::BPF_F_NO_PREALLOC, ..spec(MapType::Hash, 12, 8, 1024) };
     assert_eq!((flows.spec, flows.pin_by_name, flows.origin), (wanted, true, MapOrigin::Btf));
     let outer = map("outer");
-    assert_eq!(outer.spec, spec(MapType::ArrayOfMaps, 4, 4, 4));
-    assert_eq!(outer.inner, Some(spec(MapType::Array, 4, 8, 16)));
+    let inner = Some(spec(MapType::Array, 4, 8, 16).as_inner());
+    assert_eq!(outer.spec, MapSpec { inner, ..spec(MapType::ArrayOfMaps, 4, 4, 4) });
     assert_eq!(
         &outer.slots[..],
         [(1, SlotInit::Map(index("inner_b"))), (3, SlotInit::Map(index("inner_a")))]

@@ -16,7 +16,7 @@ pub(super) const CSUM_DIFF: Helper = Helper {
         RetType::Integer,
     )
     .taking_packet(),
-    func: csum_diff,
+    func: Some(csum_diff),
 };
 
 unsafe extern "C" fn csum_diff(

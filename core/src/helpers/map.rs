@@ -1,6 +1,6 @@
 //! Map access: lookup, update, delete. Which value a per-CPU map means is the worker's slot.
 
-use super::{Access, ArgType, Helper, Proto, RetType};
+use super::{Access, ArgType, Callback, Helper, Proto, RetType};
 use crate::maps::{Map, MapType};
 use crate::vm::Ctx;
 
@@ -37,7 +37,7 @@ pub(super) const LOOKUP: Helper = Helper {
     proto: Proto::new(&[ArgType::ConstMapPtr, ArgType::MapKey], RetType::MapValueOrNull)
         .taking_packet()
         .on(LOOKED_UP),
-    func: lookup,
+    func: Some(lookup),
 };
 
 pub(super) const UPDATE: Helper = Helper {
@@ -49,15 +49,65 @@ pub(super) const UPDATE: Helper = Helper {
     )
     .taking_packet()
     .on(WRITTEN),
-    func: update,
+    func: Some(update),
 };
 
 pub(super) const DELETE: Helper = Helper {
     id: 3,
     name: "bpf_map_delete_elem",
     proto: Proto::new(&[ArgType::ConstMapPtr, ArgType::MapKey], RetType::Integer).taking_packet().on(WRITTEN),
-    func: delete,
+    func: Some(delete),
 };
+
+/// What `bpf_map_push_elem` and `bpf_map_peek_elem` take; only queues and stacks are popped.
+const PUSHED: &[MapType] = &[MapType::Queue, MapType::Stack, MapType::BloomFilter];
+
+pub(super) const PUSH: Helper = Helper::known(
+    87,
+    "bpf_map_push_elem",
+    Proto::new(&[ArgType::ConstMapPtr, ArgType::MapValue(Access::Read), ArgType::Anything], RetType::Integer)
+        .taking_packet()
+        .on(PUSHED),
+);
+
+pub(super) const POP: Helper = Helper::known(
+    88,
+    "bpf_map_pop_elem",
+    Proto::new(&[ArgType::ConstMapPtr, ArgType::MapValue(Access::Write)], RetType::Integer)
+        .on(&[MapType::Queue, MapType::Stack]),
+);
+
+pub(super) const PEEK: Helper = Helper::known(
+    89,
+    "bpf_map_peek_elem",
+    Proto::new(&[ArgType::ConstMapPtr, ArgType::MapValue(Access::Write)], RetType::Integer).on(PUSHED),
+);
+
+pub(super) const FOR_EACH: Helper = Helper::known(
+    164,
+    "bpf_for_each_map_elem",
+    Proto::new(
+        &[ArgType::ConstMapPtr, ArgType::Func, ArgType::StackOrNull, ArgType::Anything],
+        RetType::Integer,
+    )
+    .on(&[
+        MapType::Hash,
+        MapType::Array,
+        MapType::PercpuHash,
+        MapType::PercpuArray,
+        MapType::LruHash,
+        MapType::LruPercpuHash,
+    ])
+    .calling(Callback::ForEach),
+);
+
+pub(super) const LOOKUP_PERCPU: Helper = Helper::known(
+    195,
+    "bpf_map_lookup_percpu_elem",
+    Proto::new(&[ArgType::ConstMapPtr, ArgType::MapKey, ArgType::Anything], RetType::MapValueOrNull)
+        .taking_packet()
+        .on(&[MapType::PercpuHash, MapType::PercpuArray, MapType::LruPercpuHash]),
+);
 
 unsafe extern "C" fn lookup(map: u64, key: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
     // SAFETY: the verifier proved that r1 is a map of the program, r2 an initialised key of it; the context is the run's.

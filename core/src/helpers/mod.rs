@@ -3,9 +3,16 @@
 //! One family a file. A helper's logic may not allocate, panic or wait. Arguments are what the prototype says, proven by the verifier: that is the argument of
 //! every `unsafe` in this folder. Prototypes, results and errors are the kernel's (Linux 6.18), asked where they are not documented.
 
+mod control;
+mod cookie;
 mod csum;
+mod dynptr;
 mod format;
+mod forward;
+mod host;
+mod iter;
 mod map;
+mod output;
 mod packet;
 mod proto;
 mod string;
@@ -13,13 +20,16 @@ mod system;
 mod tail;
 mod trace;
 
-pub use proto::{Access, ArgType, Helper, HelperFn, HelperSet, Proto, RetType};
+pub use proto::{
+    Access, ArgType, Callback, DynptrKind, DynptrUse, Handle, Helper, HelperFn, HelperSet, IterUse,
+    KFUNC_BASE, Lock, Proto, RetType,
+};
 pub use tail::TAIL_CALL;
 
 pub(crate) use format::{Arguments, render};
 
-/// Every helper of this version, by number.
-const ROWS: [Helper; 16] = [
+/// Every helper and kernel function that XDP programs may call, by number. Not all are provided in this version ([`Helper::func`]).
+static ROWS: [Helper; 100] = [
     map::LOOKUP,
     map::UPDATE,
     map::DELETE,
@@ -28,14 +38,98 @@ const ROWS: [Helper; 16] = [
     system::PRANDOM,
     system::SMP_ID,
     tail::ROW,
+    forward::REDIRECT,
+    output::PERF_EVENT_OUTPUT,
     csum::CSUM_DIFF,
+    system::NUMA_NODE,
     packet::ADJUST_HEAD,
+    forward::REDIRECT_MAP,
     packet::ADJUST_META,
     packet::ADJUST_TAIL,
+    forward::FIB_LOOKUP,
+    host::SK_LOOKUP_TCP,
+    host::SK_LOOKUP_UDP,
+    host::SK_RELEASE,
+    map::PUSH,
+    map::POP,
+    map::PEEK,
+    control::SPIN_LOCK,
+    control::SPIN_UNLOCK,
+    host::SKC_LOOKUP_TCP,
+    host::TCP_CHECK_SYNCOOKIE,
+    string::STRTOL,
+    string::STRTOUL,
+    host::TCP_GEN_SYNCOOKIE,
+    system::JIFFIES64,
+    system::KTIME_BOOT,
+    output::RINGBUF_OUTPUT,
+    output::RINGBUF_RESERVE,
+    output::RINGBUF_SUBMIT,
+    output::RINGBUF_DISCARD,
+    output::RINGBUF_QUERY,
+    system::KTIME_COARSE,
+    forward::CHECK_MTU,
+    map::FOR_EACH,
+    trace::SNPRINTF,
+    control::TIMER_INIT,
+    control::TIMER_SET_CALLBACK,
+    control::TIMER_START,
+    control::TIMER_CANCEL,
+    trace::TRACE_VPRINTK,
+    control::LOOP,
     string::STRNCMP,
     packet::BUFF_LEN,
     packet::LOAD_BYTES,
     packet::STORE_BYTES,
+    map::LOOKUP_PERCPU,
+    dynptr::FROM_MEM,
+    output::RINGBUF_RESERVE_DYNPTR,
+    output::RINGBUF_SUBMIT_DYNPTR,
+    output::RINGBUF_DISCARD_DYNPTR,
+    dynptr::READ_BYTES,
+    dynptr::WRITE_BYTES,
+    dynptr::DATA,
+    cookie::GEN_IPV4,
+    cookie::GEN_IPV6,
+    cookie::CHECK_IPV4,
+    cookie::CHECK_IPV6,
+    system::KTIME_TAI,
+    output::USER_RINGBUF_DRAIN,
+    host::RX_HASH,
+    host::RX_TIMESTAMP,
+    host::RX_VLAN_TAG,
+    dynptr::FROM_XDP,
+    dynptr::SLICE,
+    dynptr::SLICE_RDWR,
+    dynptr::ADJUST,
+    dynptr::CLONE,
+    dynptr::SIZE,
+    dynptr::IS_NULL,
+    dynptr::IS_RDONLY,
+    iter::NEW,
+    iter::NEXT,
+    iter::DESTROY,
+    host::CT_ALLOC,
+    host::CT_LOOKUP,
+    host::CT_INSERT,
+    host::CT_RELEASE,
+    host::CT_SET_TIMEOUT,
+    host::CT_CHANGE_TIMEOUT,
+    host::CT_SET_STATUS,
+    host::CT_CHANGE_STATUS,
+    packet::PULL_DATA,
+    string::STRCMP,
+    string::STRCHR,
+    string::STRCHRNUL,
+    string::STRNCHR,
+    string::STRRCHR,
+    string::STRLEN,
+    string::STRNLEN,
+    string::STRSPN,
+    string::STRCSPN,
+    string::STRSTR,
+    string::STRNSTR,
+    string::STRCASECMP,
 ];
 
 /// The helpers that every environment has.

@@ -3,27 +3,39 @@
 //! Source: the kernel's rules for `xdp_buff`: 40 bytes at the buffer's start stay free, metadata is 4-aligned and at most 252 bytes, a packet keeps
 //! 14 bytes, bytes gained at the end are zero.
 
-use super::{Access, ArgType, Helper, Proto, RetType};
+use super::{Access, ArgType, Helper, KFUNC_BASE, Proto, RetType};
 use crate::error::Errno;
 use crate::limits::{ETH_HLEN, MAX_PACKET_OFF, XDP_FRAME_SIZE, XDP_METADATA_MAX};
 use crate::vm::Ctx;
 
 const CTX_AND_DELTA: Proto = Proto::new(&[ArgType::Ctx, ArgType::Anything], RetType::Integer);
 
-pub(super) const ADJUST_HEAD: Helper =
-    Helper { id: 44, name: "bpf_xdp_adjust_head", proto: CTX_AND_DELTA.changing_packet(), func: adjust_head };
+pub(super) const ADJUST_HEAD: Helper = Helper {
+    id: 44,
+    name: "bpf_xdp_adjust_head",
+    proto: CTX_AND_DELTA.changing_packet(),
+    func: Some(adjust_head),
+};
 
-pub(super) const ADJUST_META: Helper =
-    Helper { id: 54, name: "bpf_xdp_adjust_meta", proto: CTX_AND_DELTA.changing_packet(), func: adjust_meta };
+pub(super) const ADJUST_META: Helper = Helper {
+    id: 54,
+    name: "bpf_xdp_adjust_meta",
+    proto: CTX_AND_DELTA.changing_packet(),
+    func: Some(adjust_meta),
+};
 
-pub(super) const ADJUST_TAIL: Helper =
-    Helper { id: 65, name: "bpf_xdp_adjust_tail", proto: CTX_AND_DELTA.changing_packet(), func: adjust_tail };
+pub(super) const ADJUST_TAIL: Helper = Helper {
+    id: 65,
+    name: "bpf_xdp_adjust_tail",
+    proto: CTX_AND_DELTA.changing_packet(),
+    func: Some(adjust_tail),
+};
 
 pub(super) const BUFF_LEN: Helper = Helper {
     id: 188,
     name: "bpf_xdp_get_buff_len",
     proto: Proto::new(&[ArgType::Ctx], RetType::Integer),
-    func: buff_len,
+    func: Some(buff_len),
 };
 
 pub(super) const LOAD_BYTES: Helper = Helper {
@@ -38,7 +50,7 @@ pub(super) const LOAD_BYTES: Helper = Helper {
         ],
         RetType::Integer,
     ),
-    func: load_bytes,
+    func: Some(load_bytes),
 };
 
 pub(super) const STORE_BYTES: Helper = Helper {
@@ -53,7 +65,7 @@ pub(super) const STORE_BYTES: Helper = Helper {
         ],
         RetType::Integer,
     ),
-    func: store_bytes,
+    func: Some(store_bytes),
 };
 
 /// An address moved by what a program gives as an `int`.
@@ -65,6 +77,12 @@ fn moved(at: *mut u8, delta: u64) -> isize {
 fn lowest(ctx: &Ctx) -> isize {
     (ctx.data_hard_start as isize).wrapping_add(XDP_FRAME_SIZE as isize)
 }
+
+pub(super) const PULL_DATA: Helper = Helper::known(
+    KFUNC_BASE + 22,
+    "bpf_xdp_pull_data",
+    Proto::new(&[ArgType::Ctx, ArgType::Scalar], RetType::Integer).changing_packet(),
+);
 
 unsafe extern "C" fn adjust_head(_: u64, delta: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
     // SAFETY: the run's context, which nobody else uses meanwhile.

@@ -13,6 +13,58 @@ pub enum Access {
     Read,
     /// It writes all of it: bytes need not be initialised before.
     Write,
+    /// It reads, then writes: both hold.
+    Modify,
+}
+
+/// What kinds of dynamic pointers a helper takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DynptrUse {
+    /// An unused place on the stack, where the helper makes one of that kind.
+    New(DynptrKind),
+    /// An initialised one that is only read.
+    Read,
+    /// An initialised one.
+    Modify,
+    /// One of a ring buffer's reservation, which ends with the call.
+    Release,
+    /// An unused place on the stack, where the helper makes one of the kind that its first argument has.
+    Clone,
+}
+
+/// What a dynamic pointer stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DynptrKind {
+    /// Memory of the program.
+    Local,
+    /// A reservation in a ring buffer.
+    Ringbuf,
+    /// The packet.
+    Xdp,
+}
+
+/// What an open-coded iterator's function does with the iterator on the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IterUse {
+    /// Makes one in an unused place.
+    New,
+    /// Steps it.
+    Next,
+    /// Ends it.
+    Destroy,
+}
+
+/// An object of the host that a program holds by an opaque pointer, and must give back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handle {
+    /// `struct bpf_sock`: a socket of any state.
+    SockCommon,
+    /// A connection or listener (`struct bpf_sock`).
+    Sock,
+    /// A connection-tracking entry (`struct nf_conn`).
+    Conn,
+    /// One that is being made (`struct nf_conn___init`).
+    NewConn,
 }
 
 /// What an argument has to be (`enum bpf_arg_type`).
@@ -25,6 +77,8 @@ pub enum ArgType {
     Unchecked,
     /// Any initialised register.
     Anything,
+    /// A number (of a kernel function).
+    Scalar,
     /// The context (`ARG_PTR_TO_CTX`).
     Ctx,
     /// A map (`ARG_CONST_MAP_PTR`).
@@ -46,17 +100,49 @@ pub enum ArgType {
         access: Access,
         /// Bytes.
         size: u32,
+        /// Whether it must be aligned to its size.
+        aligned: bool,
     },
     /// The size of the memory argument before it, not zero (`ARG_CONST_SIZE`).
     ConstSize,
     /// The size of the memory argument before it, zero allowed (`ARG_CONST_SIZE_OR_ZERO`).
     ConstSizeOrZero,
+    /// A constant size of the memory that the call returns (`ARG_CONST_ALLOC_SIZE_OR_ZERO`).
+    AllocSize,
+    /// The constant size of the memory argument before it, which may be null whatever the size, and of the memory that the call returns (`__szk`).
+    SliceSize,
     /// A constant, NUL-terminated text in a read-only map (`ARG_PTR_TO_CONST_STR`).
     ConstStr,
     /// A function of the program (`ARG_PTR_TO_FUNC`).
     Func,
-    /// Memory on the stack, or null (`ARG_PTR_TO_STACK_OR_NULL`).
+    /// Memory on the stack, or null (`ARG_PTR_TO_STACK` or null): a callback's context.
     StackOrNull,
+    /// A ring buffer's record, given back by the call (`ARG_PTR_TO_RINGBUF_MEM | OBJ_RELEASE`).
+    RingbufMem,
+    /// The lock field of a map value (`ARG_PTR_TO_SPIN_LOCK`).
+    SpinLock(Lock),
+    /// The timer field of a map value (`ARG_PTR_TO_TIMER`).
+    Timer,
+    /// A dynamic pointer on the stack (`ARG_PTR_TO_DYNPTR`).
+    Dynptr(DynptrUse),
+    /// An iterator over numbers on the stack (`struct bpf_iter_num`).
+    IterNum(IterUse),
+    /// An object of the host, not null; released where it says so.
+    Handle {
+        /// What it is.
+        handle: Handle,
+        /// Whether the call takes it away.
+        release: bool,
+    },
+}
+
+/// What a lock function does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lock {
+    /// Takes it.
+    Take,
+    /// Gives it back.
+    Give,
 }
 
 /// What a helper returns (`enum bpf_return_type`).
@@ -70,6 +156,19 @@ pub enum RetType {
     MapValueOrNull,
     /// Never returns on success (tail call); on failure r0 cannot be read either, as the kernel's `RET_VOID`.
     TailCall,
+    /// A ring buffer's record of the size that [`ArgType::AllocSize`] gives, or null: to be submitted or discarded.
+    RingbufMemOrNull,
+    /// Memory of a dynamic pointer, of the size that [`ArgType::AllocSize`] gives, or null.
+    DynptrMemOrNull {
+        /// Whether it may be written.
+        writable: bool,
+    },
+    /// The iterator's number, or null at the end.
+    IterNumOrNull,
+    /// An object of the host, or null: to be released.
+    HandleOrNull(Handle),
+    /// A packet's route decision or the like: a scalar within these bounds.
+    Within(i32, i32),
 }
 
 /// A helper's prototype.
@@ -85,6 +184,21 @@ pub struct Proto {
     pub takes_packet: bool,
     /// The types of map it takes; empty: it takes none or any.
     pub maps: &'static [MapType],
+    /// How a function argument is called.
+    pub callback: Option<Callback>,
+}
+
+/// What a callback gets, and when it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Callback {
+    /// `bpf_loop`: (index, context).
+    Loop,
+    /// `bpf_for_each_map_elem`: (map, key, value, context).
+    ForEach,
+    /// `bpf_timer_set_callback`: (map, key, value), after the program has ended.
+    Timer,
+    /// `bpf_user_ringbuf_drain`: (dynamic pointer, context).
+    Drain,
 }
 
 impl Proto {
@@ -96,7 +210,7 @@ impl Proto {
             all[i] = args[i];
             i += 1;
         }
-        Proto { args: all, ret, changes_packet: false, takes_packet: false, maps: &[] }
+        Proto { args: all, ret, changes_packet: false, takes_packet: false, maps: &[], callback: None }
     }
 
     /// The same, for a helper that moves the packet's ends.
@@ -113,19 +227,40 @@ impl Proto {
     pub const fn on(self, maps: &'static [MapType]) -> Proto {
         Proto { maps, ..self }
     }
+
+    /// The same, for a helper that calls a function of the program.
+    pub const fn calling(self, callback: Callback) -> Proto {
+        Proto { callback: Some(callback), ..self }
+    }
 }
 
 /// One row of the table.
 #[derive(Clone, Copy)]
 pub struct Helper {
-    /// Its number (`enum bpf_func_id`).
+    /// Its number (`enum bpf_func_id`); a kernel function's is [`KFUNC_BASE`] and more.
     pub id: u32,
     /// Its name with prefix, for example `bpf_map_lookup_elem`.
     pub name: &'static str,
     /// What the verifier proves.
     pub proto: Proto,
-    /// What engines call.
-    pub func: HelperFn,
+    /// What engines call. `None`: the prototype is known, so that a program can be judged, but nothing provides the helper here, so that no program with
+    /// it can be loaded.
+    pub func: Option<HelperFn>,
+}
+
+/// The numbers of kernel functions begin here: they have none of their own, programs call them by name.
+pub const KFUNC_BASE: u32 = 1 << 16;
+
+impl Helper {
+    /// Whether it is a kernel function, called by name.
+    pub const fn is_kfunc(&self) -> bool {
+        self.id >= KFUNC_BASE
+    }
+
+    /// A row of which only the prototype is known.
+    pub const fn known(id: u32, name: &'static str, proto: Proto) -> Helper {
+        Helper { id, name, proto, func: None }
+    }
 }
 
 impl core::fmt::Debug for Helper {
@@ -154,6 +289,11 @@ impl HelperSet {
     /// A row.
     pub fn get(&self, row: u16) -> Option<&'static Helper> {
         self.rows.get(row as usize)
+    }
+
+    /// The number of a kernel function.
+    pub fn kfunc(&self, name: &str) -> Option<u32> {
+        self.rows.iter().find(|h| h.is_kfunc() && h.name == name).map(|h| h.id)
     }
 
     /// All rows.

@@ -5,19 +5,37 @@ use crate::platform::Clock;
 use crate::vm::{Ctx, WorkerBlock};
 
 pub(super) const KTIME: Helper =
-    Helper { id: 5, name: "bpf_ktime_get_ns", proto: Proto::new(&[], RetType::Integer), func: ktime };
+    Helper { id: 5, name: "bpf_ktime_get_ns", proto: Proto::new(&[], RetType::Integer), func: Some(ktime) };
 
-pub(super) const PRANDOM: Helper =
-    Helper { id: 7, name: "bpf_get_prandom_u32", proto: Proto::new(&[], RetType::Integer), func: prandom };
+pub(super) const PRANDOM: Helper = Helper {
+    id: 7,
+    name: "bpf_get_prandom_u32",
+    proto: Proto::new(&[], RetType::Integer),
+    func: Some(prandom),
+};
 
 pub(super) const SMP_ID: Helper = Helper {
     id: 8,
     name: "bpf_get_smp_processor_id",
     proto: Proto::new(&[], RetType::Integer),
-    func: smp_id,
+    func: Some(smp_id),
 };
 
 /// `CLOCK_MONOTONIC` in nanoseconds; 0 where the platform has no clock, which the loader refuses beforehand.
+pub(super) const NUMA_NODE: Helper =
+    Helper::known(42, "bpf_get_numa_node_id", Proto::new(&[], RetType::Integer));
+
+pub(super) const JIFFIES64: Helper = Helper::known(118, "bpf_jiffies64", Proto::new(&[], RetType::Integer));
+
+pub(super) const KTIME_BOOT: Helper =
+    Helper::known(125, "bpf_ktime_get_boot_ns", Proto::new(&[], RetType::Integer));
+
+pub(super) const KTIME_COARSE: Helper =
+    Helper::known(160, "bpf_ktime_get_coarse_ns", Proto::new(&[], RetType::Integer));
+
+pub(super) const KTIME_TAI: Helper =
+    Helper::known(208, "bpf_ktime_get_tai_ns", Proto::new(&[], RetType::Integer));
+
 unsafe extern "C" fn ktime(_: u64, _: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
     // SAFETY: the run's context; its services, where there are some, outlive it.
     let env = unsafe { (*ctx).env.as_ref() };

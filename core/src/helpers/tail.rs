@@ -13,7 +13,7 @@ pub(super) const ROW: Helper = Helper {
     name: "bpf_tail_call",
     proto: Proto::new(&[ArgType::Ctx, ArgType::ConstMapPtr, ArgType::Anything], RetType::TailCall)
         .on(&[MapType::ProgArray]),
-    func: missed,
+    func: Some(missed),
 };
 
 /// The result of a call that went nowhere; no verified program reads it.

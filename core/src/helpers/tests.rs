@@ -9,7 +9,7 @@ use crate::vm::tests::{Bench, env, map};
 fn call(bench: &mut Bench, id: u32, args: &[u64]) -> i64 {
     let mut r = [0; 5];
     r[..args.len()].copy_from_slice(args);
-    let func = STANDARD.get(STANDARD.row_of(id).unwrap()).unwrap().func;
+    let func = STANDARD.get(STANDARD.row_of(id).unwrap()).unwrap().func.unwrap();
     // SAFETY: the tests give what the prototype asks for.
     unsafe { func(r[0], r[1], r[2], r[3], r[4], &mut *bench.ctx) as i64 }
 }

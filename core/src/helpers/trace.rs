@@ -26,8 +26,37 @@ pub(super) const TRACE_PRINTK: Helper = Helper {
         ],
         RetType::Integer,
     ),
-    func: trace_printk,
+    func: Some(trace_printk),
 };
+
+pub(super) const TRACE_VPRINTK: Helper = Helper::known(
+    177,
+    "bpf_trace_vprintk",
+    Proto::new(
+        &[
+            ArgType::Mem { access: Access::Read, nullable: false },
+            ArgType::ConstSize,
+            ArgType::Mem { access: Access::Read, nullable: true },
+            ArgType::ConstSizeOrZero,
+        ],
+        RetType::Integer,
+    ),
+);
+
+pub(super) const SNPRINTF: Helper = Helper::known(
+    165,
+    "bpf_snprintf",
+    Proto::new(
+        &[
+            ArgType::Mem { access: Access::Modify, nullable: true },
+            ArgType::ConstSizeOrZero,
+            ArgType::ConstStr,
+            ArgType::Mem { access: Access::Read, nullable: true },
+            ArgType::ConstSizeOrZero,
+        ],
+        RetType::Integer,
+    ),
+);
 
 unsafe extern "C" fn trace_printk(text: u64, size: u64, a: u64, b: u64, c: u64, ctx: *mut Ctx) -> u64 {
     // SAFETY: the verifier proved r2 readable bytes at r1.

@@ -257,9 +257,10 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
             // SAFETY: handed on.
             return unsafe { self.tail_call(helper) };
         }
+        let func = helper.func.ok_or(FaultKind::BadInsn)?;
         let r = &self.regs;
         // SAFETY: the verifier proved the arguments against the helper's prototype; the context is the caller's.
-        let result = unsafe { (helper.func)(r[1], r[2], r[3], r[4], r[5], self.ctx) };
+        let result = unsafe { func(r[1], r[2], r[3], r[4], r[5], self.ctx) };
         self.regs[0] = result;
         Ok(Next::Follow)
     }
@@ -279,8 +280,9 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
                 .then(|| unsafe { (*array.shadow.add(index as usize)).load(Ordering::Acquire) })
         });
         let Some(target) = target.filter(|t| !t.is_null()) else {
+            let missed = helper.func.ok_or(FaultKind::BadInsn)?;
             // SAFETY: it reads none of its arguments.
-            self.regs[0] = unsafe { (helper.func)(0, 0, 0, 0, 0, self.ctx) };
+            self.regs[0] = unsafe { missed(0, 0, 0, 0, 0, self.ctx) };
             return Ok(Next::Follow);
         };
         ctx.tail_calls += 1;

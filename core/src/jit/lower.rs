@@ -377,8 +377,8 @@ impl<'a, M: Masm> Lower<'a, M> {
         match d.op {
             Op::CallHelper => {
                 let row = u16::try_from(d.imm).ok().and_then(|row| self.program.options.helpers.get(row));
-                let helper = row.ok_or(CompileError::NoHelper { pc: d.pc })?;
-                self.m.call_helper(helper.func as usize);
+                let func = row.and_then(|helper| helper.func).ok_or(CompileError::NoHelper { pc: d.pc })?;
+                self.m.call_helper(func as usize);
             }
             Op::CallFunc => {
                 let label = self.labels.get(d.imm as usize).ok_or(CompileError::NoFunction)?;

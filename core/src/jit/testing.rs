@@ -61,7 +61,7 @@ pub(crate) fn options(features: CpuFeatures, helpers: HelperSet) -> CompileOptio
 pub(crate) const fn helper(id: u32, func: HelperFn) -> Helper {
     use ArgType::Anything;
     let proto = Proto::new(&[Anything; 5], RetType::Integer);
-    Helper { id, name: "test", proto, func }
+    Helper { id, name: "test", proto, func: Some(func) }
 }
 
 /// Maps on the heap.
@@ -93,6 +93,6 @@ pub(crate) fn map(kind: MapType, value_size: u32, max_entries: u32) -> Arc<Map> 
         private_memory: &TestHeap,
         secret: [1, 2],
     };
-    let spec = MapSpec { kind, key_size: 4, value_size, max_entries, flags: 0, extra: 0, numa_node: -1 };
+    let spec = MapSpec::new(kind, 4, value_size, max_entries);
     Map::create("m", 1, &spec, &config).expect("a map on the heap")
 }

@@ -160,8 +160,7 @@ mod tests {
     fn creation_answers_as_linux_does() {
         for &(key_size, value_size, max_entries, flags, want) in KERNEL {
             for (kind, want) in KINDS.into_iter().zip(want) {
-                let spec =
-                    MapSpec { kind, key_size, value_size, max_entries, flags, extra: 0, numa_node: -1 };
+                let spec = MapSpec::new(kind, key_size, value_size, max_entries).with_flags(flags);
                 let got = check(&spec).map_or_else(|e| e.errno().0, |()| 0);
                 assert_eq!(got, want, "{spec:?}");
             }
@@ -170,15 +169,7 @@ mod tests {
 
     #[test]
     fn a_type_of_later_versions_is_refused_by_name() {
-        let spec = MapSpec {
-            kind: MapType::LpmTrie,
-            key_size: 8,
-            value_size: 4,
-            max_entries: 1,
-            flags: BPF_F_NO_PREALLOC,
-            extra: 0,
-            numa_node: -1,
-        };
+        let spec = MapSpec::new(MapType::LpmTrie, 8, 4, 1).with_flags(BPF_F_NO_PREALLOC);
         let refused = check(&spec).unwrap_err();
         assert_eq!(refused.errno(), crate::error::Errno::EOPNOTSUPP);
         let mut text = crate::mem::String::new();

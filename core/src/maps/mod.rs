@@ -27,7 +27,7 @@ mod tests;
 pub use config::MapConfig;
 pub use error::MapError;
 pub use prog_array::{ProgArrayGeometry, ProgRef, TailTarget};
-pub use spec::{MapSpec, MapType};
+pub use spec::{InnerSpec, MapSpec, MapType, ValueFields};
 
 use crate::error::Errno;
 use crate::mem::String;

@@ -93,9 +93,99 @@ pub struct MapSpec {
     pub extra: u64,
     /// NUMA node, or -1 for any.
     pub numa_node: i32,
+    /// What the value type says of fields that are not plain bytes.
+    pub fields: ValueFields,
+    /// For maps of maps: what the inner maps are like.
+    pub inner: Option<InnerSpec>,
+}
+
+/// Fields of a value that only helpers touch, by their byte offset; programs and the control plane leave their bytes alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ValueFields {
+    /// `struct bpf_spin_lock`, 4 bytes.
+    pub spin_lock: Option<u32>,
+    /// `struct bpf_timer`, 16 bytes.
+    pub timer: Option<u32>,
+}
+
+impl ValueFields {
+    /// Bytes of `struct bpf_spin_lock`.
+    pub const SPIN_LOCK_SIZE: u32 = 4;
+    /// Bytes of `struct bpf_timer`.
+    pub const TIMER_SIZE: u32 = 16;
+
+    /// The fields that there are: offset, bytes, and the kernel's name of the type without its prefix.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, u32, &'static str)> {
+        let lock = self.spin_lock.map(|at| (at, Self::SPIN_LOCK_SIZE, "bpf_spin_lock"));
+        let timer = self.timer.map(|at| (at, Self::TIMER_SIZE, "bpf_timer"));
+        lock.into_iter().chain(timer)
+    }
+}
+
+/// What the maps inside a map of maps are like: a spec without what only an outer map has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields of MapSpec")]
+pub struct InnerSpec {
+    pub kind: MapType,
+    pub key_size: u32,
+    pub value_size: u32,
+    pub max_entries: u32,
+    pub flags: u32,
+    pub extra: u64,
+    pub fields: ValueFields,
+}
+
+impl InnerSpec {
+    /// As a map of its own.
+    pub const fn spec(&self) -> MapSpec {
+        MapSpec {
+            kind: self.kind,
+            key_size: self.key_size,
+            value_size: self.value_size,
+            max_entries: self.max_entries,
+            flags: self.flags,
+            extra: self.extra,
+            numa_node: -1,
+            fields: self.fields,
+            inner: None,
+        }
+    }
 }
 
 impl MapSpec {
+    /// A map without flags, on any node.
+    pub const fn new(kind: MapType, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
+        MapSpec {
+            kind,
+            key_size,
+            value_size,
+            max_entries,
+            flags: 0,
+            extra: 0,
+            numa_node: -1,
+            fields: ValueFields { spin_lock: None, timer: None },
+            inner: None,
+        }
+    }
+
+    /// The same with these flags.
+    pub const fn with_flags(self, flags: u32) -> MapSpec {
+        MapSpec { flags, ..self }
+    }
+
+    /// The map as an inner one of a map of maps.
+    pub const fn as_inner(&self) -> InnerSpec {
+        InnerSpec {
+            kind: self.kind,
+            key_size: self.key_size,
+            value_size: self.value_size,
+            max_entries: self.max_entries,
+            flags: self.flags,
+            extra: self.extra,
+            fields: self.fields,
+        }
+    }
+
     /// Bytes of a value as the control plane sees it in one slot: rounded up to 8 for per-CPU maps.
     pub const fn slot_value_size(&self) -> usize {
         if self.kind.is_percpu() {

@@ -50,15 +50,8 @@ pub(crate) fn map_of(section: &Section<'_>, object: &str) -> Result<Option<MapDe
     let value_size = value_size
         .ok_or_else(|| ObjectError::too_big("the data section is too large").at(section.name, 0))?;
     let frozen = kind == DataKind::Rodata;
-    let spec = MapSpec {
-        kind: MapType::Array,
-        key_size: 4,
-        value_size,
-        max_entries: 1,
-        flags: if frozen { BPF_F_RDONLY_PROG } else { 0 },
-        extra: 0,
-        numa_node: -1,
-    };
+    let flags = if frozen { BPF_F_RDONLY_PROG } else { 0 };
+    let spec = MapSpec::new(MapType::Array, 4, value_size, 1).with_flags(flags);
     let mut def = MapDef::new(map_name(section.name, object)?, spec, MapOrigin::Data(kind));
     def.section = String::from_text(section.name)?;
     def.frozen = frozen;

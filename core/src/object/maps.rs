@@ -8,7 +8,7 @@ use super::btf::{Btf, Kind, Type, u32_at};
 use super::data::DataKind;
 use super::elf::{Elf, Place, Section, Symbol, SymbolType};
 use super::error::{ObjectError, Result};
-use crate::maps::{MapSpec, MapType};
+use crate::maps::{MapSpec, MapType, ValueFields};
 use crate::mem::{String, Vec};
 
 /// The section of BTF-defined maps.
@@ -17,6 +17,8 @@ pub(crate) const BTF_MAPS: &str = ".maps";
 pub(crate) const LEGACY_MAPS: &str = "maps";
 /// `struct bpf_map_def`: type, key size, value size, elements, flags.
 const LEGACY_DEF: usize = 20;
+/// Structs inside structs of a value that are looked into, as deep as the kernel does.
+const MAX_VALUE_NESTING: u32 = 8;
 /// `LIBBPF_PIN_BY_NAME`.
 const PIN_BY_NAME: u64 = 1;
 
@@ -57,8 +59,6 @@ pub struct MapDef {
     pub frozen: bool,
     /// Whether it asks to be pinned under its name.
     pub pin_by_name: bool,
-    /// What the inner maps are like, for a map of maps that says so.
-    pub inner: Option<MapSpec>,
     /// Static contents: slot and what is in it.
     pub slots: Vec<(u32, SlotInit)>,
 }
@@ -73,7 +73,6 @@ impl MapDef {
             initial: Vec::new(),
             frozen: false,
             pin_by_name: false,
-            inner: None,
             slots: Vec::new(),
         }
     }
@@ -105,6 +104,7 @@ struct Fields {
     extra: u64,
     numa_node: Option<u32>,
     pin_by_name: bool,
+    value_fields: ValueFields,
     inner: Option<MapSpec>,
     values: Option<u32>,
 }
@@ -122,6 +122,8 @@ impl Fields {
             flags: self.flags,
             extra: self.extra,
             numa_node: self.numa_node.map_or(-1, |n| n as i32),
+            fields: self.value_fields,
+            inner: self.inner.map(|m| m.as_inner()),
         })
     }
 }
@@ -155,7 +157,6 @@ pub(crate) fn btf_maps(
         let mut def = MapDef::new(String::from_text(name)?, fields.spec().map_err(place)?, MapOrigin::Btf);
         def.section = String::from_text(BTF_MAPS)?;
         def.pin_by_name = fields.pin_by_name;
-        def.inner = fields.inner;
         let (offset, size, values) = (symbol.value, symbol.size, fields.values);
         places.push(MapPlace { section, offset, size, values, map: maps.len() })?;
         maps.push(def)?;
@@ -204,7 +205,11 @@ fn definition(btf: &Btf<'_>, id: u32, nesting: Nesting) -> Result<Fields> {
             "key_size" => agree(&mut fields.key_size, small()?)?,
             "value_size" => agree(&mut fields.value_size, small()?)?,
             "key" => agree(&mut fields.key_size, pointee_size(btf, member.type_id)?)?,
-            "value" => agree(&mut fields.value_size, pointee_size(btf, member.type_id)?)?,
+            "value" => {
+                agree(&mut fields.value_size, pointee_size(btf, member.type_id)?)?;
+                let (_, pointer) = btf.plain(member.type_id)?;
+                fields.value_fields = value_fields(btf, pointer.size_or_type)?;
+            }
             "pinning" => {
                 if nesting == Nesting::Inner {
                     return Err(ObjectError::malformed("an inner map cannot be pinned"));
@@ -259,6 +264,34 @@ fn pointee_size(btf: &Btf<'_>, id: u32) -> Result<u32> {
     let (_, ty) = btf.plain(id)?;
     let size = if ty.kind == Kind::Ptr { btf.size(ty.size_or_type)? } else { None };
     size.ok_or_else(|| ObjectError::malformed("the key or value type of a map has no size"))
+}
+
+/// The fields of a value type that only helpers touch, however deep they stand in its structs.
+pub(crate) fn value_fields(btf: &Btf<'_>, id: u32) -> Result<ValueFields> {
+    let mut found = ValueFields::default();
+    // Structs to look into, with their offset; a type cannot hold itself, so that the depth bounds the list.
+    let mut todo: Vec<(u32, u32, u32)> = Vec::new();
+    todo.push((id, 0, 0))?;
+    while let Some((id, at, depth)) = todo.pop() {
+        let (_, ty) = btf.plain(id)?;
+        if depth > MAX_VALUE_NESTING || ty.kind != Kind::Struct {
+            continue;
+        }
+        let field = match btf.name(&ty) {
+            "bpf_spin_lock" => &mut found.spin_lock,
+            "bpf_timer" => &mut found.timer,
+            _ => {
+                for member in btf.members(&ty) {
+                    todo.push((member.type_id, at.saturating_add(member.offset / 8), depth + 1))?;
+                }
+                continue;
+            }
+        };
+        if field.replace(at).is_some() {
+            return Err(ObjectError::malformed("a map value has two locks or two timers"));
+        }
+    }
+    Ok(found)
 }
 
 /// The `values` member: says what is inside, and where static contents begin.

@@ -241,10 +241,10 @@ pub(crate) fn map_slots(
             .ok_or_else(|| name(ObjectError::malformed("a relocation is not in the values of a map")))?;
         let Some(def) = maps.get_mut(place.map) else { continue };
         let slot = match targets.role(&symbol) {
-            Role::Maps if def.inner.is_some() => {
+            Role::Maps if def.spec.inner.is_some() => {
                 targets.map(&symbol, signed(symbol.value)).map(|map| SlotInit::Map(map as u32))
             }
-            Role::Text(text) if def.inner.is_none() => {
+            Role::Text(text) if def.spec.inner.is_none() => {
                 let function = match targets.function(text, signed(symbol.value / 8)) {
                     Ok(Target::Function(f)) => program_of(f),
                     _ => None,

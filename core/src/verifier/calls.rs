@@ -39,6 +39,9 @@ impl Verifier<'_, '_, '_> {
     pub(crate) fn helper_call(&mut self, state: &mut State, pc: u32, id: u32) -> Result<&'static Helper, E> {
         let row = self.input.helpers.row_of(id).ok_or(E::NoSuchHelper { id })?;
         let helper = self.input.helpers.get(row).ok_or(E::NoSuchHelper { id })?;
+        if helper.func.is_none() {
+            return Err(E::HelperMissing { name: helper.name, id });
+        }
         let mut call = Call { pc, ..Call::default() };
         for (i, arg) in helper.proto.args.iter().enumerate() {
             if matches!(arg, ArgType::DontCare | ArgType::Unchecked) {
@@ -141,7 +144,7 @@ impl Verifier<'_, '_, '_> {
                     wrong(MEMORY)
                 }
             }
-            ArgType::FixedMem { access, size } => {
+            ArgType::FixedMem { access, size, .. } => {
                 self.memory_argument(state, helper, call, r, size, access, ZeroSize::Refused)
             }
             ArgType::ConstSize => self.size_argument(state, helper, call, r, before, ZeroSize::Refused),
@@ -149,6 +152,7 @@ impl Verifier<'_, '_, '_> {
             ArgType::ConstStr => self.text(&reg, num),
             ArgType::Func => absent("a callback"),
             ArgType::StackOrNull => absent("a callback context"),
+            _ => absent("this kind of argument"),
         }
     }
 
@@ -300,6 +304,7 @@ impl Verifier<'_, '_, '_> {
                     Reg { id: self.ids.fresh(), ..Reg::pointer(Kind::MapValueOrNull(map)) }
                 }
             }
+            _ => return Err(E::ArgNotSupported { helper: helper.name, what: "this kind of result" }),
         })
     }
 }

@@ -61,6 +61,8 @@ reasons! {
     CallReg = EINVAL, "unknown opcode 8d";
     /// A kernel function.
     Kfunc { id: i32 } = EOPNOTSUPP, "calling kernel function #{id} is not supported in this version";
+    /// A helper of which only the prototype is known.
+    HelperMissing { name: &'static str, id: u32 } = EOPNOTSUPP, "helper {name}#{id} is not provided in this version";
     /// Division by a constant.
     DivByZero = EINVAL, "div by zero";
     /// Shift by a constant.

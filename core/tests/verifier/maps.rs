@@ -11,15 +11,7 @@ pub(crate) fn spec(name: &str) -> MapSpec {
     let digits = name.find(|c: char| c.is_ascii_digit()).unwrap_or(name.len());
     let (kind, size) = name.split_at(digits);
     let value_size = size.parse().unwrap_or(4);
-    let of = |kind, key_size, flags| MapSpec {
-        kind,
-        key_size,
-        value_size,
-        max_entries: ENTRIES,
-        flags,
-        extra: 0,
-        numa_node: -1,
-    };
+    let of = |kind, key_size, flags| MapSpec::new(kind, key_size, value_size, ENTRIES).with_flags(flags);
     match kind {
         "array" => of(MapType::Array, 4, 0),
         "single" => MapSpec { max_entries: 1, ..of(MapType::Array, 4, 0) },

@@ -24,7 +24,7 @@ pub(in crate::maps) fn config(heap: &'static Heap) -> MapConfig {
 }
 
 pub(in crate::maps) fn spec(kind: MapType, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {
-    MapSpec { kind, key_size, value_size, max_entries, flags: 0, extra: 0, numa_node: -1 }
+    MapSpec::new(kind, key_size, value_size, max_entries)
 }
 
 pub(super) fn make(spec: &MapSpec) -> Arc<Map> {

@@ -9,7 +9,7 @@ use crate::verifier::input::MapInfo;
 use crate::verifier::{Proof, Rejection, VerifyOptions, prove};
 
 const fn spec(kind: MapType, key_size: u32, value_size: u32, max_entries: u32, flags: u32) -> MapSpec {
-    MapSpec { kind, key_size, value_size, max_entries, flags, extra: 0, numa_node: -1 }
+    MapSpec::new(kind, key_size, value_size, max_entries).with_flags(flags)
 }
 
 /// map0: array of 4 values of 64 bytes; map1: hash, 8-byte keys, 16-byte values; map2: programs; map3: frozen constants ("GET" at 8, 7 at 0);

@@ -66,7 +66,8 @@ fn every_helper() -> Asm {
         .helper(id);
         called.insert(id);
     }
-    let table: std::collections::BTreeSet<u32> = STANDARD.rows().iter().map(|h| h.id).collect();
+    let table: std::collections::BTreeSet<u32> =
+        STANDARD.rows().iter().filter(|h| h.func.is_some()).map(|h| h.id).collect();
     assert_eq!(called, table, "a helper that this test does not call");
     asm.mov(0, 2).exit()
 }

@@ -185,8 +185,7 @@ impl Asm {
 }
 
 pub(crate) fn map(env: &Env, kind: MapType, key: u32, value: u32, max_entries: u32) -> Arc<Map> {
-    let spec =
-        MapSpec { kind, key_size: key, value_size: value, max_entries, flags: 0, extra: 0, numa_node: -1 };
+    let spec = MapSpec::new(kind, key, value, max_entries);
     let made = create_maps(env, &[MapDef { name: "m", spec, reuse: None }], None).unwrap();
     made[0].clone()
 }
