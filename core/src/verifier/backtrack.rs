@@ -31,6 +31,10 @@ pub(crate) enum Note {
     Enter,
     /// It left one.
     Leave,
+    /// It entered a callback's frame, whose arguments are no numbers of the caller.
+    EnterCallback,
+    /// It left one, back to the call.
+    LeaveCallback,
     /// No instruction: a register that the jump before refined with others.
     LinkedReg { frame: u8, reg: u8 },
     /// No instruction: a slot, counted from the frame's end, that the jump before refined with others.
@@ -223,6 +227,15 @@ impl Walk {
                 d.frames[frame] = Need::default();
                 self.depth = frame.saturating_sub(1);
                 self.demand.frames[self.depth].regs |= arguments;
+            }
+            Op::Call(_) if entry.note == Note::EnterCallback => {
+                d.frames[frame] = Need::default();
+                self.depth = frame.saturating_sub(1);
+            }
+            Op::Exit if entry.note == Note::LeaveCallback => {
+                // The caller's registers are as they were at the call; the result is demanded where the callback returns.
+                self.depth = (frame + 1).min(MAX_CALL_FRAMES - 1);
+                self.demand.frames[self.depth] = Need::default();
             }
             Op::Exit | Op::Call(_) if entry.note == Note::Leave => {
                 // A tail call's way back goes to the caller with any number in R0, so that nothing is demanded of the callee's.

@@ -152,6 +152,7 @@ impl fmt::Display for Shown<'_> {
                             Byte::Known(0) => '0',
                             Byte::Known(_) => 'm',
                             Byte::Spill => 'r',
+                            Byte::Object => 'o',
                         })?;
                     }
                 }
