@@ -213,6 +213,9 @@ impl Verifier<'_, '_, '_> {
         let or_null = |kind: Kind| Reg { id, ..Reg::pointer(kind) };
         Ok(match spec.kind {
             MapType::ArrayOfMaps | MapType::HashOfMaps if helper.id == 1 => {
+                if spec.inner.is_none() {
+                    return Err(E::NoInnerMap);
+                }
                 Reg { uid: id, ..or_null(Kind::MapPtrOrNull(map | INNER)) }
             }
             MapType::Xskmap if helper.id == 1 => or_null(Kind::XskSockOrNull),

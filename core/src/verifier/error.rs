@@ -81,6 +81,8 @@ reasons! {
     TooManyMaps = E2BIG, "The total number of maps per program has reached the limit of 64";
     /// A kind of map whose values have no fixed address.
     NoDirectValue = EINVAL, "no direct value access support for this map type";
+    /// A map of maps that does not say what the maps inside are like.
+    NoInnerMap = EINVAL, "the map of maps has no inner map to tell what a lookup gives";
     /// Beyond any value.
     DirectValueOffset { off: u32 } = EINVAL, "direct value offset of {off} is not allowed";
     /// Beyond the value.
@@ -257,12 +259,14 @@ reasons! {
     ObjectWrite { off: i64 } = EACCES, "potential write to dynptr at off={off} disallowed";
     /// One is there, or it cannot be made there.
     DynptrNotFree = EINVAL, "Dynptr has to be an uninitialized dynptr";
+    /// Memory that no dynamic pointer is made of.
+    DynptrSource { kind: &'static str } = EACCES, "Unsupported reg type {kind} for bpf_dynptr_from_mem data";
     /// None is there.
     DynptrNotReady { arg: u8 } = EINVAL, "Expected an initialized dynptr as arg #{arg}";
     /// A callback's.
     DynptrConst = EINVAL, "cannot pass pointer to const bpf_dynptr, the helper mutates it";
     /// A callback's, given back.
-    DynptrNotOwned = EINVAL, "CONST_PTR_TO_DYNPTR cannot be released";
+    DynptrNotOwned = EINVAL, "cannot release unowned const bpf_dynptr";
     /// Not of a reservation.
     DynptrNotAcquired { arg: u8 } = EINVAL, "arg {arg} is an unacquired reference";
     /// Overwritten before it was given back.

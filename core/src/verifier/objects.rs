@@ -70,6 +70,10 @@ impl Verifier<'_, '_, '_> {
             if reg.kind == Kind::Dynptr {
                 return Err(E::DynptrNotFree);
             }
+            let source = state.reg(R::R1).kind;
+            if how == DynptrUse::New(DynptrKind::Local) && !matches!(source, Kind::MapValue(_)) {
+                return Err(E::DynptrSource { kind: source.name() });
+            }
             let (frame, off) = place(&reg, "dynptr", DYNPTR_SIZE)?;
             let (kind, owner) = match (how, first) {
                 (DynptrUse::New(kind), _) => (kind, 0),
@@ -81,6 +85,7 @@ impl Verifier<'_, '_, '_> {
             return Ok((None, Some(Made { frame, off, what: Object::Dynptr(kind, owner) })));
         }
         if reg.kind == Kind::Dynptr {
+            check::unmodified(&reg, r.num())?;
             if how == DynptrUse::Modify {
                 return Err(E::DynptrConst);
             }

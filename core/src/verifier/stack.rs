@@ -256,7 +256,9 @@ impl Stack {
     pub(crate) fn spilled_key(&self, off: i32, size: u32) -> Option<u64> {
         let slot = self.slot(off);
         let spilled = slot_of(off).1 == 0 && slot.spill_size() == size;
-        if spilled || self.all_zero(off, size) { self.known_bytes(off, size) } else { None }
+        // A zero that was spilled is a register to Linux, not zeros.
+        let zeros = (off..off + size as i32).all(|o| self.slot(o).bytes[slot_of(o).1] == Byte::Known(0));
+        if spilled || zeros { self.known_bytes(off, size) } else { None }
     }
 
     /// Heap bytes that a copy takes.
