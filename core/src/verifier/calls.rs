@@ -239,6 +239,7 @@ impl Verifier<'_, '_, '_> {
         if let Kind::Stack(frame) = reg.kind {
             let (min, end, _) = check::stack_span(reg, 0, size);
             state.frames[usize::from(frame)].stack.smear(min as i32, (end - min) as u32, false)?;
+            self.log.stack(min as i32, end as i32);
         }
         Ok(())
     }

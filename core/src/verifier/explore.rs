@@ -47,6 +47,8 @@ struct Waiting {
     /// Entries of the trace before it, and one that is its own.
     trace: usize,
     own: Option<Entry>,
+    /// Where the log was.
+    log: usize,
 }
 
 /// Where a path goes on.
@@ -149,6 +151,10 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
                 self.wide(imm).map_err(|e| Reject::at(pc, e))?;
             }
         }
+        if self.input.opts.log_level > 1 {
+            let loops = super::loops::number(&self.cfg, self.input.code.insns.len())?;
+            self.log.shape(self.input, &self.live, &loops);
+        }
         self.function(0)?;
         let mut done = Vec::filled(false, self.called.len())?;
         while let Some(func) = (1..done.len()).find(|f| self.called[*f] && !done[*f]) {
@@ -163,17 +169,19 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
     fn function(&mut self, func: u32) -> Result<(), Reject> {
         let start = self.input.code.subprogs[func as usize].start;
         let state = self.entry_state(func).map_err(|e| Reject::at(start, e))?;
-        self.log.function(self.input.code, func);
+        self.log.function(self.input, func);
         self.trace.clear();
         self.parent = NONE;
         self.wait(start, start, state, None)?;
+        let mut first = true;
         while let Some(w) = self.waiting.pop() {
             self.waiting_bytes -= w.state.bytes();
-            if w.from != w.pc {
-                self.log.from(w.from, w.pc, &w.state);
+            if !core::mem::take(&mut first) {
+                self.log.take_up(w.from, w.log);
             }
             self.path(w)?;
         }
+        self.log.function_good(self.input, func);
         Ok(())
     }
 
@@ -183,9 +191,9 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
         }
         self.waiting_bytes += state.bytes();
         self.account(from)?;
-        let (parent, trace) = (self.parent, self.trace.len());
+        let (parent, trace, log) = (self.parent, self.trace.len(), self.log.mark());
         self.explored.open(parent);
-        self.waiting.push(Waiting { pc, from, state, parent, trace, own })?;
+        self.waiting.push(Waiting { pc, from, state, parent, trace, own, log })?;
         Ok(())
     }
 
@@ -214,13 +222,11 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
                 break;
             }
             let op = *self.cfg.op(pc).ok_or(Reject::at(pc, E::Internal { what: "no instruction" }))?;
-            self.log.insn(self.input, pc);
+            self.log.insn(self.input, pc, &op, &state);
             if let Some(Observer { see, .. }) = &mut self.observer {
                 see(pc, &state);
             }
-            let next = self.step(&mut state, pc, &op)?;
-            self.log.state(pc, &state);
-            match next {
+            match self.step(&mut state, pc, &op)? {
                 Next::At(to) => pc = to,
                 Next::End => break,
             }
@@ -316,7 +322,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             }
             Op::Exit => {
                 self.jumps += 1;
-                let to = self.return_from(state).map_err(at)?;
+                let to = self.return_from(state, pc).map_err(at)?;
                 self.note = Note::Leave;
                 to.map_or(Next::End, Next::At)
             }
@@ -374,6 +380,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             (None, None) => return Ok(Next::End),
         };
         *state = now;
+        self.log.jumped(self.input, pc, state);
         Ok(Next::At(next))
     }
 

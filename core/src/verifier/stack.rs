@@ -20,6 +20,8 @@ pub(crate) enum Byte {
     Misc,
     /// Written with this number.
     Known(u8),
+    /// As above, as part of a number that is not zero; the kernel knows nothing of such bytes.
+    Part(u8),
     /// Part of the slot's register.
     Spill,
 }
@@ -62,6 +64,7 @@ impl Slot {
         match (self.bytes[i], self.reg.known()) {
             (Byte::Spill, Some(v)) => Byte::Known(v.to_le_bytes()[i]),
             (Byte::Spill, None) => Byte::Misc,
+            (Byte::Part(v), _) => Byte::Known(v),
             (other, _) => other,
         }
     }
@@ -127,7 +130,8 @@ impl Stack {
         for i in 0..size as usize {
             slot.bytes[first + i] = match known {
                 _ if spills => Byte::Spill,
-                Some(bytes) => Byte::Known(bytes[i]),
+                Some(_) if value.is_null() => Byte::Known(0),
+                Some(bytes) => Byte::Part(bytes[i]),
                 None => Byte::Misc,
             };
         }

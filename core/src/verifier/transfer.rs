@@ -232,6 +232,9 @@ impl Verifier<'_, '_, '_> {
                 AccessKind::Load | AccessKind::LoadSigned | AccessKind::Ordered { writes: false }
             );
             self.uses_stack(state, frame, (min as i32, end as i32), reads, writes && fixed)?;
+            if fixed || writes {
+                self.log.stack(min as i32, end as i32);
+            }
             if !fixed && let Note::Stack { frame, first, end } = self.note {
                 self.note = Note::StackPart { frame, first, end };
             }
