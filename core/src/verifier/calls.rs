@@ -69,8 +69,15 @@ impl Verifier<'_, '_, '_> {
                 non_null: elided || self.key_in_array(helper, &call, call.key),
             },
         );
+        let sizes = helper
+            .proto
+            .args
+            .iter()
+            .zip(1u8..)
+            .filter(|(a, _)| matches!(a, ArgType::ConstSize | ArgType::ConstSizeOrZero));
+        let exact = sizes.filter_map(|(_, r)| R::new(r)).all(|r| state.reg(r).known().is_some());
         for (reg, size) in &call.writes {
-            self.clobber(state, reg, *size)?;
+            self.clobber(state, reg, *size, exact)?;
         }
         state.clobber_caller_saved();
         let result = self.result(helper, &call, elided)?;
@@ -235,11 +242,13 @@ impl Verifier<'_, '_, '_> {
     }
 
     /// Memory that a helper wrote holds something.
-    fn clobber(&mut self, state: &mut State, reg: &Reg, size: u32) -> Result<(), E> {
+    fn clobber(&mut self, state: &mut State, reg: &Reg, size: u32, exact: bool) -> Result<(), E> {
         if let Kind::Stack(frame) = reg.kind {
-            let (min, end, _) = check::stack_span(reg, 0, size);
+            let (min, end, fixed) = check::stack_span(reg, 0, size);
             state.frames[usize::from(frame)].stack.smear(min as i32, (end - min) as u32, false)?;
-            self.log.stack(min as i32, end as i32);
+            if exact && fixed {
+                self.log.stack(min as i32, end as i32);
+            }
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ struct ProgramNames<'a>(Input<'a>);
 impl Names for ProgramNames<'_> {
     fn helper(&self, id: u32) -> Option<&str> {
         let row = self.0.helpers.row_of(id)?;
-        self.0.helpers.get(row).map(|h| h.name)
+        self.0.helpers.get(row).map(|h| h.name.strip_prefix("bpf_").unwrap_or(h.name))
     }
     fn map(&self, idx: u32) -> Option<&str> {
         self.0.map(idx).map(|m| m.name)

@@ -143,6 +143,11 @@ impl List<'_, '_> {
 /// One bound: its name, whether it is signed, its value, whether it says nothing.
 type Bound = (&'static str, bool, i64, bool);
 
+/// A signed 32-bit bound: as it is where it is shown decimal, else its bits.
+fn low(v: i32) -> i64 {
+    i16::try_from(v).map_or(i64::from(v as u32), i64::from)
+}
+
 /// The bounds that say something: lower ones with equal lower ones, upper ones with equal upper ones.
 fn bounds(list: &mut List<'_, '_>, v: &Scalar) -> fmt::Result {
     let mut all: [Bound; 8] = [
@@ -150,8 +155,8 @@ fn bounds(list: &mut List<'_, '_>, v: &Scalar) -> fmt::Result {
         ("smax", true, v.smax(), v.smax() == i64::MAX),
         ("umin", false, v.umin() as i64, v.umin() == 0),
         ("umax", false, v.umax() as i64, v.umax() == u64::MAX),
-        ("smin32", true, v.s32_min().into(), v.s32_min() == i32::MIN),
-        ("smax32", true, v.s32_max().into(), v.s32_max() == i32::MAX),
+        ("smin32", true, low(v.s32_min()), v.s32_min() == i32::MIN),
+        ("smax32", true, low(v.s32_max()), v.s32_max() == i32::MAX),
         ("umin32", false, v.u32_min().into(), v.u32_min() == 0),
         ("umax32", false, v.u32_max().into(), v.u32_max() == u32::MAX),
     ];

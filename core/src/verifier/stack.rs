@@ -180,9 +180,9 @@ impl Stack {
         Reg::constant(value)
     }
 
-    /// Whether all bytes are zero.
+    /// Whether all bytes were written with zeros; like the kernel, without those of spilled registers.
     fn all_zero(&self, off: i32, size: u32) -> bool {
-        (off..off + size as i32).all(|o| self.slot(o).plain(slot_of(o).1) == Byte::Known(0))
+        (off..off + size as i32).all(|o| self.slot(o).bytes[slot_of(o).1] == Byte::Known(0))
     }
 
     /// Reads bytes somewhere in `off .. off + size`: zero if all are.
