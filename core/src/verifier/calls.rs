@@ -119,10 +119,20 @@ impl Verifier<'_, '_, '_> {
         call: &Call,
         elided: bool,
     ) -> Result<(), E> {
+        let sizes = helper
+            .proto
+            .args
+            .iter()
+            .zip(1u8..)
+            .filter(|(a, _)| matches!(a, ArgType::ConstSize | ArgType::ConstSizeOrZero));
+        let exact = sizes.filter_map(|(_, r)| R::new(r)).all(|r| state.reg(r).known().is_some());
         for (reg, size) in &call.writes {
             if let Kind::Stack(frame) = reg.kind {
-                let (min, end, _) = check::stack_span(reg, 0, *size);
+                let (min, end, fixed) = check::stack_span(reg, 0, *size);
                 state.frames[usize::from(frame)].stack.smear(min as i32, (end - min) as u32, false)?;
+                if exact && fixed {
+                    self.log.stack(min as i32, end as i32);
+                }
             }
         }
         if helper.proto.args[0] == ArgType::IterNum(crate::helpers::IterUse::Destroy) {

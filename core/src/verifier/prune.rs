@@ -226,7 +226,7 @@ fn slot(old: &Slot, new: &Slot, how: Compare, precise: bool, ids: &mut IdMap) ->
             (a, b) if how == Compare::Same => a == b,
             (Byte::Invalid | Byte::Misc, Byte::Spill) => !pointer,
             (Byte::Invalid | Byte::Misc, _) => true,
-            (a @ Byte::Known(_), _) => new.plain(i) == a,
+            (Byte::Known(_) | Byte::Part(_), _) => new.plain(i) == old.plain(i),
         };
         if !fits {
             return Ok(false);
