@@ -10,7 +10,7 @@ use uxdp_core::object::{
 use uxdp_core::program::{ArgKind, AttachType, Code, Signature};
 
 fn open(bytes: &[u8]) -> Object {
-    Object::open(bytes, &OpenOptions { name: "features" }).unwrap()
+    Object::open(bytes, &OpenOptions { name: "features", ..OpenOptions::default() }).unwrap()
 }
 
 const FEATURES: &[u8] = include_bytes!("objects/features.o");
@@ -275,7 +275,7 @@ fn files_that_are_no_bpf_objects_are_named_as_such() {
 
 /// Opens whatever it is and links all of its programs; only a panic is wrong.
 fn try_all(bytes: &[u8]) -> bool {
-    let Ok(object) = Object::open(bytes, &OpenOptions { name: "broken" }) else { return false };
+    let Ok(object) = Object::open(bytes, &OpenOptions { name: "broken", ..OpenOptions::default() }) else { return false };
     for index in 0..object.programs().len() {
         if let Ok(program) = object.link(index) {
             for pc in 0..program.code().insns.len() as u32 {

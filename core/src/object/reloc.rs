@@ -6,9 +6,10 @@
 
 use super::btf::{Btf, Kind};
 use super::elf::{Elf, Place, Reloc, Symbol, SymbolType};
-use super::error::{ObjectError, Result};
+use super::error::{ObjectError, ObjectErrorKind, Result};
 use super::maps::{MapDef, MapPlace, SlotInit};
-use super::section::{CodeRef, Function, Role, Target, Text, function_at};
+use super::section::{CodeRef, Fault, Function, Role, Target, Text, function_at};
+use crate::helpers;
 use crate::isa::{Insn, op};
 use crate::limits::BPF_COMPLEXITY_LIMIT_INSNS;
 use crate::mem::{String, Vec};
@@ -65,6 +66,9 @@ pub(crate) fn externs(elf: &Elf<'_>, btf: Option<&Btf<'_>>) -> Result<Vec<Extern
         let name = String::from_text(symbol.name)?;
         all.push(Extern { name, kind: ExternKind::Unknown, weak: symbol.weak, symbol: index })?;
     }
+    if all.len() >= helpers::KFUNC_BASE as usize {
+        return Err(ObjectError::too_big("the object has too many undefined symbols"));
+    }
     let Some(btf) = btf.filter(|_| !all.is_empty()) else { return Ok(all) };
     for (section, config) in [(".ksyms", false), (".kconfig", true)] {
         let Some(datasec) = btf.datasec(section)? else { continue };
@@ -84,7 +88,7 @@ pub(crate) fn externs(elf: &Elf<'_>, btf: Option<&Btf<'_>>) -> Result<Vec<Extern
     Ok(all)
 }
 
-/// Applies the relocations of one text.
+/// Applies the relocations of one text. One in error is a fault of its instruction: other programs of the object do not need it.
 pub(crate) fn text(text: &mut Text, targets: &Targets<'_, '_>) -> Result<()> {
     let mut last = None;
     for reloc in targets.elf.relocs(text.section)?.iter() {
@@ -96,23 +100,34 @@ pub(crate) fn text(text: &mut Text, targets: &Targets<'_, '_>) -> Result<()> {
             return Err(at(ObjectError::malformed("two relocations at one instruction")));
         }
         last = Some(reloc.offset);
-        let slot = (reloc.offset / 8) as usize;
+        let slot = (reloc.offset / 8) as u32;
         let symbol = targets.elf.symbol(reloc.symbol).map_err(at)?;
-        let name = |e: ObjectError| at(e).named(symbol.name);
-        let code_ref = match text.insns.get_mut(slot..) {
-            Some([insn, ..]) if is_call(insn) && reloc.kind == R_BPF_64_32 => {
-                Some(targets.called(insn, reloc, &symbol).map_err(name)?)
-            }
-            Some([first, second, ..]) if first.is_wide() && reloc.kind == R_BPF_64_64 => {
-                targets.referred(first, second, reloc, &symbol).map_err(name)?
-            }
-            _ => return Err(name(ObjectError::malformed("the relocation does not fit its instruction"))),
-        };
-        if let Some(target) = code_ref {
-            text.refs.push(CodeRef { slot: slot as u32, target })?;
+        let rest = text.insns.get_mut(slot as usize..).unwrap_or(&mut []);
+        match one(rest, reloc, &symbol, targets) {
+            Ok(None) => {}
+            Ok(Some(target)) => text.refs.push(CodeRef { slot, target })?,
+            Err(e) if e.kind == ObjectErrorKind::OutOfMemory => return Err(e),
+            Err(e) => text.faults.push(Fault { slot, error: at(e).named(symbol.name) })?,
         }
     }
     Ok(())
+}
+
+fn one(
+    insns: &mut [Insn],
+    reloc: &Reloc,
+    symbol: &Symbol<'_>,
+    targets: &Targets<'_, '_>,
+) -> Result<Option<Target>> {
+    match insns {
+        [insn, ..] if is_call(insn) && reloc.kind == R_BPF_64_32 => {
+            targets.called(insn, reloc, symbol).map(Some)
+        }
+        [first, second, ..] if first.is_wide() && reloc.kind == R_BPF_64_64 => {
+            targets.referred(first, second, reloc, symbol)
+        }
+        _ => Err(ObjectError::malformed("the relocation does not fit its instruction")),
+    }
 }
 
 /// A byte offset that a 32-bit addend cannot make overflow; no section is that large.
@@ -206,7 +221,9 @@ impl Targets<'_, '_> {
         };
         let offset = u64::try_from(offset).ok();
         let found = self.places.iter().find(|p| p.section == section && Some(p.offset) == offset);
-        found.map(|p| p.map).ok_or_else(|| ObjectError::malformed("no map is defined there"))
+        // A section of global data that is refused has one place for all of it.
+        let whole = || self.places.iter().find(|p| p.section == section && p.size == 0);
+        found.or_else(whole).map_or(Err(ObjectError::malformed("no map is defined there")), |p| p.map)
     }
 }
 
@@ -239,7 +256,7 @@ pub(crate) fn map_slots(
         let index = index.and_then(|i| u32::try_from(i).ok());
         let index = index
             .ok_or_else(|| name(ObjectError::malformed("a relocation is not in the values of a map")))?;
-        let Some(def) = maps.get_mut(place.map) else { continue };
+        let Some(def) = place.map.ok().and_then(|map| maps.get_mut(map)) else { continue };
         let slot = match targets.role(&symbol) {
             Role::Maps if def.spec.inner.is_some() => {
                 targets.map(&symbol, signed(symbol.value)).map(|map| SlotInit::Map(map as u32))

@@ -16,7 +16,7 @@ use crate::isa::Reg as R;
 use crate::limits::BPF_MAX_VAR_OFF;
 use crate::maps::MapType;
 use crate::maps::spec::flags::BPF_F_RDONLY_PROG;
-use crate::program::MapSel;
+use crate::program::{MapSel, POISON_CORE, POISON_KFUNC};
 
 /// Helpers that write the map itself: refused for maps that programs may not write.
 const MAP_WRITERS: &[u32] = &[2, 3, 87, 88];
@@ -37,7 +37,11 @@ struct Call {
 impl Verifier<'_, '_, '_> {
     /// Judges a call and moves the state over it.
     pub(crate) fn helper_call(&mut self, state: &mut State, pc: u32, id: u32) -> Result<&'static Helper, E> {
-        let row = self.input.helpers.row_of(id).ok_or(E::NoSuchHelper { id })?;
+        let row = self.input.helpers.row_of(id).ok_or(match id as i32 {
+            POISON_CORE => E::CoreUnresolved,
+            POISON_KFUNC.. => E::KfuncUnresolved,
+            _ => E::NoSuchHelper { id },
+        })?;
         let helper = self.input.helpers.get(row).ok_or(E::NoSuchHelper { id })?;
         if helper.func.is_none() {
             return Err(E::HelperMissing { name: helper.name, id });

@@ -60,8 +60,11 @@ impl Verifier<'_, '_, '_> {
                 ArgKind::Scalar => return Err(E::NotScalarArg { reg: num }),
                 ArgKind::Ctx if reg.kind == Kind::Ctx => check::unmodified(&reg, num)?,
                 ArgKind::Ctx => return Err(E::ArgType { reg: num, kind: reg.kind.name(), expected: "ctx" }),
-                ArgKind::MemOrNull { size } => self.global_memory(state, r, size)?,
-                ArgKind::Unsupported => return Err(E::BadSignature { arg: i as u8 }),
+                ArgKind::Mem { .. } if reg.is_null() || reg.kind != reg.kind.non_null() => {
+                    return Err(E::NullArg { reg: num });
+                }
+                ArgKind::MemOrNull { size } | ArgKind::Mem { size } => self.global_memory(state, r, size)?,
+                ArgKind::Dynptr | ArgKind::Unsupported => return Err(E::BadSignature { arg: i as u8 }),
             }
         }
         Ok(())
@@ -131,7 +134,8 @@ impl Verifier<'_, '_, '_> {
                 ArgKind::MemOrNull { size } => {
                     Reg { id: self.ids.fresh(), ..Reg::pointer(Kind::MemOrNull(size)) }
                 }
-                ArgKind::Unsupported => return Err(E::BadSignature { arg: i as u8 }),
+                ArgKind::Mem { size } => Reg::pointer(Kind::Mem(size)),
+                ArgKind::Dynptr | ArgKind::Unsupported => return Err(E::BadSignature { arg: i as u8 }),
             };
             state.set(r, value);
         }
