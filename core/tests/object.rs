@@ -126,8 +126,12 @@ fn legacy_definition_with_other_fields_set_is_refused() {
     let needle = [1u32, 4, 8, 100, 1, 0, 0].map(u32::to_le_bytes).concat();
     let at = bytes.windows(needle.len()).position(|w| w == needle).unwrap();
     bytes[at + 24] = 1;
-    let error = Object::open(&bytes, &OpenOptions::default()).unwrap_err();
+    let object = open(&bytes);
+    assert!(object.find_map("first").is_none() && object.find_map("second").is_some());
+    assert_eq!(object.refused_maps()[0].name.as_str(), "first");
+    let error = object.link(object.find_program("xdp_prog").unwrap()).unwrap_err();
     assert_eq!(error.kind, ObjectErrorKind::NotSupported);
+    assert!(object.link(object.find_program("prog").unwrap()).is_ok(), "a program without that map links");
     assert_eq!(
         error.to_string(),
         "section \"maps\", offset 0x0: a map definition uses fields beyond struct bpf_map_def: \"first\""

@@ -111,7 +111,8 @@ fn map_name(section: &str, object: &str) -> Result<String> {
     let mut name = String::new();
     let own_name = section.get(1..).is_some_and(|rest| rest.contains('.'));
     if !own_name {
-        let room = (BPF_OBJ_NAME_LEN - 1).saturating_sub(section.len());
+        // libbpf leaves the room that `.rodata` takes, whatever the section.
+        let room = (BPF_OBJ_NAME_LEN - 1).saturating_sub(section.len().max(".rodata".len()));
         push_clean(&mut name, object, room)?;
     }
     push_clean(&mut name, section, BPF_OBJ_NAME_LEN - 1)?;
@@ -135,6 +136,7 @@ mod tests {
         for (section, object, name) in [
             (".rodata", "xdp_firewall", "xdp_fire.rodata"),
             (".bss", "xdp-fw", "xdp_fw.bss"),
+            (".data", "xdp_firewall", "xdp_fire.data"),
             (".rodata.config", "xdp_fw", ".rodata.config"),
             (".rodata.str1.1", "xdp_fw", ".rodata.str1.1"),
             (".data.a_very_long_name", "x", ".data.a_very_lo"),

@@ -1,7 +1,7 @@
 //! Linking: one program, its main function first, every function that it reaches behind it.
 //!
 //! A function is appended where it is met first, and its own references are followed before the rest of its caller's: the order that
-//! libbpf gives, so that both show the same program. Calls and function addresses become relative. Lines of source and the table of
+//! libbpf gives, so that both show the same program. An exception callback, which nothing calls, comes last. Calls and function addresses become relative. Lines of source and the table of
 //! functions follow the instructions. Bounded by the kernel's limits on functions and instructions.
 
 use super::Object;
@@ -9,7 +9,7 @@ use super::btf_match::essential;
 use super::error::{ObjectError, Result};
 use super::ext::LineInfo;
 use super::reloc::{Extern, ExternKind};
-use super::section::{Function, Target, Text, function_at};
+use super::section::{Function, TEXT, Target, Text, function_at};
 use crate::helpers;
 use crate::isa::{Insn, op};
 use crate::limits::{BPF_COMPLEXITY_LIMIT_INSNS, BPF_MAX_SUBPROGS};
@@ -36,23 +36,23 @@ struct Linker<'o> {
 pub(crate) fn link(object: &Object, main: usize, code: &mut Code) -> Result<()> {
     let mut linker = Linker { object, insns: Vec::new(), placed: Vec::new(), unresolved: Vec::new() };
     linker.place(main)?;
-    // The functions whose slots are being looked at, innermost last, each with its next slot.
-    let mut open = Vec::new();
-    open.push((0usize, 0u32))?;
-    while let Some(&mut (index, ref mut next)) = open.last_mut() {
-        let slot = *next;
-        match linker.step(index, slot)? {
-            Step::End => {
-                open.pop();
-            }
-            Step::Next(width) => *next += width,
-            Step::Enter(callee, width) => {
-                *next += width;
-                open.push((callee, 0))?;
-            }
+    linker.follow(0)?;
+    if let Some(callback) = exception_callback(object, main)? {
+        if !linker.placed.iter().any(|p| p.function == callback) {
+            let placed = linker.place(callback)?;
+            linker.follow(placed)?;
         }
     }
     linker.finish(code)
+}
+
+/// The function that runs where the program throws, by its name; it has to be an exported one of `.text`.
+fn exception_callback(object: &Object, main: usize) -> Result<Option<usize>> {
+    let Some(main) = object.functions.get(main) else { return Ok(None) };
+    let Some(name) = main.exception_callback.as_deref() else { return Ok(None) };
+    let in_text = |f: &Function| object.texts.get(f.text).is_some_and(|t| t.name.as_str() == TEXT);
+    let found = object.functions.iter().position(|f| f.exported && f.name.as_str() == name && in_text(f));
+    found.map(Some).ok_or_else(|| ObjectError::undefined("an exception callback is not defined").named(name))
 }
 
 enum Step {
@@ -65,6 +65,27 @@ enum Step {
 }
 
 impl<'o> Linker<'o> {
+    /// Resolves every reference of a placed function, and of those that it brings in.
+    fn follow(&mut self, first: usize) -> Result<()> {
+        // The functions whose slots are being looked at, innermost last, each with its next slot.
+        let mut open = Vec::new();
+        open.push((first, 0u32))?;
+        while let Some(&mut (index, ref mut next)) = open.last_mut() {
+            let slot = *next;
+            match self.step(index, slot)? {
+                Step::End => {
+                    open.pop();
+                }
+                Step::Next(width) => *next += width,
+                Step::Enter(callee, width) => {
+                    *next += width;
+                    open.push((callee, 0))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn parts(&self, index: usize) -> Option<(&'o Function, &'o Text, u32)> {
         let placed = self.placed.get(index)?;
         let function = self.object.functions.get(placed.function)?;

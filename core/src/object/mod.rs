@@ -156,7 +156,16 @@ impl Object {
         let externs = reloc::externs(&elf, btf.as_ref())?;
         let list = all_maps(&elf, btf.as_ref(), options.name)?;
         let roles = roles(&elf, &texts, &list)?;
-        let MapList { mut maps, refused, places } = list;
+        let MapList { mut maps, refused, mut places } = list;
+        let targets =
+            Targets { elf: &elf, roles: &roles, places: &places, functions: &functions, externs: &externs };
+        let program_of = |f| programs.iter().position(|p| p.function == f).map(|p| p as u32);
+        let without = reloc::map_slots(&targets, &mut maps, program_of)?;
+        for (map, error) in without.iter() {
+            for place in places.iter_mut().filter(|p| p.map == Ok(*map)) {
+                place.map = Err(*error);
+            }
+        }
         let targets =
             Targets { elf: &elf, roles: &roles, places: &places, functions: &functions, externs: &externs };
         for text in texts.iter_mut() {
@@ -168,10 +177,6 @@ impl Object {
         for text in texts.iter_mut() {
             text.faults.sort_unstable_by_key(|f| f.slot);
             text.poisons.sort_unstable_by_key(|p| p.slot);
-        }
-        if let Some((section, _)) = elf.section_by_name(maps::BTF_MAPS) {
-            let program_of = |f| programs.iter().position(|p| p.function == f).map(|p| p as u32);
-            reloc::map_slots(section, &targets, &mut maps, program_of)?;
         }
         Ok(Object {
             name: String::from_text(options.name)?,

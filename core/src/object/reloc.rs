@@ -208,7 +208,11 @@ impl Targets<'_, '_> {
             Role::Other => match symbol.place {
                 Place::Section(s) => {
                     let name = self.elf.sections.get(s).map_or("", |s| s.name);
-                    Err(ObjectError::not_supported("a reference to a section of unknown meaning").named(name))
+                    Err(ObjectError::not_supported(match name {
+                        ".addr_space.1" => "arenas are not supported in this version",
+                        _ => "a reference to a section of unknown meaning",
+                    })
+                    .named(name))
                 }
                 _ => Err(ObjectError::not_supported("a reference to an absolute or common symbol")),
             },
@@ -233,13 +237,15 @@ fn set_wide(first: &mut Insn, second: &mut Insn, kind: u8, low: usize, high: i32
     second.imm = high;
 }
 
-/// Fills in the static contents of maps in `.maps`. `program_of` gives the index of the program that a function is.
+/// Fills in the static contents of maps in `.maps`. `program_of` gives the index of the program that a function is. Returned are maps that hold one
+/// which is refused, with the reason: a program cannot use them either.
 pub(crate) fn map_slots(
-    section: usize,
     targets: &Targets<'_, '_>,
     maps: &mut [MapDef],
     program_of: impl Fn(usize) -> Option<u32>,
-) -> Result<()> {
+) -> Result<Vec<(usize, ObjectError)>> {
+    let mut refused = Vec::new();
+    let Some((section, _)) = targets.elf.section_by_name(super::maps::BTF_MAPS) else { return Ok(refused) };
     for reloc in targets.elf.relocs(section)?.iter() {
         let at = |e: ObjectError| e.at(super::maps::BTF_MAPS, reloc.offset);
         let symbol = targets.elf.symbol(reloc.symbol).map_err(at)?;
@@ -249,6 +255,7 @@ pub(crate) fn map_slots(
         let place = targets.places.iter().find(inside);
         let place =
             place.ok_or_else(|| name(ObjectError::malformed("a relocation is in no map definition")))?;
+        let Ok(map) = place.map else { continue };
         let index = place.values.and_then(|start| {
             let from = (reloc.offset - place.offset).checked_sub(u64::from(start))?;
             (from.is_multiple_of(8) && matches!(reloc.kind, R_BPF_64_64 | R_BPF_64_ABS64)).then_some(from / 8)
@@ -256,7 +263,7 @@ pub(crate) fn map_slots(
         let index = index.and_then(|i| u32::try_from(i).ok());
         let index = index
             .ok_or_else(|| name(ObjectError::malformed("a relocation is not in the values of a map")))?;
-        let Some(def) = place.map.ok().and_then(|map| maps.get_mut(map)) else { continue };
+        let Some(def) = maps.get_mut(map) else { continue };
         let slot = match targets.role(&symbol) {
             Role::Maps if def.spec.inner.is_some() => {
                 targets.map(&symbol, signed(symbol.value)).map(|map| SlotInit::Map(map as u32))
@@ -273,7 +280,11 @@ pub(crate) fn map_slots(
                 "a value of a map is neither a map nor a program, as it should be",
             )),
         };
-        def.slots.push((index, slot.map_err(name)?))?;
+        match slot {
+            Ok(slot) => def.slots.push((index, slot))?,
+            Err(e) if e.kind == ObjectErrorKind::NotSupported => refused.push((map, name(e)))?,
+            Err(e) => return Err(name(e)),
+        }
     }
-    Ok(())
+    Ok(refused)
 }

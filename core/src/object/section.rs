@@ -100,6 +100,8 @@ pub(crate) struct Function {
     pub(crate) global: bool,
     /// Its BTF prototype, for a global one.
     pub(crate) signature: Option<Signature>,
+    /// The name of its exception callback.
+    pub(crate) exception_callback: Option<String>,
 }
 
 /// What the name of a section says of its programs.
@@ -237,10 +239,12 @@ pub(crate) fn functions(
         if end > insns.len() as u64 || start >= insns.len() as u64 {
             return bad("a function reaches beyond its section");
         }
+        let func = ext.func_type(section, start as u32);
         let (global, signature) = match &prototypes {
-            Some(prototypes) => prototypes.of(ext.func_type(section, start as u32), symbol.hidden)?,
+            Some(prototypes) => prototypes.of(func, symbol.hidden)?,
             None => (false, None),
         };
+        let callback = prototypes.as_ref().and_then(|p| p.exception_callback(func));
         functions.push(Function {
             name: String::from_text(symbol.name)?,
             text,
@@ -249,6 +253,7 @@ pub(crate) fn functions(
             exported: symbol.global,
             global,
             signature,
+            exception_callback: callback.map(String::from_text).transpose()?,
         })?;
     }
     functions.sort_unstable_by_key(|f| (f.text, f.start, f.end));

@@ -26,15 +26,21 @@ pub(crate) struct Prototypes<'b, 'a> {
     btf: &'b Btf<'a>,
     /// Tags of arguments: function, argument, tag; sorted.
     tags: Vec<(u32, usize, u8)>,
+    /// Functions that name another as their exception callback; sorted.
+    callbacks: Vec<(u32, &'a str)>,
 }
 
 impl<'b, 'a> Prototypes<'b, 'a> {
     pub(crate) fn new(btf: &'b Btf<'a>) -> Result<Self> {
-        let mut tags = Vec::new();
+        let (mut tags, mut callbacks) = (Vec::new(), Vec::new());
         for id in 1..btf.len() {
             let ty = btf.ty(id)?;
             let name = if ty.kind == Kind::DeclTag { btf.name(&ty) } else { continue };
-            let (Some(part), Some(name)) = (btf.tagged_part(&ty), name.strip_prefix("arg:")) else { continue };
+            let part = btf.tagged_part(&ty);
+            if let (None, Some(name)) = (part, name.strip_prefix("exception_callback:")) {
+                callbacks.push((ty.size_or_type, name))?;
+            }
+            let (Some(part), Some(name)) = (part, name.strip_prefix("arg:")) else { continue };
             let bit = match name {
                 "ctx" => tag::CTX,
                 "nonnull" => tag::NONNULL,
@@ -43,7 +49,19 @@ impl<'b, 'a> Prototypes<'b, 'a> {
             tags.push((ty.size_or_type, part, bit))?;
         }
         tags.sort_unstable();
-        Ok(Prototypes { btf, tags })
+        callbacks.sort_unstable();
+        Ok(Prototypes { btf, tags, callbacks })
+    }
+
+    /// The function that a function names as its exception callback; none where it names several, which the verifier refuses.
+    pub(crate) fn exception_callback(&self, func: Option<u32>) -> Option<&'a str> {
+        let func = func?;
+        let from = self.callbacks.partition_point(|(f, _)| *f < func);
+        let mut mine = self.callbacks.iter().skip(from).take_while(|(f, _)| *f == func);
+        match (mine.next(), mine.next()) {
+            (Some((_, name)), None) => Some(name),
+            _ => None,
+        }
     }
 
     /// Whether a function is global, and then its prototype. A hidden one is not: no other file can call it.
