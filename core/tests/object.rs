@@ -279,7 +279,9 @@ fn files_that_are_no_bpf_objects_are_named_as_such() {
 
 /// Opens whatever it is and links all of its programs; only a panic is wrong.
 fn try_all(bytes: &[u8]) -> bool {
-    let Ok(object) = Object::open(bytes, &OpenOptions { name: "broken", ..OpenOptions::default() }) else { return false };
+    let Ok(object) = Object::open(bytes, &OpenOptions { name: "broken", ..OpenOptions::default() }) else {
+        return false;
+    };
     for index in 0..object.programs().len() {
         if let Ok(program) = object.link(index) {
             for pc in 0..program.code().insns.len() as u32 {

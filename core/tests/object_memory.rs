@@ -40,7 +40,8 @@ const FEATURES: &[u8] = include_bytes!("objects/features.o");
 
 /// Opens and links all; the kind of the first refusal.
 fn load_all(bytes: &[u8]) -> Result<(), ObjectErrorKind> {
-    let object = Object::open(bytes, &OpenOptions { name: "features", ..OpenOptions::default() }).map_err(|e| e.kind)?;
+    let object = Object::open(bytes, &OpenOptions { name: "features", ..OpenOptions::default() })
+        .map_err(|e| e.kind)?;
     for index in 0..object.programs().len() {
         object.link(index).map_err(|e| e.kind)?;
     }

@@ -245,7 +245,10 @@ mod tests {
         }
         assert_eq!((fitted(MapType::PerfEventArray, 0), fitted(MapType::PerfEventArray, 3)), (6, 3));
         assert_eq!(fitted(MapType::Array, 5000), 5000);
-        let outer = MapSpec { inner: Some(MapSpec::new(MapType::Ringbuf, 0, 0, 5000).as_inner()), ..MapSpec::new(MapType::ArrayOfMaps, 4, 4, 1) };
+        let outer = MapSpec {
+            inner: Some(MapSpec::new(MapType::Ringbuf, 0, 0, 5000).as_inner()),
+            ..MapSpec::new(MapType::ArrayOfMaps, 4, 4, 1)
+        };
         assert_eq!(outer.fitted(1, 4096).inner.map(|i| i.max_entries), Some(8192));
     }
 }

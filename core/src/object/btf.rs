@@ -64,8 +64,26 @@ impl Kind {
     /// The word for it in messages, as libbpf has it.
     pub(crate) fn word(self) -> &'static str {
         const WORDS: [&str; 20] = [
-            "void", "int", "ptr", "array", "struct", "union", "enum", "fwd", "typedef", "volatile", "const",
-            "restrict", "func", "func_proto", "var", "datasec", "float", "decl_tag", "type_tag", "enum64",
+            "void",
+            "int",
+            "ptr",
+            "array",
+            "struct",
+            "union",
+            "enum",
+            "fwd",
+            "typedef",
+            "volatile",
+            "const",
+            "restrict",
+            "func",
+            "func_proto",
+            "var",
+            "datasec",
+            "float",
+            "decl_tag",
+            "type_tag",
+            "enum64",
         ];
         WORDS.get(self as usize).copied().unwrap_or("")
     }
@@ -256,9 +274,7 @@ impl<'a> Btf<'a> {
         let word = |i: usize| u32_at(record, 4 * i);
         Some(match ty.kind {
             Kind::Datasec => Member { name: "", type_id: word(0)?, offset: word(1)?, width: 0 },
-            Kind::FuncProto => {
-                Member { name: self.string(word(0)?), type_id: word(1)?, offset: 0, width: 0 }
-            }
+            Kind::FuncProto => Member { name: self.string(word(0)?), type_id: word(1)?, offset: 0, width: 0 },
             _ => {
                 let place = word(2)?;
                 let (offset, width) = if ty.flag { (place & 0xff_ffff, place >> 24) } else { (place, 0) };

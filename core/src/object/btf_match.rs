@@ -136,13 +136,7 @@ impl<'m, 'l, 't> Matcher<'m, 'l, 't> {
         self.matches(local, target, Behind::Nothing, MAX_LEVEL)
     }
 
-    fn matches(
-        &mut self,
-        mut local: u32,
-        mut target: u32,
-        mut behind: Behind,
-        level: u32,
-    ) -> Result<bool> {
+    fn matches(&mut self, mut local: u32, mut target: u32, mut behind: Behind, level: u32) -> Result<bool> {
         let level = level.checked_sub(1).ok_or_else(too_deep)?;
         for _ in 0..MAX_LEVEL {
             let ((_, l), (_, t)) = self.plain(local, target)?;

@@ -160,7 +160,8 @@ pub(crate) fn apply(
             Err(e) if e.kind == ObjectErrorKind::OutOfMemory => return Err(e),
             Err(e) => {
                 let name = btf.ty(record.type_id).map_or("", |t| btf.name(&t));
-                text.faults.push(Fault { slot, error: e.at(&text.name, u64::from(record.offset)).named(name) })?;
+                text.faults
+                    .push(Fault { slot, error: e.at(&text.name, u64::from(record.offset)).named(name) })?;
             }
         }
     }
@@ -229,7 +230,9 @@ fn answer<'l>(
             None => agreed = Some((found.bits, after)),
             Some((bits, first)) => {
                 if bits != found.bits || first.map(|v| v.value) != after.map(|v| v.value) {
-                    return Err(ObjectError::malformed("a CO-RE relocation is ambiguous in the target's types"));
+                    return Err(ObjectError::malformed(
+                        "a CO-RE relocation is ambiguous in the target's types",
+                    ));
                 }
             }
         }

@@ -36,7 +36,11 @@ const POINTERS: &[MapType] = &[Hash, PercpuHash, LruHash, LruPercpuHash, Array, 
 const STRUCTS: &[(&str, Special, &[MapType])] = &[
     ("bpf_spin_lock", Special::Lock, LOCKS),
     ("bpf_timer", Special::Timer, TIMERS),
-    ("bpf_res_spin_lock", Special::Kernel("the map value holds a resilient lock, which needs a kernel"), LOCKS),
+    (
+        "bpf_res_spin_lock",
+        Special::Kernel("the map value holds a resilient lock, which needs a kernel"),
+        LOCKS,
+    ),
     ("bpf_wq", Special::Kernel("the map value holds a work queue, which needs a kernel"), TIMERS),
     ("bpf_task_work", Special::Kernel("the map value holds task work, which needs a kernel"), TIMERS),
     ("bpf_list_head", Special::Kernel("the map value holds a list of kernel objects"), TIMERS),
@@ -72,7 +76,8 @@ impl Fields {
         todo.push(Todo { id, at, depth: 0, several: false })?;
         while let Some(Todo { id, at, depth, several }) = todo.pop() {
             let (_, ty) = btf.plain(id)?;
-            left = left.checked_sub(1).ok_or_else(|| ObjectError::too_big("a map value has too many fields"))?;
+            left =
+                left.checked_sub(1).ok_or_else(|| ObjectError::too_big("a map value has too many fields"))?;
             if depth > MAX_NESTING {
                 continue;
             }

@@ -329,7 +329,12 @@ impl Object {
 }
 
 /// Applies CO-RE relocations against the object's own types or the given ones.
-fn core_relocs(texts: &mut [Text], records: &[CoreRecord], own: &Btf<'_>, given: Option<&[u8]>) -> Result<()> {
+fn core_relocs(
+    texts: &mut [Text],
+    records: &[CoreRecord],
+    own: &Btf<'_>,
+    given: Option<&[u8]>,
+) -> Result<()> {
     let Some(bytes) = given.filter(|_| !records.is_empty()) else {
         return core_reloc::apply(texts, records, own, &core_reloc::Target::Own);
     };

@@ -39,9 +39,8 @@ fn path(p: &Path) -> CString {
 /// Whether bpf(2) is permitted here.
 pub fn permitted() -> bool {
     // SAFETY: takes plain numbers.
-    let answer = unsafe {
-        libbpf_sys::libbpf_probe_bpf_prog_type(libbpf_sys::BPF_PROG_TYPE_XDP, ptr::null())
-    };
+    let answer =
+        unsafe { libbpf_sys::libbpf_probe_bpf_prog_type(libbpf_sys::BPF_PROG_TYPE_XDP, ptr::null()) };
     answer == 1
 }
 

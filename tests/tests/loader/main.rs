@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use uxdp_core::helpers::STANDARD;
 use uxdp_core::isa::{Insn, op};
 use uxdp_core::object::{Object, ObjectError, ObjectErrorKind, OpenOptions};
-use uxdp_core::program::{POISON_KFUNC, Program, Loaded};
+use uxdp_core::program::{Loaded, POISON_KFUNC, Program};
 
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
@@ -23,6 +23,18 @@ const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 enum Types {
     Own,
     Kernel,
+    /// Those of `core/tests/objects/core_target.c`.
+    Other,
+}
+
+impl Types {
+    fn file(self, object: &Path) -> PathBuf {
+        match self {
+            Types::Own => object.to_owned(),
+            Types::Kernel => PathBuf::from(VMLINUX),
+            Types::Other => root().join("core/tests/objects/core_target.o"),
+        }
+    }
 }
 
 /// Whether the kernel can be asked; says so, and fails under CI, where it cannot.
@@ -59,11 +71,11 @@ fn objects_in(dir: &Path) -> Vec<PathBuf> {
 fn open(file: &Path, types: Types) -> Result<Object, Refusal> {
     let bytes = std::fs::read(file).unwrap();
     let name = file.file_stem().unwrap().to_str().unwrap();
-    let kernel = match types {
+    let given = match types {
         Types::Own => None,
-        Types::Kernel => Some(std::fs::read(VMLINUX).unwrap()),
+        _ => Some(std::fs::read(types.file(file)).unwrap()),
     };
-    Object::open(&bytes, &OpenOptions { name, btf: kernel.as_deref() }).map_err(refusal)
+    Object::open(&bytes, &OpenOptions { name, btf: given.as_deref() }).map_err(refusal)
 }
 
 /// A refusal: its text, and whether it is of something that is well formed and not supported.
@@ -113,8 +125,16 @@ fn difference(theirs: &Linked, object: &Object, ours: &[Insn], kernel: Option<&K
         if !same || t.code != u.code || t.dst_reg() != u.dst() {
             return Some(format!("insn {pc}: {:?} there, {u:?} here", plain(t)));
         }
-        if wide && matches!(u.src(), 0 | op::BPF_PSEUDO_FUNC) && next(&theirs.insns) != ours[pc + 1].imm && t.src_reg() != op::BPF_PSEUDO_BTF_ID {
-            return Some(format!("insn {pc}: upper half {:#x} there, {:#x} here", next(&theirs.insns), ours[pc + 1].imm));
+        if wide
+            && matches!(u.src(), 0 | op::BPF_PSEUDO_FUNC)
+            && next(&theirs.insns) != ours[pc + 1].imm
+            && t.src_reg() != op::BPF_PSEUDO_BTF_ID
+        {
+            return Some(format!(
+                "insn {pc}: upper half {:#x} there, {:#x} here",
+                next(&theirs.insns),
+                ours[pc + 1].imm
+            ));
         }
         pc += if wide { 2 } else { 1 };
     }
@@ -153,10 +173,7 @@ fn compare(files: &[PathBuf], types: Types) -> Tally {
     let kernel = Kernel::load();
     let mut tally = Tally::default();
     for file in files {
-        let btf = match types {
-            Types::Own => file.clone(),
-            Types::Kernel => PathBuf::from(VMLINUX),
-        };
+        let btf = types.file(file);
         let Ok(names) = libbpf::xdp_programs(file) else {
             tally.ours_alone += usize::from(open(file, types).is_ok());
             continue;
@@ -193,6 +210,21 @@ fn programs_of_xdp_progs_are_linked_as_libbpf_links_them() {
     let tally = compare(&files, Types::Own);
     assert!(tally.differ.is_empty(), "{tally:#?}");
     assert!(tally.same >= files.len(), "{tally:#?}");
+}
+
+#[test]
+fn objects_of_the_loaders_tests_are_linked_as_libbpf_links_them() {
+    if !can_ask() {
+        return;
+    }
+    // Two are for our loader alone: libbpf takes no definitions in `maps`, and no functions outside of `.text`.
+    let ours = ["legacy.o", "sections.o", "core_target.o"];
+    let mut files = objects_in(&root().join("core/tests/objects"));
+    files.retain(|f| !ours.iter().any(|o| f.ends_with(o)));
+    for (types, same) in [(Types::Own, 36), (Types::Other, 36), (Types::Kernel, 30)] {
+        let tally = compare(&files, types);
+        assert!(tally.differ.is_empty() && tally.same >= same, "{types:?}: {tally:#?}");
+    }
 }
 
 #[test]
