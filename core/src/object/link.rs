@@ -37,11 +37,11 @@ pub(crate) fn link(object: &Object, main: usize, code: &mut Code) -> Result<()> 
     let mut linker = Linker { object, insns: Vec::new(), placed: Vec::new(), unresolved: Vec::new() };
     linker.place(main)?;
     linker.follow(0)?;
-    if let Some(callback) = exception_callback(object, main)? {
-        if !linker.placed.iter().any(|p| p.function == callback) {
-            let placed = linker.place(callback)?;
-            linker.follow(placed)?;
-        }
+    if let Some(callback) = exception_callback(object, main)?
+        && !linker.placed.iter().any(|p| p.function == callback)
+    {
+        let placed = linker.place(callback)?;
+        linker.follow(placed)?;
     }
     linker.finish(code)
 }
