@@ -6,13 +6,13 @@ use std::path::Path;
 use std::ptr;
 
 /// One instruction slot, as the kernel's `struct bpf_insn`.
-pub type Slot = libbpf_sys::bpf_insn;
+pub(crate) type Slot = libbpf_sys::bpf_insn;
 
 /// A program as libbpf links it.
-pub struct Linked {
-    pub insns: Vec<Slot>,
+pub(crate) struct Linked {
+    pub(crate) insns: Vec<Slot>,
     /// Maps by their descriptor.
-    pub maps: HashMap<i32, String>,
+    pub(crate) maps: HashMap<i32, String>,
 }
 
 struct Obj(*mut libbpf_sys::bpf_object);
@@ -37,7 +37,7 @@ fn path(p: &Path) -> CString {
 }
 
 /// Whether bpf(2) is permitted here.
-pub fn permitted() -> bool {
+pub(crate) fn permitted() -> bool {
     // SAFETY: takes plain numbers.
     let answer =
         unsafe { libbpf_sys::libbpf_probe_bpf_prog_type(libbpf_sys::BPF_PROG_TYPE_XDP, ptr::null()) };
@@ -86,7 +86,7 @@ fn maps(obj: &Obj) -> Vec<*mut libbpf_sys::bpf_map> {
 }
 
 /// The names of the XDP programs of an object: those that libbpf takes for such, and those of sections that it does not know.
-pub fn xdp_programs(file: &Path) -> Result<Vec<String>, String> {
+pub(crate) fn xdp_programs(file: &Path) -> Result<Vec<String>, String> {
     let obj = open(file, None)?;
     let kind = |p: *mut libbpf_sys::bpf_program| {
         // SAFETY: a program of the open object.
@@ -99,7 +99,7 @@ pub fn xdp_programs(file: &Path) -> Result<Vec<String>, String> {
 }
 
 /// Relocates and links one program, CO-RE against `btf`.
-pub fn link(file: &Path, program: &str, btf: Option<&Path>) -> Result<Linked, String> {
+pub(crate) fn link(file: &Path, program: &str, btf: Option<&Path>) -> Result<Linked, String> {
     let obj = open(file, btf)?;
     let mut chosen = ptr::null_mut();
     for p in programs(&obj) {
@@ -144,17 +144,17 @@ pub fn link(file: &Path, program: &str, btf: Option<&Path>) -> Result<Linked, St
 }
 
 /// The running kernel's BTF, for the names of its functions.
-pub struct Kernel(*mut libbpf_sys::btf);
+pub(crate) struct Kernel(*mut libbpf_sys::btf);
 
 impl Kernel {
-    pub fn load() -> Option<Kernel> {
+    pub(crate) fn load() -> Option<Kernel> {
         // SAFETY: takes nothing.
         let btf = unsafe { libbpf_sys::btf__load_vmlinux_btf() };
         (!btf.is_null()).then_some(Kernel(btf))
     }
 
     /// The name of a type.
-    pub fn name(&self, id: i32) -> String {
+    pub(crate) fn name(&self, id: i32) -> String {
         // SAFETY: the table is loaded; libbpf checks id and offset, and a type is read only where there is one.
         unsafe {
             let ty = libbpf_sys::btf__type_by_id(self.0, id as u32);
