@@ -58,7 +58,11 @@ pub(crate) fn maps(elf: &Elf<'_>, btf: Option<&Btf<'_>>, object: &str, list: &mu
             Ok(def)
         };
         let place = MapPlace::new(index, 0, 0);
-        list.add(place, section.name, make().map_err(|e: ObjectError| e.at(section.name, 0)))?;
+        list.add(
+            place,
+            &map_name(section.name, object)?,
+            make().map_err(|e: ObjectError| e.at(section.name, 0)),
+        )?;
     }
     Ok(())
 }

@@ -98,6 +98,28 @@ pub(crate) fn xdp_programs(file: &Path) -> Result<Vec<String>, String> {
     Ok(all.map(|p| text(unsafe { libbpf_sys::bpf_program__name(p) })).collect())
 }
 
+/// A map as libbpf reads its definition: type, sizes of key and value, elements, flags, type-specific number.
+pub(crate) type Definition = (String, [u32; 5], u64);
+
+/// The maps of an object.
+pub(crate) fn definitions(file: &Path) -> Result<Vec<Definition>, String> {
+    let obj = open(file, None)?;
+    let one = |m: *mut libbpf_sys::bpf_map| {
+        // SAFETY: a map of the open object.
+        unsafe {
+            let numbers = [
+                libbpf_sys::bpf_map__type(m),
+                libbpf_sys::bpf_map__key_size(m),
+                libbpf_sys::bpf_map__value_size(m),
+                libbpf_sys::bpf_map__max_entries(m),
+                libbpf_sys::bpf_map__map_flags(m),
+            ];
+            (text(libbpf_sys::bpf_map__name(m)), numbers, libbpf_sys::bpf_map__map_extra(m))
+        }
+    };
+    Ok(maps(&obj).into_iter().map(one).collect())
+}
+
 /// Relocates and links one program, CO-RE against `btf`.
 pub(crate) fn link(file: &Path, program: &str, btf: Option<&Path>) -> Result<Linked, String> {
     let obj = open(file, btf)?;

@@ -1,6 +1,6 @@
 //! Two loaders, one object: what uxdp links is what libbpf links, instruction for instruction.
 //!
-//! libbpf relocates, links and makes the maps, and stops before it loads a program; the two lists of instructions are then compared. They differ where they
+//! libbpf relocates, links and makes the maps, and stops before it loads a program; definitions of maps and the two lists of instructions are then compared. They differ where they
 //! must: maps are descriptors there and indices here, kernel functions are ids of the kernel's BTF there and our own numbers here. CO-RE is
 //! applied against the object's own types and against the running kernel's.
 //!
@@ -13,9 +13,13 @@ use libbpf::{Kernel, Linked, Slot};
 use std::path::{Path, PathBuf};
 use uxdp_core::helpers::STANDARD;
 use uxdp_core::isa::{Insn, op};
-use uxdp_core::object::{Object, ObjectError, ObjectErrorKind, OpenOptions};
+use uxdp_core::maps::MapType;
+use uxdp_core::maps::spec::flags::{BPF_F_MMAPABLE, BPF_F_NUMA_NODE};
+use uxdp_core::object::{MapDef, MapOrigin, Object, ObjectError, ObjectErrorKind, OpenOptions};
 use uxdp_core::program::{Loaded, POISON_KFUNC, Program};
 
+/// `BPF_MAP_TYPE_STRUCT_OPS`: variables of `.struct_ops`, which XDP programs cannot refer to.
+const STRUCT_OPS: u32 = 26;
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 /// Whose types CO-RE relocations are applied against.
@@ -156,6 +160,38 @@ fn same_map(theirs: &Linked, t: &Slot, object: &Object, u: Insn) -> bool {
     there == here || (here.len() == 15 && there.starts_with(here))
 }
 
+/// What differs in the definitions of maps. Those that uxdp refuses and those that libbpf makes up (`.kconfig`) are in one list alone.
+fn map_differences(file: &Path, object: &Object) -> Vec<String> {
+    let Ok(theirs) = libbpf::definitions(file) else { return Vec::new() };
+    let mut differences = Vec::new();
+    for (name, numbers, extra) in theirs {
+        // A name of global data is cut as a kernel would cut it.
+        let cut = |m: &&MapDef| {
+            matches!(m.origin, MapOrigin::Data(_)) && m.name.len() == 15 && name.starts_with(m.name.as_str())
+        };
+        let exact = object.maps().iter().find(|m| m.name.as_str() == name);
+        let Some(ours) = exact.or_else(|| object.maps().iter().find(cut)) else {
+            let refused = object.refused_maps().iter().any(|m| name.starts_with(m.name.as_str()));
+            if !refused && !name.ends_with(".kconfig") && numbers[0] != STRUCT_OPS {
+                differences.push(format!("map {name} is not here"));
+            }
+            continue;
+        };
+        let spec = ours.spec.fitted(1, 4096);
+        // Global data can be mapped there where the kernel can do that.
+        let mask = if matches!(ours.origin, MapOrigin::Data(_)) { !BPF_F_MMAPABLE } else { !0 };
+        let entries =
+            if spec.kind == MapType::PerfEventArray { ours.spec.max_entries } else { spec.max_entries };
+        let numa = if spec.numa_node >= 0 { BPF_F_NUMA_NODE } else { 0 };
+        let here = [spec.kind as u32, spec.key_size, spec.value_size, entries, (spec.flags | numa) & mask];
+        let there = [numbers[0], numbers[1], numbers[2], numbers[3], (numbers[4] | numa) & mask];
+        if here != there || spec.extra != extra {
+            differences.push(format!("map {name}: {there:?} {extra} there, {here:?} {} here", spec.extra));
+        }
+    }
+    differences
+}
+
 /// What became of the programs of some objects.
 #[derive(Debug, Default)]
 struct Tally {
@@ -179,6 +215,10 @@ fn compare(files: &[PathBuf], types: Types) -> Tally {
             continue;
         };
         let object = open(file, types);
+        if let Ok(object) = &object {
+            let differences = map_differences(file, object).into_iter();
+            tally.differ.extend(differences.map(|d| format!("{}: {d}", file.display())));
+        }
         for name in names {
             let theirs = libbpf::link(file, &name, Some(&btf));
             let ours = object.as_ref().map_err(|e| e.clone()).and_then(|o| link(o, &name));
