@@ -46,12 +46,12 @@ pub(crate) fn link(object: &Object, main: usize, code: &mut Code) -> Result<()> 
     linker.finish(code)
 }
 
-/// The function that runs where the program throws, by its name; it has to be an exported one of `.text`.
+/// The function that runs where the program throws, by its name; it has to be a global one of `.text`.
 fn exception_callback(object: &Object, main: usize) -> Result<Option<usize>> {
     let Some(main) = object.functions.get(main) else { return Ok(None) };
     let Some(name) = main.exception_callback.as_deref() else { return Ok(None) };
     let in_text = |f: &Function| object.texts.get(f.text).is_some_and(|t| t.name.as_str() == TEXT);
-    let found = object.functions.iter().position(|f| f.exported && f.name.as_str() == name && in_text(f));
+    let found = object.functions.iter().position(|f| f.global && f.name.as_str() == name && in_text(f));
     found.map(Some).ok_or_else(|| ObjectError::undefined("an exception callback is not defined").named(name))
 }
 
