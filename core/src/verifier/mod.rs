@@ -165,6 +165,9 @@ pub(crate) fn prove_observed(
             )),
             None => log.reason(format_args!("{error}")),
         }
+        if let Some(why) = pc.and_then(|pc| code.unresolved_at(pc)) {
+            log.reason(format_args!("{why}"));
+        }
     }
     log.closing(&stats, opts.insn_budget);
     result.map_err(|Reject { error, pc }| Rejection { error, pc, stats })
