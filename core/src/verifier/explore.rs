@@ -18,6 +18,7 @@ use super::log::Log;
 use super::obligation;
 use super::reg::{Kind, Reg};
 use super::state::State;
+use super::trail::Trail;
 use crate::helpers::RetType;
 use crate::isa::{Callee, Op, Operand, Reg as R};
 use crate::limits::{BPF_COMPLEXITY_LIMIT_JMP_SEQ, MAX_USED_MAPS};
@@ -84,6 +85,8 @@ pub(crate) struct Verifier<'a, 'l, 'o> {
     jumps: u32,
     last_kept: (u32, u32),
     pointer_store_warned: bool,
+    /// Of a path that is refused.
+    pub(crate) trail: Trail,
     /// Sees every state before its instruction.
     observer: Option<Observer<'o>>,
 }
@@ -138,6 +141,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             jumps: 0,
             last_kept: (0, 0),
             pointer_store_warned: false,
+            trail: Trail::default(),
             observer,
             input,
         })
@@ -179,7 +183,12 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             if !core::mem::take(&mut first) {
                 self.log.take_up(w.from, w.log);
             }
-            self.path(w)?;
+            self.path(w).inspect_err(|r| {
+                // What was found at the refused instruction is there already.
+                if let (Some(pc), true) = (r.pc, self.trail == Trail::default()) {
+                    self.trail = Trail::of(&self.cfg, &self.trace, pc).unwrap_or_default();
+                }
+            })?;
         }
         self.log.function_good(self.input, func);
         Ok(())
@@ -226,13 +235,24 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             if let Some(Observer { see, .. }) = &mut self.observer {
                 see(pc, &state);
             }
-            match self.step(&mut state, pc, &op)? {
+            let next = self.step(&mut state, pc, &op).inspect_err(|_| self.blame(pc, &op, &state))?;
+            match next {
                 Next::At(to) => pc = to,
                 Next::End => break,
             }
         }
         self.explored.close(self.parent);
         Ok(())
+    }
+
+    /// Keeps the refused path and what was known at its end; without memory for it, nothing.
+    fn blame(&mut self, pc: u32, op: &Op, state: &State) {
+        if let Ok(mut trail) = Trail::of(&self.cfg, &self.trace, pc)
+            && !state.frames.is_empty()
+            && trail.add(self.input, op, state).is_ok()
+        {
+            self.trail = trail;
+        }
     }
 
     /// Compares with older states and keeps this one where that is worth it; true: the path ends here.

@@ -24,7 +24,7 @@ fn operand(src: Operand) -> u16 {
 }
 
 /// What an instruction reads, and what it writes for sure.
-fn use_def(op: &Op, helpers: &HelperSet) -> (u16, u16) {
+pub(crate) fn use_def(op: &Op, helpers: &HelperSet) -> (u16, u16) {
     match *op {
         Op::Alu { dst, src, .. } => (bit(dst) | operand(src), bit(dst)),
         Op::Mov { dst, src, .. } => (operand(src), bit(dst)),
