@@ -183,8 +183,86 @@ table! {
         "Copy the bytes to the stack and pass those.";
     NotConstStr: "The text is constant.",
         "Use a string literal or a static const char array (.rodata).";
-    ArgNotSupported: "Arguments are of kinds that this version has.",
-        "Do without this helper, or register one of your own with the environment.";
+    NoInnerMap: "A map of maps knows what its inner maps are like.",
+        "Declare the inner map in the outer one's definition: __array(values, struct { ... }).";
+    KeyWrite: "A key that a callback gets is only read.",
+        "Copy the key to the stack and change the copy.";
+    KeyBounds: "All bytes of the access lie within the map's key.",
+        "Correct the offset; the key's size is in the message.";
+    ReadOnlyMem: "This memory is only read.",
+        "Copy it to the stack and change the copy; take a writable slice with bpf_dynptr_slice_rdwr.";
+    Unreleased: "What was taken is given back on every path.",
+        "Give it back before each return: bpf_ringbuf_submit or bpf_ringbuf_discard, bpf_sk_release, bpf_ringbuf_submit_dynptr, bpf_iter_num_destroy.";
+    NotReferenced: "What is given back was taken before, and not given back yet.",
+        "Pass the pointer that the taking call returned, once.";
+    NotHeld: "What is given back was taken before, and not given back yet.",
+        "Give it back once on each path.";
+    ReleaseOffset: "The pointer is given back as it was taken.",
+        "Keep the original pointer in a variable of its own and pass that.";
+    CallInLock: "Between bpf_spin_lock and bpf_spin_unlock nothing is called.",
+        "Call before the lock is taken or after it is given back; copy what is needed.";
+    GlobalCallInLock: "Between bpf_spin_lock and bpf_spin_unlock no global function is called.",
+        "Make the function static, or call it outside the lock.";
+    InLock: "The lock is given back before the program ends or goes on in another.",
+        "Call bpf_spin_unlock on every path before it.";
+    TwoLocks: "One lock is held at a time.",
+        "Give the first lock back before the second is taken.";
+    NotLocked: "A lock that is given back is held.",
+        "Take the lock on every path that gives it back.";
+    OtherLock: "The lock that is given back is the one that is held.",
+        "Pass the same lock, of the same lookup, to both calls.";
+    FieldAccess: "Locks and timers in a map's value are touched by their helpers alone.",
+        "Read and write the fields around it; do not copy the value as a whole.";
+    FieldVariable: "A lock or timer is named at a constant offset.",
+        "Pass the address of the field itself, without a variable index.";
+    NoField: "The map's value has such a field, and its type is known.",
+        "Put the field (struct bpf_spin_lock, struct bpf_timer) into the value's type, and compile with -g.";
+    FieldOffset: "The pointer leads to the field.",
+        "Pass the address of the field: &value->lock, &value->timer.";
+    TimerMap: "A timer is set up with the map that holds it.",
+        "Pass the map in whose value the timer is.";
+    CallbackNotStatic: "A callback is a static function.",
+        "Declare the function static.";
+    CallbackResult: "A callback returns a number.",
+        "Return 0 to go on, 1 to stop.";
+    ResultOutside: "A callback returns a number that its caller knows.",
+        "Return 0 to go on, 1 to stop; of a timer, always 0.";
+    AsyncTailCall: "A timer's callback makes no tail calls.",
+        "Do the work in the callback itself, or set a flag in a map.";
+    ObjectNotOnStack: "Dynamic pointers and iterators stand on the stack.",
+        "Use a local variable.";
+    ObjectVariable: "Dynamic pointers and iterators are named at a constant offset.",
+        "Use a variable for each, without a variable index.";
+    ObjectOffset: "Dynamic pointers and iterators are named by their start, aligned to 8 bytes.",
+        "Pass the address of the variable itself.";
+    ObjectFill: "The bytes of dynamic pointers and iterators are not read.",
+        "Use the helpers: bpf_dynptr_read, bpf_dynptr_data, bpf_iter_num_next.";
+    ObjectRead: "The bytes of dynamic pointers and iterators are not read.",
+        "Pass another buffer to the helper.";
+    ObjectWrite: "The bytes of dynamic pointers are not written.",
+        "Pass another buffer to the helper; give the dynamic pointer back before its place is used again.";
+    DynptrNotFree: "A dynamic pointer is made where none is.",
+        "Use another variable, or give the old one back first.";
+    DynptrSource: "A dynamic pointer is made of a map's value.",
+        "Pass a pointer to a map's value.";
+    DynptrNotReady: "A dynamic pointer is made before it is used.",
+        "Make it on every path: bpf_dynptr_from_mem, bpf_dynptr_from_xdp, bpf_ringbuf_reserve_dynptr.";
+    DynptrConst: "A callback's dynamic pointer is not changed.",
+        "Clone it with bpf_dynptr_clone and change the clone.";
+    DynptrNotOwned: "A callback's dynamic pointer is not given back.",
+        "Leave it: its owner gives it back.";
+    DynptrNotAcquired: "A dynamic pointer that is given back is one of a reservation.",
+        "Pass the one that bpf_ringbuf_reserve_dynptr made, once.";
+    DynptrReferenced: "A dynamic pointer of a reservation is not overwritten.",
+        "Submit or discard it first.";
+    IterNotOnStack: "An iterator stands on the stack.",
+        "Use a local variable of type struct bpf_iter_num, or the macro bpf_for.";
+    IterNotFree: "An iterator is made where none is.",
+        "Call bpf_iter_num_destroy before bpf_iter_num_new, or use bpf_for.";
+    IterNotReady: "An iterator is made before it is used.",
+        "Call bpf_iter_num_new on every path, or use bpf_for.";
+    SizeNotConst: "The size is a constant.",
+        "Pass a number that is known when the program is compiled, sizeof for one.";
     TooManyFrames: "At most 8 functions are nested.",
         "Mark functions static __always_inline, or make the chain of calls shorter.";
     StackTooLarge: "The functions of a chain of calls have 512 bytes of stack together.",

@@ -65,7 +65,7 @@ fn allowed_base(op: AluOp, num: u8, pointer: &Reg, scalar: &Reg) -> Result<(), E
     }
     match kind {
         Kind::MapPtr(_) if op == AluOp::Add && scalar.known() == Some(0) => Ok(()),
-        Kind::MapPtr(_) | Kind::PacketEnd | Kind::Func(_) => {
+        Kind::MapPtr(_) | Kind::PacketEnd | Kind::Func(_) | Kind::Handle(_) | Kind::XskSock => {
             Err(E::NoArithmetic { reg: num, kind: kind.name() })
         }
         _ => Ok(()),

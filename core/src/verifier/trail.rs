@@ -6,6 +6,8 @@
 
 use super::backtrack::{Entry, Note};
 use super::cfg::Cfg;
+use super::error::Reject;
+use super::explore::Verifier;
 use super::input::Input;
 use super::live;
 use super::obligation::{self, Obligation};
@@ -172,6 +174,27 @@ impl Trail {
     /// What was known of a register, if the instruction reads it.
     pub fn value(&self, reg: u8) -> Option<&Value> {
         self.values.iter().find(|v| v.reg == reg)
+    }
+}
+
+impl Verifier<'_, '_, '_> {
+    /// Keeps the refused path and what was known at its end; without memory for it, nothing.
+    pub(crate) fn blame(&mut self, pc: u32, op: &Op, state: &State) {
+        if let Ok(mut trail) = Trail::of(&self.cfg, &self.trace, pc)
+            && !state.frames.is_empty()
+            && trail.add(self.input, op, state).is_ok()
+        {
+            self.trail = trail;
+        }
+    }
+
+    /// As above where no instruction was refused, but the path.
+    pub(crate) fn blame_path(&mut self, reject: &Reject) {
+        if let Some(pc) = reject.pc
+            && self.trail == Trail::none()
+        {
+            self.trail = Trail::of(&self.cfg, &self.trace, pc).unwrap_or_default();
+        }
     }
 }
 

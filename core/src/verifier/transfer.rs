@@ -324,6 +324,7 @@ impl Verifier<'_, '_, '_> {
         let reg = *state.reg(base);
         if let Kind::Stack(frame) = reg.kind {
             let (min, end, fixed) = stack_span(&reg, i32::from(off), size.bytes());
+            self.overwrite(state, frame, min as i32, (end - min) as u32)?;
             let stack = &mut state.frames[usize::from(frame)].stack;
             if fixed {
                 stack.write(min as i32, size.bytes(), value)?;
