@@ -203,9 +203,7 @@ impl<'l> Log<'l> {
         depth: usize,
         part: Part,
     ) {
-        if let Some(frame) = state.frames.get(depth) {
-            self.line(format_args!("{start}{}", ShownFrame { input, frame, depth, part }));
-        }
+        self.line(format_args!("{start}{}", ShownFrame { input, state, depth, part }));
     }
 
     /// What was touched since the last state was shown: behind its instruction, or on a line of its own.
@@ -214,7 +212,7 @@ impl<'l> Log<'l> {
         match self.open.take() {
             Some(chars) => {
                 let depth = state.depth();
-                let shown = ShownFrame { input, frame: state.frame(), depth, part };
+                let shown = ShownFrame { input, state, depth, part };
                 self.raw(format_args!("{:1$};{shown}\n", "", column(chars) - chars));
             }
             None => self.frame(format_args!("{pc}:"), input, state, state.depth(), part),

@@ -141,6 +141,12 @@ fn without_address(line: &str) -> String {
 }
 
 fn renumbered(line: &str, ids: &mut HashMap<u32, usize>) -> String {
+    // References are ids as well: `refs=2,5`.
+    if let Some((rest, refs)) = line.split_once(" refs=") {
+        let (refs, after) = refs.split_once(' ').unwrap_or((refs, ""));
+        let as_ids: Vec<_> = refs.split(',').map(|r| format!("id={r}")).collect();
+        return renumbered(&format!("{rest} refs {} {after}", as_ids.join(",")), ids).trim_end().to_owned();
+    }
     let mut parts = line.split("id=");
     let mut out = parts.next().unwrap_or("").to_owned();
     for part in parts {
