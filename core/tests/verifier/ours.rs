@@ -106,7 +106,7 @@ pub(crate) fn code(program: &Assembled, attach: AttachType) -> Code {
 }
 
 /// A map of that name; with content it is frozen.
-pub(crate) fn create(name: &str, spec: &MapSpec, content: Option<&[u8]>) -> Arc<Map> {
+fn create(name: &str, spec: &MapSpec, content: Option<&[u8]>) -> Arc<Map> {
     let config = MapConfig {
         nr_cpus: 2,
         writer_slots: 4,
