@@ -253,6 +253,9 @@ impl<'l> Log<'l> {
 
     /// Bytes of some frame's stack are read or written.
     pub(crate) fn stack(&mut self, from: i32, to: i32) {
+        if self.level == 0 {
+            return;
+        }
         for off in from.max(-512)..to.min(0) {
             self.touched.slots |= 1 << ((-off - 1) / 8);
         }
