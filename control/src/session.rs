@@ -106,10 +106,21 @@ pub struct Session {
 /// # Errors
 /// A file that cannot be read, or that is no object.
 pub fn open_object(path: &Path) -> Result<Object, SessionError> {
-    let bytes =
-        std::fs::read(path).map_err(|source| SessionError::Unreadable { path: path.to_owned(), source })?;
+    open_object_against(path, None)
+}
+
+/// As [`open_object`], with CO-RE relocations resolved against the types of another file: raw BTF, or an ELF file with it.
+///
+/// # Errors
+/// As above, for either file.
+pub fn open_object_against(path: &Path, btf: Option<&Path>) -> Result<Object, SessionError> {
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|source| SessionError::Unreadable { path: path.to_owned(), source })
+    };
+    let bytes = read(path)?;
+    let btf = btf.map(read).transpose()?;
     let name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-    Object::open(&bytes, &OpenOptions { name: &name, ..OpenOptions::default() })
+    Object::open(&bytes, &OpenOptions { name: &name, btf: btf.as_deref() })
         .map_err(|error| SessionError::Object { file: path.display().to_string(), error: Box::new(error) })
 }
 

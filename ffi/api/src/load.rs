@@ -5,7 +5,7 @@ use crate::log::LogBuf;
 use crate::object::{Parts, uxdp_object};
 use crate::prog::Loaded;
 use crate::status::{Failed, fail};
-use crate::{UXDP_LOAD_COUNT_ACTIONS, uxdp_engine, uxdp_load_opts};
+use crate::{UXDP_LOAD_COUNT_ACTIONS, UXDP_LOAD_HYGIENE, UXDP_LOAD_STRICT, uxdp_engine, uxdp_load_opts};
 use core::ffi::CStr;
 use core::fmt::Write;
 use uxdp_core::error::{Errno, Status};
@@ -14,7 +14,7 @@ use uxdp_core::mem::Vec;
 use uxdp_core::object::{MapOrigin, SlotInit};
 use uxdp_core::program::AttachType;
 use uxdp_core::sync::Arc;
-use uxdp_core::verifier::{VerifyOptions, verify};
+use uxdp_core::verifier::{Mode, VerifyOptions, verify};
 use uxdp_core::vm::{Counting, EngineChoice, Env, MapDef, ProgOptions, create_maps, install};
 
 /// Loads every program that is to be loaded.
@@ -55,7 +55,7 @@ fn settings(opts: &uxdp_load_opts) -> Result<(ProgOptions, VerifyOptions), Faile
     const AUTO: u32 = uxdp_engine::UXDP_ENGINE_AUTO as u32;
     const JIT: u32 = uxdp_engine::UXDP_ENGINE_JIT as u32;
     const INTERP: u32 = uxdp_engine::UXDP_ENGINE_INTERP as u32;
-    if opts.flags & !UXDP_LOAD_COUNT_ACTIONS != 0 {
+    if opts.flags & !(UXDP_LOAD_COUNT_ACTIONS | UXDP_LOAD_HYGIENE | UXDP_LOAD_STRICT) != 0 {
         return Err(fail(Errno::EINVAL, format_args!("unknown load flags {:#x}", opts.flags)));
     }
     let engine = match opts.engine {
@@ -65,6 +65,11 @@ fn settings(opts: &uxdp_load_opts) -> Result<(ProgOptions, VerifyOptions), Faile
         other => return Err(fail(Errno::EINVAL, format_args!("unknown engine {other}"))),
     };
     let mut verify_opts = VerifyOptions { log_level: opts.log_level, ..VerifyOptions::default() };
+    verify_opts.mode = match opts.flags & (UXDP_LOAD_HYGIENE | UXDP_LOAD_STRICT) {
+        0 => Mode::Compat,
+        UXDP_LOAD_HYGIENE => Mode::Hygiene,
+        _ => Mode::Strict,
+    };
     if opts.verifier_mem != 0 {
         verify_opts.memory_limit = opts.verifier_mem;
     }
