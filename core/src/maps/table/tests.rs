@@ -18,7 +18,7 @@ fn table(max_entries: u32) -> (Region, Table) {
 
 fn key(k: u64) -> OneWord {
     // SAFETY: the eight bytes of a number.
-    unsafe { OneWord::read((&raw const k).cast(), 8) }
+    unsafe { OneWord::at((&raw const k).cast(), 8) }
 }
 
 fn put(t: &Table, k: u64, slot: u32) -> Result<(), Exists> {
