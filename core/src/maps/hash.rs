@@ -103,7 +103,7 @@ impl<S: Supply> Hash<S> {
             if flags == BPF_NOEXIST {
                 return Err(Errno::EEXIST);
             }
-            let other = supply.take_other(table, slot).ok_or(S::NONE_LEFT)?;
+            let other = supply.take_other(table, slot, found.index()).ok_or(S::NONE_LEFT)?;
             // SAFETY: the caller's word; the element is ours.
             unsafe { self.fill(key, value, other) };
             if table.replace(found, other).is_ok() {

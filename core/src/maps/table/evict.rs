@@ -43,6 +43,9 @@ const LOOKS: u32 = 256;
 /// Where one element in so many was freed and is in no writer's hints, free ones are looked for first.
 const WORTH_A_SEARCH: u64 = 64;
 
+/// An index that is none.
+const NO_ELEMENT: u32 = u32::MAX;
+
 /// What an element has behind its key.
 #[repr(C)]
 struct Mark {
@@ -161,8 +164,16 @@ impl Clock {
         first
     }
 
+    /// An element that no key has any more; the key of `spared` stays.
+    fn take_but(&self, table: &Table, slot: u32, spared: u32) -> Option<u32> {
+        let own = table.pool.writer(slot);
+        self.remembered(&table.pool, own)
+            .or_else(|| self.fresh(&table.pool, slot, own))
+            .or_else(|| self.sweep(table, slot, own, spared))
+    }
+
     /// A free element, or one whose key is evicted for it.
-    fn sweep(&self, table: &Table, slot: u32, own: &Writer) -> Option<u32> {
+    fn sweep(&self, table: &Table, slot: u32, own: &Writer, spared: u32) -> Option<u32> {
         let part = self.part(slot);
         let loose = part.loose.load(Relaxed);
         let patience = if loose >= (u64::from(self.part_size) / WORTH_A_SEARCH).max(1) { CHANCES } else { 0 };
@@ -187,7 +198,7 @@ impl Clock {
             }
             if mark.used.load(Relaxed) != 0 && look < patience + CHANCES {
                 mark.used.store(0, Relaxed);
-            } else if table.evict(index) {
+            } else if index != spared && table.evict(index) {
                 mark.used.store(0, Relaxed);
                 return Some(index);
             }
@@ -216,10 +227,7 @@ impl Supply for Clock {
     }
 
     fn take(&self, table: &Table, slot: u32) -> Option<u32> {
-        let own = table.pool.writer(slot);
-        self.remembered(&table.pool, own)
-            .or_else(|| self.fresh(&table.pool, slot, own))
-            .or_else(|| self.sweep(table, slot, own))
+        self.take_but(table, slot, NO_ELEMENT)
     }
 
     fn give(&self, table: &Table, slot: u32, index: u32) {
@@ -242,9 +250,10 @@ impl Supply for Clock {
         }
     }
 
-    /// Kernel: takes a free or evicted element before it looks at the flags; uxdp: only where it is needed. Either may evict the very key that is updated.
-    fn take_other(&self, table: &Table, slot: u32) -> Option<u32> {
-        let index = self.take(table, slot)?;
+    /// Kernel: takes a free or evicted element before it looks at the flags, and may evict the key that is updated; uxdp: only where it is needed, and that key
+    /// only where there is no other.
+    fn take_other(&self, table: &Table, slot: u32, old: u32) -> Option<u32> {
+        let index = self.take_but(table, slot, old).or_else(|| self.take(table, slot))?;
         self.mark_used(table, index);
         Some(index)
     }

@@ -24,8 +24,8 @@ pub(in crate::maps) trait Supply: fmt::Debug + Sized {
     /// Gives back an element that no key has.
     fn give(&self, table: &Table, slot: u32, index: u32);
 
-    /// An element to take the place of one that a key has.
-    fn take_other(&self, table: &Table, slot: u32) -> Option<u32>;
+    /// An element to take the place of `old`, which a key has.
+    fn take_other(&self, table: &Table, slot: u32, old: u32) -> Option<u32>;
 
     /// What [`Supply::take_other`] gave took no place after all.
     fn give_other(&self, table: &Table, slot: u32, index: u32);
@@ -57,7 +57,7 @@ impl Supply for FreeLists {
         table.pool.give(slot, index);
     }
 
-    fn take_other(&self, table: &Table, slot: u32) -> Option<u32> {
+    fn take_other(&self, table: &Table, slot: u32, _: u32) -> Option<u32> {
         Some(table.pool.spare(slot))
     }
 

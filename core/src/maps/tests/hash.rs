@@ -56,7 +56,7 @@ impl Random {
     }
 }
 
-fn key_of(n: u64, size: u32) -> Vec<u8> {
+pub(super) fn key_of(n: u64, size: u32) -> Vec<u8> {
     let mut key = std::vec![0; size as usize];
     let bytes = n.to_le_bytes();
     for (i, b) in key.iter_mut().enumerate() {
