@@ -16,6 +16,8 @@ mod evict;
 mod group;
 mod insert;
 pub(super) mod key;
+#[cfg(all(loom, test))]
+mod loom;
 pub(super) mod pool;
 mod supply;
 #[cfg(test)]
