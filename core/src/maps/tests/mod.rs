@@ -5,6 +5,7 @@
 mod answers;
 mod arrays;
 mod batches;
+mod costs;
 mod hash;
 mod kernel_map;
 mod lru;
