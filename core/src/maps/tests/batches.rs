@@ -67,7 +67,8 @@ fn batches_answer_flags_and_empty_ones_as_linux() {
 
 #[test]
 fn batches_and_lookup_and_delete_obey_access_flags_as_linux() {
-    let cases: [(&[MapType], u32, [(i32, u32); 4]); 6] = [
+    type Case<'a> = (&'a [MapType], u32, [(i32, u32); 4]);
+    let cases: [Case<'_>; 6] = [
         (&HASHES, BPF_F_RDONLY, [(2, 0), (1, 2), (1, 2), (1, 2)]),
         (&HASHES, BPF_F_WRONLY, [(1, 2), (1, 2), (0, 2), (0, 2)]),
         (&ARRAYS, BPF_F_RDONLY, [(0, 2), (1, 2), (1, 2), (1, 2)]),
@@ -192,8 +193,8 @@ fn walk_shows_every_element_stops_when_told_and_bears_deletion() {
         };
         assert_eq!(map.for_each(0, stop), 7, "{kind:?}");
         if HASHES.contains(&kind) {
-            // SAFETY: the key that a visitor gets is readable; no other thread is here.
             let n = map.for_each(0, |key, _| {
+                // SAFETY: the key that a visitor gets is readable; no other thread is here.
                 unsafe { map.delete(key, 1) }.unwrap();
                 ControlFlow::Continue(())
             });

@@ -161,8 +161,8 @@ fn deleted_elements_are_used_before_a_key_is_evicted() {
         (0..1000).for_each(|key| put(&map, 0, key));
         assert_eq!(count(&map), 1000);
         // In one burst, by one writer: what it deleted serves its next insert.
-        for round in 0..300 {
-            map.delete_elem(0, &(round as u64).to_le_bytes()).unwrap();
+        for round in 0..300u64 {
+            map.delete_elem(0, &round.to_le_bytes()).unwrap();
             put(&map, 0, 10_000 + round);
         }
         assert!((300..1000).all(|key| has(&map, key)), "{kind:?}");
