@@ -43,7 +43,7 @@ impl Access {
         self.flags & BPF_F_RDONLY_PROG != 0
     }
 
-    fn may_read(&self) -> Result<(), Errno> {
+    pub(super) fn may_read(&self) -> Result<(), Errno> {
         if self.flags & BPF_F_WRONLY != 0 { Err(Errno::EPERM) } else { Ok(()) }
     }
 
@@ -89,7 +89,7 @@ impl Holds {
         Ok(Holds(Vec::from_fn(slots as usize, |_| AtomicBool::new(false))?))
     }
 
-    fn hold(&self, slot: u32) -> Result<Held<'_>, Errno> {
+    pub(super) fn hold(&self, slot: u32) -> Result<Held<'_>, Errno> {
         let held = self.0.get(slot as usize).ok_or(Errno::EBUSY)?;
         // Acquire: pairs with the Release of the holder before.
         if held.swap(true, Ordering::Acquire) { Err(Errno::EBUSY) } else { Ok(Held(held)) }
@@ -97,7 +97,7 @@ impl Holds {
 }
 
 /// A slot in use; ends when dropped.
-struct Held<'a>(&'a AtomicBool);
+pub(super) struct Held<'a>(&'a AtomicBool);
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
@@ -106,7 +106,7 @@ impl Drop for Held<'_> {
 }
 
 /// A four-byte key as an index.
-fn index(key: &[u8]) -> Result<u32, Errno> {
+pub(super) fn index(key: &[u8]) -> Result<u32, Errno> {
     Ok(u32::from_le_bytes(key.try_into().map_err(|_| Errno::EINVAL)?))
 }
 
@@ -117,7 +117,7 @@ impl Map {
         self.spec.slot_value_size() * slots
     }
 
-    fn check_sizes(&self, key: &[u8], value: Option<usize>) -> Result<(), Errno> {
+    pub(super) fn check_sizes(&self, key: &[u8], value: Option<usize>) -> Result<(), Errno> {
         let fits = key.len() == self.spec.key_size as usize
             && value.is_none_or(|size| size == self.value_buffer_size());
         if fits { Ok(()) } else { Err(Errno::EINVAL) }
@@ -136,8 +136,9 @@ impl Map {
         match &self.kind {
             Kind::Array(a) => a.read(index(key)?, out),
             Kind::PercpuArray(a) => a.read_all(index(key)?, out),
-            Kind::Hash(h) => h.read(key, out),
-            Kind::PercpuHash(h) => h.read_all(key, out),
+            Kind::Hash(_) | Kind::PercpuHash(_) | Kind::LruHash(_) | Kind::LruPercpuHash(_) => {
+                self.hashed().ok_or(Errno::EINVAL)?.read(key, out)
+            }
             Kind::ProgArray(a) => {
                 let id = a.id(index(key)?)?;
                 out.copy_from_slice(&id.to_le_bytes());
@@ -172,6 +173,16 @@ impl Map {
                     // SAFETY: as above, the value being that of all slots.
                     unsafe { h.update_all(key.as_ptr(), value.as_ptr(), flags, slot) }
                 }
+                Kind::LruHash(h) => {
+                    let _held = self.holds.hold(slot)?;
+                    // SAFETY: as for HASH.
+                    unsafe { h.update(key.as_ptr(), value.as_ptr(), flags, slot) }
+                }
+                Kind::LruPercpuHash(h) => {
+                    let _held = self.holds.hold(slot)?;
+                    // SAFETY: as for PERCPU_HASH.
+                    unsafe { h.update_all(key.as_ptr(), value.as_ptr(), flags, slot) }
+                }
                 Kind::ProgArray(a) => match index(key)? {
                     i if flags == 0 && i >= a.geometry().max_entries => Err(Errno::E2BIG),
                     _ => Err(Errno::EINVAL),
@@ -198,6 +209,16 @@ impl Map {
                     // SAFETY: as above.
                     unsafe { h.delete(key.as_ptr(), slot).map(|()| None) }
                 }
+                Kind::LruHash(h) => {
+                    let _held = self.holds.hold(slot)?;
+                    // SAFETY: as above.
+                    unsafe { h.delete(key.as_ptr(), slot).map(|()| None) }
+                }
+                Kind::LruPercpuHash(h) => {
+                    let _held = self.holds.hold(slot)?;
+                    // SAFETY: as above.
+                    unsafe { h.delete(key.as_ptr(), slot).map(|()| None) }
+                }
                 Kind::Array(_) | Kind::PercpuArray(_) => Err(Errno::EINVAL),
                 Kind::ProgArray(a) => a.set(index(key)?, None)?.map(Some).ok_or(Errno::ENOENT),
             }
@@ -215,8 +236,9 @@ impl Map {
             self.check_sizes(key, None)?;
         }
         match &self.kind {
-            Kind::Hash(h) => h.next(key, out),
-            Kind::PercpuHash(h) => h.next(key, out),
+            Kind::Hash(_) | Kind::PercpuHash(_) | Kind::LruHash(_) | Kind::LruPercpuHash(_) => {
+                self.hashed().ok_or(Errno::EINVAL)?.next(key, out)
+            }
             Kind::Array(_) | Kind::PercpuArray(_) | Kind::ProgArray(_) => {
                 let next = super::array::next_index(key.map(index).transpose()?, self.spec.max_entries)?;
                 out.copy_from_slice(&next.to_le_bytes());

@@ -29,6 +29,8 @@ pub enum MapError {
     TooManyEntries(MapType, u32),
     /// Flags that the type does not know, or that exclude each other.
     Flags(MapType, u32),
+    /// BPF_F_NO_PREALLOC with an LRU, whose elements always exist.
+    LruPrealloc(MapType),
     /// Its size does not fit an address.
     SizeOverflow(MapType),
     /// The environment's numbers are impossible: no CPU, fewer writer slots than CPUs, a page size that is no power of two.
@@ -43,6 +45,7 @@ impl Status for MapError {
     fn errno(&self) -> Errno {
         match self {
             MapError::Type(_) => Errno::EOPNOTSUPP,
+            MapError::LruPrealloc(_) => Errno::ENOTSUPP,
             MapError::KeySize(..)
             | MapError::ValueSize(..)
             | MapError::NoEntries(_)
@@ -83,6 +86,9 @@ impl fmt::Display for MapError {
             }
             MapError::Flags(kind, flags) => {
                 write!(f, "map flags {flags:#x} are invalid for map type {}", kind.name())
+            }
+            MapError::LruPrealloc(kind) => {
+                write!(f, "BPF_F_NO_PREALLOC is invalid for map type {}", kind.name())
             }
             MapError::SizeOverflow(kind) => {
                 write!(f, "the size of this {} exceeds the address space", kind.name())

@@ -8,11 +8,14 @@
 //! `docs/maps.md` has the memory layout and the argument why concurrent use is sound. Source of the semantics: the kernel's `kernel/bpf/syscall.c` and map files.
 
 mod array;
+mod batch;
 mod check;
 mod config;
 mod control;
+mod each;
 mod error;
 mod hash;
+mod hashed;
 mod header;
 mod layout;
 mod memory;
@@ -24,6 +27,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use batch::{Batch, BatchInput};
 pub use config::MapConfig;
 pub use error::MapError;
 pub use prog_array::{ProgArrayGeometry, ProgRef, TailTarget};
@@ -43,6 +47,7 @@ use percpu_array::PercpuArray;
 use percpu_hash::PercpuHash;
 use prog_array::ProgArray;
 use spec::flags::BPF_F_RDONLY_PROG;
+use table::{Clock, FreeLists};
 
 /// One map, private side.
 #[derive(Debug)]
@@ -65,8 +70,10 @@ pub struct Map {
 enum Kind {
     Array(Array),
     PercpuArray(PercpuArray),
-    Hash(Hash),
-    PercpuHash(PercpuHash),
+    Hash(Hash<FreeLists>),
+    PercpuHash(PercpuHash<FreeLists>),
+    LruHash(Hash<Clock>),
+    LruPercpuHash(PercpuHash<Clock>),
     ProgArray(ProgArray),
 }
 
@@ -97,7 +104,7 @@ pub struct ArrayGeometry {
 /// As [`Map::create`] for a spec that is refused.
 pub fn memory_size(spec: &MapSpec, cfg: &MapConfig) -> Result<usize, MapError> {
     check::check(spec)?;
-    Ok(Layout::of(spec, cfg)?.total)
+    Ok(Layout::of(&check::rounded(spec, cfg.nr_cpus), cfg)?.total)
 }
 
 impl Map {
@@ -109,19 +116,25 @@ impl Map {
     /// What the kernel refuses, with its errno; EOPNOTSUPP names a type that this version lacks; ENOMEM where memory cannot be had. Nothing is left behind.
     pub fn create(name: &str, id: u32, spec: &MapSpec, cfg: &MapConfig) -> Result<Arc<Map>, MapError> {
         check::check(spec)?;
+        let spec = &check::rounded(spec, cfg.nr_cpus);
         let l = Layout::of(spec, cfg)?;
         let constant = spec.kind == MapType::Array && spec.flags & BPF_F_RDONLY_PROG != 0;
         let memory = if constant { cfg.private_memory } else { cfg.memory };
         let request = MemRequest { name, size: l.total, align: l.align, numa_node: spec.numa_node };
         let full_name = String::from_text(name)?;
         let region = Region::new(&request, memory)?;
-        let is_hash = matches!(spec.kind, MapType::Hash | MapType::PercpuHash);
+        let is_hash = matches!(
+            spec.kind,
+            MapType::Hash | MapType::PercpuHash | MapType::LruHash | MapType::LruPercpuHash
+        );
         let holds = Holds::new(if is_hash { cfg.writer_slots } else { 0 })?;
         let kind = match spec.kind {
             MapType::Array => Kind::Array(Array::new(&region, spec, &l)),
             MapType::PercpuArray => Kind::PercpuArray(PercpuArray::new(&region, spec, cfg, &l)),
             MapType::Hash => Kind::Hash(Hash::new(&region, spec, cfg, &l)),
             MapType::PercpuHash => Kind::PercpuHash(PercpuHash::new(&region, spec, cfg, &l)),
+            MapType::LruHash => Kind::LruHash(Hash::new(&region, spec, cfg, &l)),
+            MapType::LruPercpuHash => Kind::LruPercpuHash(PercpuHash::new(&region, spec, cfg, &l)),
             MapType::ProgArray => Kind::ProgArray(ProgArray::new(&region, name, spec, cfg, &l)?),
             other => return Err(MapError::Type(other)),
         };
@@ -176,7 +189,7 @@ impl Map {
         }
     }
 
-    /// The value of a key, or null; of a per-CPU map the value of `slot`. It stays mapped as long as the map lives; a deleted element may be reused at once.
+    /// The value of a key, or null; of a per-CPU map the value of `slot`, which may be any CPU slot (`bpf_map_lookup_percpu_elem`). In an LRU this is a use of the key. It stays mapped as long as the map lives; a deleted element may be reused at once.
     ///
     /// # Safety
     /// `key` is readable for the key size.
@@ -190,6 +203,10 @@ impl Map {
             Kind::Hash(h) => unsafe { h.lookup(key) },
             // SAFETY: the caller's word.
             Kind::PercpuHash(h) => unsafe { h.lookup(key, slot) },
+            // SAFETY: the caller's word.
+            Kind::LruHash(h) => unsafe { h.lookup(key) },
+            // SAFETY: the caller's word.
+            Kind::LruPercpuHash(h) => unsafe { h.lookup(key, slot) },
             Kind::ProgArray(_) => null_mut(),
         }
     }
@@ -217,7 +234,11 @@ impl Map {
             // SAFETY: the caller's word.
             Kind::Hash(h) => unsafe { h.update(key, value, flags, slot) },
             // SAFETY: the caller's word.
-            Kind::PercpuHash(h) => unsafe { h.update(key, value, flags, slot) },
+            Kind::PercpuHash(h) => unsafe { h.update(key, (slot, value), flags, slot) },
+            // SAFETY: the caller's word.
+            Kind::LruHash(h) => unsafe { h.update(key, value, flags, slot) },
+            // SAFETY: the caller's word.
+            Kind::LruPercpuHash(h) => unsafe { h.update(key, (slot, value), flags, slot) },
             Kind::ProgArray(_) => Err(Errno::EINVAL),
         }
     }
@@ -235,6 +256,10 @@ impl Map {
             Kind::Hash(h) => unsafe { h.delete(key, slot) },
             // SAFETY: the caller's word.
             Kind::PercpuHash(h) => unsafe { h.delete(key, slot) },
+            // SAFETY: the caller's word.
+            Kind::LruHash(h) => unsafe { h.delete(key, slot) },
+            // SAFETY: the caller's word.
+            Kind::LruPercpuHash(h) => unsafe { h.delete(key, slot) },
             Kind::Array(_) | Kind::PercpuArray(_) | Kind::ProgArray(_) => Err(Errno::EINVAL),
         }
     }

@@ -193,3 +193,7 @@ impl Grace {
         }
     }
 }
+
+#[cfg(all(loom, test))]
+#[path = "grace_loom.rs"]
+mod models;

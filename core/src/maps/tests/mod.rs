@@ -4,7 +4,13 @@
 
 mod answers;
 mod arrays;
+mod batches;
+mod costs;
 mod hash;
+mod kernel_map;
+mod lru;
+mod model;
+mod model_hash;
 mod progs;
 mod threads;
 
