@@ -20,6 +20,9 @@ const HASH_FLAGS: u32 = BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED | 
 
 /// Whether the kernel would make this map.
 pub(super) fn check(spec: &MapSpec) -> Result<(), MapError> {
+    if spec.extra != 0 && spec.kind != MapType::BloomFilter {
+        return Err(MapError::Extra(spec.kind, spec.extra));
+    }
     match spec.kind {
         MapType::Array | MapType::PercpuArray => array(spec),
         MapType::ProgArray => {
@@ -32,6 +35,17 @@ pub(super) fn check(spec: &MapSpec) -> Result<(), MapError> {
             array(spec)
         }
         MapType::Hash | MapType::PercpuHash => hash(spec),
+        MapType::ArrayOfMaps => {
+            super::map_of_maps::check(spec)?;
+            array(spec)
+        }
+        MapType::HashOfMaps => {
+            super::map_of_maps::check(spec)?;
+            hash(spec)
+        }
+        MapType::Devmap | MapType::DevmapHash | MapType::Cpumap | MapType::Xskmap => {
+            super::redirect::check(spec)
+        }
         other => Err(MapError::Type(other)),
     }
 }
@@ -78,7 +92,7 @@ fn hash(spec: &MapSpec) -> Result<(), MapError> {
     Ok(())
 }
 
-fn flags(spec: &MapSpec, known: u32) -> Result<(), MapError> {
+pub(super) fn flags(spec: &MapSpec, known: u32) -> Result<(), MapError> {
     let both = |a: u32, b: u32| spec.flags & (a | b) == a | b;
     let percpu_node = spec.kind.is_percpu() && spec.flags & BPF_F_NUMA_NODE != 0;
     if spec.flags & !known != 0

@@ -14,20 +14,31 @@ mod control;
 mod error;
 mod hash;
 mod header;
+mod keyed;
 mod layout;
+mod map_of_maps;
 mod memory;
+mod ops;
 mod percpu_array;
 mod percpu_hash;
 mod prog_array;
+mod redirect;
+mod shadow;
+mod slots;
 pub mod spec;
 mod table;
+mod target;
 #[cfg(test)]
 mod tests;
 
 pub use config::MapConfig;
 pub use error::MapError;
+pub use ops::Reference;
 pub use prog_array::{ProgArrayGeometry, ProgRef, TailTarget};
 pub use spec::{InnerSpec, MapSpec, MapType, ValueFields};
+pub use target::Target;
+
+pub(crate) use target::names_program;
 
 use crate::error::Errno;
 use crate::mem::String;
@@ -39,6 +50,7 @@ use core::ptr::null_mut;
 use hash::Hash;
 use layout::Layout;
 use memory::Region;
+use ops::Ops;
 use percpu_array::PercpuArray;
 use percpu_hash::PercpuHash;
 use prog_array::ProgArray;
@@ -68,6 +80,8 @@ enum Kind {
     Hash(Hash),
     PercpuHash(PercpuHash),
     ProgArray(ProgArray),
+    /// Every other type.
+    Ops(Ops),
 }
 
 // SAFETY: the addresses in the kinds point into `region` (or private regions beside them), whose contents are only touched by atomic accesses; no kind has
@@ -115,7 +129,10 @@ impl Map {
         let request = MemRequest { name, size: l.total, align: l.align, numa_node: spec.numa_node };
         let full_name = String::from_text(name)?;
         let region = Region::new(&request, memory)?;
-        let is_hash = matches!(spec.kind, MapType::Hash | MapType::PercpuHash);
+        let is_hash = matches!(
+            spec.kind,
+            MapType::Hash | MapType::PercpuHash | MapType::HashOfMaps | MapType::DevmapHash
+        );
         let holds = Holds::new(if is_hash { cfg.writer_slots } else { 0 })?;
         let kind = match spec.kind {
             MapType::Array => Kind::Array(Array::new(&region, spec, &l)),
@@ -123,7 +140,7 @@ impl Map {
             MapType::Hash => Kind::Hash(Hash::new(&region, spec, cfg, &l)),
             MapType::PercpuHash => Kind::PercpuHash(PercpuHash::new(&region, spec, cfg, &l)),
             MapType::ProgArray => Kind::ProgArray(ProgArray::new(&region, name, spec, cfg, &l)?),
-            other => return Err(MapError::Type(other)),
+            _ => Kind::Ops(Ops::new(&region, name, spec, cfg, &l)?),
         };
         header::publish(&region, name, spec, cfg, &l);
         Ok(Arc::new(Map {
@@ -191,6 +208,8 @@ impl Map {
             // SAFETY: the caller's word.
             Kind::PercpuHash(h) => unsafe { h.lookup(key, slot) },
             Kind::ProgArray(_) => null_mut(),
+            // SAFETY: the caller's word.
+            Kind::Ops(k) => unsafe { k.lookup(key) },
         }
     }
 
@@ -219,6 +238,8 @@ impl Map {
             // SAFETY: the caller's word.
             Kind::PercpuHash(h) => unsafe { h.update(key, value, flags, slot) },
             Kind::ProgArray(_) => Err(Errno::EINVAL),
+            // SAFETY: the caller's word.
+            Kind::Ops(k) => unsafe { k.update(key, value, flags, slot) },
         }
     }
 
@@ -236,6 +257,8 @@ impl Map {
             // SAFETY: the caller's word.
             Kind::PercpuHash(h) => unsafe { h.delete(key, slot) },
             Kind::Array(_) | Kind::PercpuArray(_) | Kind::ProgArray(_) => Err(Errno::EINVAL),
+            // SAFETY: the caller's word.
+            Kind::Ops(k) => unsafe { k.delete(key, slot) },
         }
     }
 
@@ -254,11 +277,11 @@ impl Map {
     }
 
     /// One user handle less. With the last one a PROG_ARRAY loses its programs, each of which goes to `retire`: drop them after a grace period.
-    pub fn drop_user(&self, retire: &mut dyn FnMut(ProgRef)) {
+    pub fn drop_user(&self, retire: &mut dyn FnMut(Reference)) {
         // AcqRel: what other handles did happens before the last one clears.
         let last = self.users.fetch_sub(1, Ordering::AcqRel) == 1;
         if let (true, Kind::ProgArray(a)) = (last, &self.kind) {
-            a.clear(retire);
+            a.clear(&mut |p| retire(Reference::Prog(p)));
         }
     }
 }

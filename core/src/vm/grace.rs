@@ -15,7 +15,7 @@
 //! Source: user-space RCU, the QSBR flavour (Desnoyers et al., 2012).
 
 use super::hook::Unit;
-use crate::maps::ProgRef;
+use crate::maps::Reference;
 use crate::mem::{OutOfMemory, Vec};
 use crate::platform::Platform;
 use crate::sync::{Arc, AtomicU32, AtomicU64, Ordering, fence};
@@ -24,8 +24,8 @@ use crate::sync::{Arc, AtomicU32, AtomicU64, Ordering, fence};
 pub(super) enum Retired {
     /// A hook's former programs.
     Unit(#[expect(dead_code, reason = "kept to be dropped")] Arc<Unit>),
-    /// A program that left a prog array.
-    Prog(#[expect(dead_code, reason = "kept to be dropped")] ProgRef),
+    /// A program, inner map or target that left a map.
+    Reference(#[expect(dead_code, reason = "kept to be dropped")] Reference),
 }
 
 #[repr(align(128))]

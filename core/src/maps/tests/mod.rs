@@ -4,8 +4,11 @@
 
 mod answers;
 mod arrays;
+mod creation;
 mod hash;
+mod inner;
 mod progs;
+mod redirect;
 mod threads;
 
 use super::memory::test_heap::Heap;
