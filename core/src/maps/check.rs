@@ -46,6 +46,8 @@ pub(super) fn check(spec: &MapSpec) -> Result<(), MapError> {
         MapType::Devmap | MapType::DevmapHash | MapType::Cpumap | MapType::Xskmap => {
             super::redirect::check(spec)
         }
+        MapType::Queue | MapType::Stack => super::queue::check(spec, ACCESS | BPF_F_NUMA_NODE),
+        MapType::BloomFilter => super::bloom::check(spec, ACCESS | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED),
         other => Err(MapError::Type(other)),
     }
 }

@@ -102,6 +102,8 @@ impl Layout {
             MapType::HashOfMaps | MapType::DevmapHash => {
                 return Self::sections(&super::keyed::hash_spec(spec), cfg);
             }
+            MapType::Queue | MapType::Stack => super::queue::layout(spec, &mut at, &mut l)?,
+            MapType::BloomFilter => super::bloom::layout(spec, &mut at, &mut l)?,
             _ => return None,
         }
         l.total = at.0.checked_next_multiple_of(l.align)?;

@@ -8,6 +8,7 @@
 //! `docs/maps.md` has the memory layout and the argument why concurrent use is sound. Source of the semantics: the kernel's `kernel/bpf/syscall.c` and map files.
 
 mod array;
+mod bloom;
 mod check;
 mod config;
 mod control;
@@ -16,12 +17,14 @@ mod hash;
 mod header;
 mod keyed;
 mod layout;
+mod lock;
 mod map_of_maps;
 mod memory;
 mod ops;
 mod percpu_array;
 mod percpu_hash;
 mod prog_array;
+mod queue;
 mod redirect;
 mod shadow;
 mod slots;

@@ -4,8 +4,10 @@
 //! Run-path functions take raw pointers that the verifier has proven, never allocate, panic or wait without a bound; the others take slices whose sizes
 //! `control` has checked.
 
+use super::bloom::Bloom;
 use super::map_of_maps::{ArrayOfMaps, HashOfMaps};
 use super::memory::Region;
+use super::queue::{Order, Queue};
 use super::redirect::{DevmapHash, Indexed};
 use super::{Kind, Map, MapConfig, MapError, MapSpec, MapType, ProgRef, Target};
 use crate::error::Errno;
@@ -184,6 +186,9 @@ impl Ops {
                 boxed(Indexed::new(region, name, spec, cfg, l)?)
             }
             MapType::DevmapHash => boxed(DevmapHash::new(region, name, spec, cfg, l)?),
+            MapType::Queue => boxed(Queue::new(region, spec, l, Order::First)),
+            MapType::Stack => boxed(Queue::new(region, spec, l, Order::Last)),
+            MapType::BloomFilter => boxed(Bloom::new(region, spec, cfg, l)),
             other => Err(MapError::Type(other)),
         };
         ops.map(Ops)

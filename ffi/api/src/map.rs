@@ -8,7 +8,7 @@ use crate::{uxdp_map_info, uxdp_prog};
 use core::ffi::{c_char, c_int, c_void};
 use core::slice;
 use uxdp_core::error::Errno;
-use uxdp_core::maps::Map;
+use uxdp_core::maps::{Map, MapType};
 use uxdp_core::mem::{OutOfMemory, Vec};
 use uxdp_core::sync::Arc;
 use uxdp_core::vm::Env;
@@ -218,7 +218,10 @@ pub unsafe extern "C" fn uxdp_map_lookup_elem(
             let (m, map, key) = with_key(m, key)?;
             arg(value, "value")?;
             let size = map.value_buffer_size();
-            value.cast::<u8>().write_bytes(0, size);
+            // The question to a filter is the value itself.
+            if map.spec().kind != MapType::BloomFilter {
+                value.cast::<u8>().write_bytes(0, size);
+            }
             (m, map, key, slice::from_raw_parts_mut(value.cast::<u8>(), size))
         };
         map.lookup_elem(key, value, flags).map_err(|e| m.failed("lookup", e))

@@ -86,6 +86,45 @@ fn templates_of_some_types_are_refused_as_linux_does() {
     assert_eq!(answer(&without), 9, "no template");
 }
 
+/// QUEUE, STACK and BLOOM_FILTER have no keys; columns as in `KERNEL`.
+#[rustfmt::skip]
+const KEYLESS: &[(u32, u32, u32, u32, [i32; 3])] = &[
+    (0, 4, 1, 0, [0, 0, 0]),
+    (4, 4, 1, 0, [22, 22, 22]),
+    (0, 0, 1, 0, [22, 22, 22]),
+    (0, 4, 0, 0, [22, 22, 22]),
+    (0, 4, 1, 0x1, [22, 22, 22]),
+    (0, 4, 1, 0x2, [22, 22, 22]),
+    (0, 4, 1, 0x4, [0, 0, 0]),
+    (0, 4, 1, 0x8, [0, 0, 0]),
+    (0, 4, 1, 0x10, [0, 0, 0]),
+    (0, 4, 1, 0x18, [22, 22, 22]),
+    (0, 4, 1, 0x20, [22, 22, 22]),
+    (0, 4, 1, 0x40, [22, 22, 0]),
+    (0, 4, 1, 0x80, [0, 0, 0]),
+    (0, 4, 1, 0x100, [0, 0, 0]),
+    (0, 4, 1, 0x180, [22, 22, 22]),
+    (0, 4, 1, 0x200, [22, 22, 22]),
+    (0, 4, 1, 0x400, [22, 22, 22]),
+    (0, 4, 1, 0x800, [22, 22, 22]),
+    (0, 4, 1, 0x1000, [22, 22, 22]),
+    (0, 4_194_304, 1, 0, [0, 0, 0]),
+    (0, 4_194_305, 1, 0, [7, 7, 7]),
+    (0, 0xffff_ffff, 1, 0, [7, 7, 7]),
+    (0, 4, 0xffff_ffff, 0, [0, 0, 0]),
+];
+
+#[test]
+fn creation_of_maps_without_keys_answers_as_linux_does() {
+    for &(key_size, value_size, max_entries, flags, want) in KEYLESS {
+        let kinds = [MapType::Queue, MapType::Stack, MapType::BloomFilter];
+        for (kind, want) in kinds.into_iter().zip(want) {
+            let spec = MapSpec { flags, ..spec(kind, key_size, value_size, max_entries) };
+            assert_eq!(answer(&spec), want, "{spec:?}");
+        }
+    }
+}
+
 #[test]
 fn map_extra_is_refused_where_a_type_knows_none() {
     for kind in [MapType::Array, MapType::Hash, MapType::Devmap] {

@@ -4,10 +4,13 @@
 
 mod answers;
 mod arrays;
+mod bloom;
 mod creation;
 mod hash;
 mod inner;
+mod kernel;
 mod progs;
+mod queue;
 mod redirect;
 mod threads;
 
