@@ -48,6 +48,9 @@ pub(super) fn check(spec: &MapSpec) -> Result<(), MapError> {
         }
         MapType::Queue | MapType::Stack => super::queue::check(spec, ACCESS | BPF_F_NUMA_NODE),
         MapType::BloomFilter => super::bloom::check(spec, ACCESS | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED),
+        MapType::LpmTrie => super::lpm::check(spec, ACCESS | BPF_F_NUMA_NODE),
+        MapType::Ringbuf => super::ringbuf::check(spec),
+        MapType::PerfEventArray => super::perf::check(spec),
         other => Err(MapError::Type(other)),
     }
 }
@@ -185,11 +188,11 @@ mod tests {
 
     #[test]
     fn a_type_of_later_versions_is_refused_by_name() {
-        let spec = MapSpec::new(MapType::LpmTrie, 8, 4, 1).with_flags(BPF_F_NO_PREALLOC);
+        let spec = MapSpec::new(MapType::Arena, 0, 0, 1);
         let refused = check(&spec).unwrap_err();
         assert_eq!(refused.errno(), crate::error::Errno::EOPNOTSUPP);
         let mut text = crate::mem::String::new();
         core::fmt::Write::write_fmt(&mut text, format_args!("{refused}")).unwrap();
-        assert_eq!(text.as_str(), "map type lpm_trie is not supported in this version");
+        assert_eq!(text.as_str(), "map type arena is not supported in this version");
     }
 }

@@ -29,6 +29,8 @@ pub enum MapError {
     TooManyEntries(MapType, u32),
     /// Flags that the type does not know, or that exclude each other.
     Flags(MapType, u32),
+    /// A ring that is not a power of two of at least a page.
+    RingSize(MapType, u32),
     /// A number in `map_extra` that the type does not know.
     Extra(MapType, u64),
     /// A map of maps without a template.
@@ -56,6 +58,7 @@ impl Status for MapError {
             | MapError::NoEntries(_)
             | MapError::Flags(..)
             | MapError::Extra(..)
+            | MapError::RingSize(..)
             | MapError::Nested(_)
             | MapError::Config => Errno::EINVAL,
             MapError::ElementTooBig { .. } | MapError::TooManyEntries(..) | MapError::SizeOverflow(_) => {
@@ -97,6 +100,9 @@ impl fmt::Display for MapError {
                 write!(f, "map flags {flags:#x} are invalid for map type {}", kind.name())
             }
             MapError::Extra(kind, n) => write!(f, "map_extra {n:#x} is invalid for map type {}", kind.name()),
+            MapError::RingSize(kind, n) => {
+                write!(f, "max_entries {n} of map type {} must be a power of two of whole pages", kind.name())
+            }
             MapError::NoInner(kind) => write!(f, "map type {} needs an inner map", kind.name()),
             MapError::Nested(kind) => {
                 write!(f, "map type {} cannot be an inner map: one level of nesting only", kind.name())

@@ -104,6 +104,9 @@ impl Layout {
             }
             MapType::Queue | MapType::Stack => super::queue::layout(spec, &mut at, &mut l)?,
             MapType::BloomFilter => super::bloom::layout(spec, &mut at, &mut l)?,
+            MapType::LpmTrie => super::lpm::layout(spec, &mut at, &mut l)?,
+            MapType::Ringbuf => super::ringbuf::layout(spec, cfg, &mut at, &mut l)?,
+            MapType::PerfEventArray => super::perf::layout(spec, cfg, &mut at, &mut l)?,
             _ => return None,
         }
         l.total = at.0.checked_next_multiple_of(l.align)?;

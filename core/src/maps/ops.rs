@@ -5,10 +5,13 @@
 //! `control` has checked.
 
 use super::bloom::Bloom;
+use super::lpm::Trie;
 use super::map_of_maps::{ArrayOfMaps, HashOfMaps};
 use super::memory::Region;
+use super::perf::PerfArray;
 use super::queue::{Order, Queue};
 use super::redirect::{DevmapHash, Indexed};
+use super::ringbuf::Ring;
 use super::{Kind, Map, MapConfig, MapError, MapSpec, MapType, ProgRef, Target};
 use crate::error::Errno;
 use crate::sync::Arc;
@@ -109,6 +112,16 @@ pub(super) trait MapOps: Debug {
         null()
     }
 
+    /// As a ring buffer.
+    fn ring(&self) -> Option<&Ring> {
+        None
+    }
+
+    /// As a perf event array.
+    fn perf(&self) -> Option<&PerfArray> {
+        None
+    }
+
     /// Copies a value out.
     fn read(&self, _key: &[u8], _out: &mut [u8]) -> Result<(), Errno> {
         Err(Errno::ENOTSUPP)
@@ -189,6 +202,9 @@ impl Ops {
             MapType::Queue => boxed(Queue::new(region, spec, l, Order::First)),
             MapType::Stack => boxed(Queue::new(region, spec, l, Order::Last)),
             MapType::BloomFilter => boxed(Bloom::new(region, spec, cfg, l)),
+            MapType::LpmTrie => boxed(Trie::new(region, spec, cfg, l)),
+            MapType::Ringbuf => boxed(Ring::new(region, spec, l)),
+            MapType::PerfEventArray => boxed(PerfArray::new(region, spec, cfg, l)?),
             other => Err(MapError::Type(other)),
         };
         ops.map(Ops)
@@ -197,7 +213,7 @@ impl Ops {
 
 impl Map {
     /// Its operations, where it is of a type that has them here.
-    fn ops(&self) -> Option<&dyn MapOps> {
+    pub(super) fn ops(&self) -> Option<&dyn MapOps> {
         match &self.kind {
             Kind::Ops(ops) => Some(&**ops),
             _ => None,

@@ -94,6 +94,7 @@ fn create(spec: &MapSpec) -> Arc<Map> {
         memory: &Heap,
         private_memory: &Heap,
         secret: [1, 2],
+        epochs: None,
     };
     let map = Map::create("m", 1, spec, &config).unwrap_or_else(|e| panic!("{spec:?}: {e}"));
     if crate::maps::is_frozen(spec) {

@@ -125,6 +125,22 @@ fn creation_of_maps_without_keys_answers_as_linux_does() {
     }
 }
 
+#[rustfmt::skip]
+const LPM: &[(u32, u32, u32, u32, i32)] = &[
+    (8, 4, 1, 0x1, 0), (8, 4, 1, 0, 22), (4, 1, 1, 0x1, 22), (5, 1, 1, 0x1, 0), (260, 4, 1, 0x1, 0), (261, 4, 1, 0x1, 22),
+    (8, 0, 1, 0x1, 22), (8, 4, 0, 0x1, 22), (8, 4_194_024, 1, 0x1, 0), (8, 4_194_025, 1, 0x1, 22), (8, 4, u32::MAX, 0x1, 0),
+    (8, 4, 1, 0x3, 22), (8, 4, 1, 0x5, 0), (8, 4, 1, 0x9, 0), (8, 4, 1, 0x11, 0), (8, 4, 1, 0x19, 22), (8, 4, 1, 0x21, 22),
+    (8, 4, 1, 0x41, 22), (8, 4, 1, 0x81, 0), (8, 4, 1, 0x101, 0), (8, 4, 1, 0x181, 22), (8, 4, 1, 0x401, 22), (8, 4, 1, 0x1001, 22),
+];
+
+#[test]
+fn creation_of_tries_answers_as_linux_does() {
+    for &(key_size, value_size, max_entries, flags, want) in LPM {
+        let spec = MapSpec { flags, ..spec(MapType::LpmTrie, key_size, value_size, max_entries) };
+        assert_eq!(answer(&spec), want, "{spec:?}");
+    }
+}
+
 #[test]
 fn map_extra_is_refused_where_a_type_knows_none() {
     for kind in [MapType::Array, MapType::Hash, MapType::Devmap] {
