@@ -40,7 +40,7 @@ pub(crate) fn write(
     let labels: BTreeMap<u64, String> =
         targets.into_iter().enumerate().map(|(n, target)| (target, format!(".L{n}"))).collect();
     let mut names: BTreeMap<u64, String> =
-        helpers.rows().iter().map(|h| (h.func as usize as u64, h.name.to_owned())).collect();
+        helpers.rows().iter().filter_map(|h| Some((h.func? as usize as u64, h.name.to_owned()))).collect();
     match style {
         Style::Labels => names.extend(labels.clone()),
         Style::Bytes => names.extend(labels.keys().map(|&t| (t, format!("{:#x}", t - base)))),

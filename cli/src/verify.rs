@@ -10,11 +10,12 @@ use std::path::Path;
 use std::time::Instant;
 use uxdp_control::session;
 use uxdp_core::error::Status;
+use uxdp_core::helpers::STANDARD;
 use uxdp_core::isa::Disasm;
 use uxdp_core::limits::BPF_COMPLEXITY_LIMIT_INSNS;
-use uxdp_core::object::{Object, ObjectNames};
+use uxdp_core::object::{MapDef, Object, ObjectNames};
 use uxdp_core::program::{AttachType, Code};
-use uxdp_core::verifier::{self, Rejection, VerifyOptions};
+use uxdp_core::verifier::{self, MapInfo, Rejection, VerifyOptions};
 use uxdp_core::vm::{EngineChoice, install};
 
 /// One program's verdict, as `--json` prints it.
@@ -40,6 +41,9 @@ struct Report {
     time_us: f64,
     /// Bytes of machine code; 0 where it is interpreted or refused.
     code_bytes: usize,
+    /// Why it cannot be loaded here although it is safe: what this version or this machine lacks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_here: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<String>,
 }
@@ -91,25 +95,28 @@ pub(crate) fn run(args: &Verify, out: &mut dyn Write) -> Result<Verdict> {
 }
 
 fn verify(object: &Object, index: usize, file: &Path, level: u32) -> Result<Report> {
-    let env = session::environment()?;
     let shown = file.display().to_string();
-    let maps = session::make_maps(&env, object, &shown)?;
-    let maps = uxdp_core::mem::Vec::from_fn(maps.len(), |i| maps[i].clone())?;
-    // One to prove, which goes with its proof, and one to explain a refusal with.
-    let (linked, kept) = (session::link(object, index, &shown)?, session::link(object, index, &shown)?);
+    let linked = session::link(object, index, &shown)?;
+    let code = linked.code();
     let options = VerifyOptions { log_level: level, ..VerifyOptions::default() };
+    let constants = constants(object);
+    let maps: Vec<MapInfo<'_>> = object
+        .maps()
+        .iter()
+        .zip(&constants)
+        .map(|(m, bytes)| MapInfo { spec: m.spec, name: m.name.as_str(), frozen: bytes.as_deref() })
+        .collect();
     let mut log = String::new();
     let start = Instant::now();
-    let result = verifier::verify(linked, maps, env.helpers(), &options, &mut log);
+    let result = verifier::judge(code, &maps, STANDARD, &options, &mut log);
     let time = start.elapsed();
-    let code = kept.code();
-    let (stats, refusal, code_bytes) = match result {
-        Ok(verified) => (
-            *verified.stats(),
-            None,
-            install(&env, verified, EngineChoice::Best).map_or(0, |p| engine::code_bytes(&p)),
-        ),
-        Err(e) => (e.stats, Some(refusal(object, code, &e)), 0),
+    let (stats, refusal, loaded) = match result {
+        Ok(stats) => (stats, None, load(object, index, &shown)?),
+        Err(e) => (e.stats, Some(refusal(object, code, &e)), Ok(0)),
+    };
+    let (code_bytes, not_here) = match loaded {
+        Ok(bytes) => (bytes, None),
+        Err(why) => (0, Some(why)),
     };
     Ok(Report {
         file: file.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned()),
@@ -132,8 +139,37 @@ fn verify(object: &Object, index: usize, file: &Path, level: u32) -> Result<Repo
         peak_memory: stats.peak_memory,
         time_us: time.as_secs_f64() * 1e6,
         code_bytes,
+        not_here,
         log: (level > 0).then_some(log),
     })
+}
+
+/// The contents of the object's constant maps, whole.
+fn constants(object: &Object) -> Vec<Option<Vec<u8>>> {
+    let whole = |m: &MapDef| {
+        let mut bytes = m.initial.to_vec();
+        bytes.resize(m.spec.value_size as usize, 0);
+        bytes
+    };
+    object.maps().iter().map(|m| m.frozen.then(|| whole(m))).collect()
+}
+
+/// Loads a program that was found safe: the bytes of its machine code, or what is missing here.
+fn load(object: &Object, index: usize, shown: &str) -> Result<Result<usize, String>> {
+    let env = session::environment()?;
+    let maps = match session::make_maps(&env, object, shown) {
+        Ok(maps) => maps,
+        Err(e) => return Ok(Err(e.to_string())),
+    };
+    let maps = uxdp_core::mem::Vec::from_fn(maps.len(), |i| maps[i].clone())?;
+    let linked = session::link(object, index, shown)?;
+    let quiet = VerifyOptions::default();
+    let verified = match verifier::verify(linked, maps, env.helpers(), &quiet, &mut String::new()) {
+        Ok(verified) => verified,
+        Err(e) => return Ok(Err(e.to_string())),
+    };
+    let installed = install(&env, verified, EngineChoice::Best);
+    Ok(installed.map(|p| engine::code_bytes(&p)).map_err(|e| e.to_string()))
 }
 
 fn refusal(object: &Object, code: &Code, rejection: &Rejection) -> Refusal {
@@ -165,7 +201,12 @@ fn show(r: &Report, out: &mut dyn Write) -> Result<()> {
         write!(out, "{log}")?;
     }
     match &r.refusal {
-        None => writeln!(out, "{}: accepted", r.program)?,
+        None => {
+            writeln!(out, "{}: accepted", r.program)?;
+            if let Some(why) = &r.not_here {
+                writeln!(out, "  but it cannot be loaded here: {why}")?;
+            }
+        }
         Some(refusal) => {
             writeln!(out, "{}: refused: {}", r.program, refusal.reason)?;
             if let (Some(pc), Some(insn)) = (refusal.pc, &refusal.insn) {

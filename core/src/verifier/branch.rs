@@ -52,8 +52,8 @@ pub(crate) fn abstract_width(width: Width) -> AbstractWidth {
     }
 }
 
-/// Splits a state at a jump.
-pub(crate) fn split(state: State, j: Jump) -> Result<Ways, OutOfMemory> {
+/// Splits a state at a jump. `keeps_id` says of a map whether its values are told apart after their null test too.
+pub(crate) fn split(state: State, j: Jump, keeps_id: impl Fn(u32) -> bool) -> Result<Ways, OutOfMemory> {
     let a = *state.reg(j.dst);
     let b = match j.src {
         Operand::Reg(r) => *state.reg(r),
@@ -66,11 +66,15 @@ pub(crate) fn split(state: State, j: Jump) -> Result<Ways, OutOfMemory> {
         return scalars(state, j, &a, &b);
     }
     if j.width == Width::W64 {
-        if let Some(ways) = null_test(&state, j, &a, &b)? {
+        if let Some(ways) = null_test(&state, j, &a, &b, keeps_id)? {
             return Ok(ways);
         }
         if let Some((pointer, is_end_right)) = packet_comparison(&a, &b) {
-            return packet(state, j.cond, &pointer, is_end_right);
+            let compared = match j.src {
+                Operand::Reg(r) if !is_end_right => r,
+                _ => j.dst,
+            };
+            return packet(state, j.cond, compared, &pointer, is_end_right);
         }
     }
     both(state)
@@ -164,7 +168,13 @@ pub(crate) fn linked(state: &State, j: Jump) -> Result<Vec<Note>, OutOfMemory> {
 }
 
 /// A 64-bit test of a pointer for null.
-fn null_test(state: &State, j: Jump, a: &Reg, b: &Reg) -> Result<Option<Ways>, OutOfMemory> {
+fn null_test(
+    state: &State,
+    j: Jump,
+    a: &Reg,
+    b: &Reg,
+    keeps_id: impl Fn(u32) -> bool,
+) -> Result<Option<Ways>, OutOfMemory> {
     let equal = match j.cond {
         Cond::Eq => true,
         Cond::Ne => false,
@@ -173,9 +183,23 @@ fn null_test(state: &State, j: Jump, a: &Reg, b: &Reg) -> Result<Option<Ways>, O
     let (null, other) = match j.src {
         Operand::Imm(0) if a.kind.may_be_null() => {
             let (mut null, mut other) = (state.try_clone()?, state.try_clone()?);
-            settle(&mut null, a.id, true);
-            settle(&mut other, a.id, false);
+            if a.owner == a.id {
+                null.drop_reference(a.id);
+            }
+            settle(&mut null, a.id, true, &keeps_id);
+            settle(&mut other, a.id, false, &keeps_id);
             (Some(null), Some(other))
+        }
+        // It equals a pointer that is not null.
+        Operand::Reg(_) if a.kind.is_pointer() && b.kind.is_pointer() => {
+            let id = match (a.kind.may_be_null(), b.kind.may_be_null()) {
+                (true, false) => a.id,
+                (false, true) => b.id,
+                _ => return Ok(None),
+            };
+            let mut same = state.try_clone()?;
+            settle(&mut same, id, false, &keeps_id);
+            (Some(same), Some(state.try_clone()?))
         }
         _ if (a.kind.never_null() && b.is_null()) || (b.kind.never_null() && a.is_null()) => {
             (None, Some(state.try_clone()?))
@@ -190,14 +214,16 @@ fn null_test(state: &State, j: Jump, a: &Reg, b: &Reg) -> Result<Option<Ways>, O
 }
 
 /// Every copy of a pointer that may be null is null, or is not.
-fn settle(state: &mut State, id: u32, null: bool) {
+fn settle(state: &mut State, id: u32, null: bool, keeps_id: &impl Fn(u32) -> bool) {
     state.for_each(|reg| {
         if reg.kind.may_be_null() && reg.id == id {
             if null {
                 *reg = Reg::constant(0);
             } else {
                 reg.kind = reg.kind.non_null();
-                reg.id = 0;
+                if !matches!(reg.kind, Kind::MapValue(map) if keeps_id(map)) {
+                    reg.id = 0;
+                }
             }
         }
     });
@@ -235,7 +261,7 @@ enum Lies {
     Beyond,
 }
 
-fn packet(mut state: State, cond: Cond, p: &Reg, end_right: bool) -> Result<Ways, OutOfMemory> {
+fn packet(mut state: State, cond: Cond, r: R, p: &Reg, end_right: bool) -> Result<Ways, OutOfMemory> {
     use Lies::{AtOrBeyond, Before, Beyond, Within};
     let (taken, fall) = match (cond, end_right) {
         (Cond::Gt, true) | (Cond::Lt, false) => (Beyond, Within),
@@ -252,33 +278,23 @@ fn packet(mut state: State, cond: Cond, p: &Reg, end_right: bool) -> Result<Ways
     let mut other = None;
     if !impossible(taken) {
         let mut copy = state.try_clone()?;
-        found(&mut copy, p, taken);
+        found(&mut copy, r, p, taken);
         other = Some(copy);
     }
     if impossible(fall) {
         return Ok(Ways { taken: other, fallthrough: None });
     }
-    found(&mut state, p, fall);
+    found(&mut state, r, p, fall);
     Ok(Ways { taken: other, fallthrough: Some(state) })
 }
 
-/// Notes where a packet pointer was found to lie, for it and all pointers of the same base.
-fn found(state: &mut State, p: &Reg, way: Lies) {
+/// Notes where a packet pointer was found to lie: that it may be accessed for all pointers of the same base, that it is beyond for the register alone.
+fn found(state: &mut State, r: R, p: &Reg, way: Lies) {
     match way {
         Lies::Within | Lies::Before => good_range(state, p, way == Lies::Before),
         Lies::AtOrBeyond | Lies::Beyond if p.kind == Kind::Packet => {
-            let mark = if way == Lies::Beyond { BEYOND_PKT_END } else { AT_PKT_END };
-            state.for_each(|reg| {
-                // The same pointer, in whichever register: same base, same offset, same variable part.
-                if reg.kind == p.kind
-                    && reg.id == p.id
-                    && reg.off == p.off
-                    && reg.var == p.var
-                    && reg.range <= 0
-                {
-                    reg.range = mark;
-                }
-            });
+            let range = if way == Lies::Beyond { BEYOND_PKT_END } else { AT_PKT_END };
+            state.set(r, Reg { range, ..*p });
         }
         Lies::AtOrBeyond | Lies::Beyond => {}
     }

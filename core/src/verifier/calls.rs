@@ -1,263 +1,158 @@
-//! Calls of helpers: what a prototype demands of the arguments, and what the call leaves behind.
+//! Calls of helpers and kernel functions: what a prototype demands of the arguments, and what the call leaves behind.
 //!
-//! A map argument sets the call's map; keys and values are sized by it. A memory argument is judged together with the size that
-//! follows it. Afterwards R0 to R5 are gone, R0 is what the prototype says, written memory holds something, and where the helper may change
-//! the packet no packet pointer can be read any more. Kinds of arguments that this version has not are refused by name.
+//! A map argument sets the call's map; keys and values are sized by it ([`super::args`] judges arguments one by one). Afterwards R0 to R5 are gone, R0 is what
+//! the prototype says, written memory holds something, what is given back cannot be used any more, and where the helper may change the packet no packet
+//! pointer can be read. A row without a function is a helper that nothing provides: its calls are judged, but a program with one is never loaded.
 
-use super::backtrack::{Demand, span, touched};
-use super::check::{self, Dir, ZeroSize};
-use super::error::VerifierError as E;
+use super::args::MAP_WRITERS;
+use super::check;
+use super::error::{Reject, VerifierError as E};
 use super::explore::Verifier;
 use super::facts::CallFact;
-use super::reg::{Kind, Reg};
-use super::state::State;
-use crate::helpers::{Access, ArgType, Helper, RetType};
-use crate::isa::Reg as R;
-use crate::limits::BPF_MAX_VAR_OFF;
+use super::objects::{Given, Made};
+use super::reg::{INNER, Kind, Reg, Slice};
+use super::state::{Held, State};
+use crate::helpers::{ArgType, DynptrKind, Helper, RetType};
+use crate::isa::{Callee, Op, Reg as R};
 use crate::maps::MapType;
 use crate::maps::spec::flags::BPF_F_RDONLY_PROG;
 use crate::program::MapSel;
 
-/// Helpers that write the map itself: refused for maps that programs may not write.
-const MAP_WRITERS: &[u32] = &[2, 3, 87, 88];
-
-const MEMORY: &str = "fp, pkt, pkt_meta, map_key, map_value, mem";
-
 /// What a call is found to be.
 #[derive(Debug, Default)]
-struct Call {
-    pc: u32,
-    map: Option<u32>,
-    key: Option<u64>,
+pub(crate) struct Call {
+    pub(crate) pc: u32,
+    pub(crate) map: Option<u32>,
+    /// Which lookup gave the map.
+    pub(crate) uid: u32,
+    /// A constant key.
+    pub(crate) key: Option<u64>,
     /// The key as far as the kernel knows it.
-    kernel_key: Option<u64>,
-    writes: heapless::Vec<(Reg, u32), 5>,
+    pub(crate) kernel_key: Option<u64>,
+    /// Memory that it writes.
+    pub(crate) writes: heapless::Vec<(Reg, u32), 5>,
+    /// Bytes of the memory that it returns.
+    pub(crate) size: Option<u32>,
+    /// The function that it calls back.
+    pub(crate) func: Option<u32>,
+    /// What it gives back.
+    pub(crate) gives_back: Option<u32>,
+    /// What its arguments go with.
+    pub(crate) owner: u32,
+    /// Its dynamic pointer.
+    pub(crate) dynptr: Option<Given>,
+    /// What it makes on the stack.
+    pub(crate) made: Option<Made>,
+    /// The value whose timer it works on.
+    pub(crate) timer: Option<Reg>,
+}
+
+/// What follows a call.
+#[derive(Debug)]
+pub(crate) enum After {
+    /// The next instruction.
+    Next,
+    /// A tail call: it may not come back.
+    TailCall,
+    /// The next instruction too, in a second state: an iterator that has one more.
+    Turn(State),
 }
 
 impl Verifier<'_, '_, '_> {
     /// Judges a call and moves the state over it.
-    pub(crate) fn helper_call(&mut self, state: &mut State, pc: u32, id: u32) -> Result<&'static Helper, E> {
-        let row = self.input.helpers.row_of(id).ok_or(E::NoSuchHelper { id })?;
-        let helper = self.input.helpers.get(row).ok_or(E::NoSuchHelper { id })?;
-        if helper.func.is_none() {
-            return Err(E::HelperMissing { name: helper.name, id });
+    pub(crate) fn helper_call(&mut self, state: &mut State, pc: u32, id: u32) -> Result<After, Reject> {
+        let at = |e: E| Reject::at(pc, e);
+        let unknown = match *self.cfg.op(pc).unwrap_or(&Op::Exit) {
+            Op::Call(Callee::Kfunc { id, .. }) => E::Kfunc { id },
+            _ => E::NoSuchHelper { id },
+        };
+        let row = self.input.helpers.row_of(id).ok_or(at(unknown))?;
+        let helper = self.input.helpers.get(row).ok_or(at(unknown))?;
+        if helper.func.is_none() && !self.input.judging {
+            return Err(at(E::HelperMissing { name: helper.name, id }));
+        }
+        // Only the unlocking is called under a lock.
+        let unlocks = matches!(helper.proto.args[0], ArgType::SpinLock(crate::helpers::Lock::Give));
+        if state.lock().is_some() && !unlocks {
+            return Err(at(E::CallInLock));
         }
         let mut call = Call { pc, ..Call::default() };
-        for (i, arg) in helper.proto.args.iter().enumerate() {
-            if matches!(arg, ArgType::DontCare | ArgType::Unchecked) {
-                continue;
-            }
-            let r = R::new(i as u8 + 1).ok_or(E::Internal { what: "argument" })?;
-            check::readable(state, r)?;
-            let (before, after) =
-                (i.checked_sub(1).map(|j| helper.proto.args[j]), helper.proto.args.get(i + 1));
-            if matches!(arg, ArgType::Mem { .. })
-                && !matches!(after, Some(ArgType::ConstSize | ArgType::ConstSizeOrZero))
-            {
-                return Err(E::Internal { what: "memory argument without a size" });
-            }
-            self.argument(state, helper, &mut call, r, *arg, before)?;
-        }
-        self.map_rules(helper, &call)?;
+        self.arguments(state, helper, &mut call).map_err(at)?;
         let elided = self.never_null(helper, &call);
         self.facts.call(
             pc,
             row,
             CallFact {
-                map: call.map.map_or(MapSel::None, MapSel::Known),
+                map: call
+                    .map
+                    .map_or(MapSel::None, |m| if m & INNER == 0 { MapSel::Known(m) } else { MapSel::Many }),
                 key: call.key,
                 non_null: elided || self.key_in_array(helper, &call, call.key),
             },
         );
-        for (reg, size) in &call.writes {
-            self.clobber(state, reg, *size)?;
+        if helper.proto.ret == RetType::IterNumOrNull {
+            return Ok(After::Turn(self.iter_next(state, pc, R::R1).map_err(at)?));
         }
-        state.clobber_caller_saved();
-        let result = self.result(helper, &call, elided)?;
-        state.set(R::R0, result);
+        if helper.proto.ret == RetType::TailCall {
+            state.holds_nothing("tail_call").map_err(at)?;
+        }
+        if let Some(callback) = helper.proto.callback {
+            self.calls_back(state, pc, callback, &call)?;
+        }
+        self.effects(state, helper, &call, elided).map_err(at)?;
+        self.map_rules(helper, &call).map_err(at)?;
         // A tail call that comes back did nothing; one that succeeds is a path of its own.
-        if helper.proto.changes_packet && helper.proto.ret != RetType::TailCall {
+        if helper.proto.ret == RetType::TailCall {
+            return Ok(After::TailCall);
+        }
+        if helper.proto.changes_packet {
             state.drop_packet_pointers();
         }
-        Ok(helper)
+        Ok(After::Next)
     }
 
-    fn argument(
+    /// What a judged call leaves behind.
+    fn effects(
         &mut self,
-        state: &State,
+        state: &mut State,
         helper: &'static Helper,
-        call: &mut Call,
-        r: R,
-        arg: ArgType,
-        before: Option<ArgType>,
+        call: &Call,
+        elided: bool,
     ) -> Result<(), E> {
-        let reg = *state.reg(r);
-        let num = r.num();
-        let wrong = |expected| Err(E::ArgType { reg: num, kind: reg.kind.name(), expected });
-        let absent = |what| Err(E::ArgNotSupported { helper: helper.name, what });
-        if reg.kind.is_packet() && !helper.proto.takes_packet && arg != ArgType::Anything {
-            return Err(E::HelperPacket);
-        }
-        match arg {
-            ArgType::DontCare | ArgType::Unchecked | ArgType::Anything => Ok(()),
-            ArgType::Ctx if reg.kind == Kind::Ctx => check::unmodified(&reg, num),
-            ArgType::Ctx => wrong("ctx"),
-            ArgType::ConstMapPtr => match reg.kind {
-                Kind::MapPtr(map) => {
-                    call.map = Some(map);
-                    Ok(())
-                }
-                _ => wrong("map_ptr"),
-            },
-            ArgType::MapKey => {
-                let size = self.spec_of(call)?.key_size;
-                self.memory_argument(state, helper, call, r, size, Access::Read, ZeroSize::Refused)?;
-                if let Kind::Stack(frame) = reg.kind
-                    && reg.var.is_const()
-                {
-                    let stack = &state.frames[usize::from(frame)].stack;
-                    let at = (i64::from(reg.off) + reg.var.smin()) as i32;
-                    let array = matches!(self.spec_of(call)?.kind, MapType::Array | MapType::PercpuArray);
-                    call.key = stack.known_bytes(at, size).filter(|_| array);
-                    call.kernel_key = stack.spilled_key(at, size).filter(|_| array);
-                    // A key that is no fact any more is left free, so that other keys need no exploration of their own.
-                    if call.kernel_key.is_none() && !self.facts.key_may_hold(call.pc, call.key) {
-                        call.key = None;
-                    }
-                    if call.key.is_some() {
-                        let (first, end) = touched(at, at + size as i32);
-                        let mut demand = Demand::default();
-                        demand.add_halves(usize::from(frame), span(first, end));
-                        self.rests_on_all(state, demand);
-                    }
-                }
-                Ok(())
-            }
-            ArgType::MapValue(access) => {
-                let size = self.spec_of(call)?.value_size;
-                self.memory_argument(state, helper, call, r, size, access, ZeroSize::Refused)
-            }
-            ArgType::Mem { nullable, .. } => {
-                if (nullable && reg.is_null()) || is_memory(&reg) {
-                    Ok(())
-                } else {
-                    wrong(MEMORY)
+        let sizes = helper
+            .proto
+            .args
+            .iter()
+            .zip(1u8..)
+            .filter(|(a, _)| matches!(a, ArgType::ConstSize | ArgType::ConstSizeOrZero));
+        let exact = sizes.filter_map(|(_, r)| R::new(r)).all(|r| state.reg(r).known().is_some());
+        for (reg, size) in &call.writes {
+            if let Kind::Stack(frame) = reg.kind {
+                let (min, end, fixed) = check::stack_span(reg, 0, *size);
+                state.frames[usize::from(frame)].stack.smear(min as i32, (end - min) as u32, false)?;
+                if exact && fixed {
+                    self.log.stack(min as i32, end as i32);
                 }
             }
-            ArgType::FixedMem { access, size, .. } => {
-                self.memory_argument(state, helper, call, r, size, access, ZeroSize::Refused)
-            }
-            ArgType::ConstSize => self.size_argument(state, helper, call, r, before, ZeroSize::Refused),
-            ArgType::ConstSizeOrZero => self.size_argument(state, helper, call, r, before, ZeroSize::Allowed),
-            ArgType::ConstStr => self.text(&reg, num),
-            ArgType::Func => absent("a callback"),
-            ArgType::StackOrNull => absent("a callback context"),
-            _ => absent("this kind of argument"),
         }
-    }
-
-    fn spec_of(&self, call: &Call) -> Result<crate::maps::MapSpec, E> {
-        let map = call.map.ok_or(E::NoMapArg)?;
-        Ok(self.input.map(map).ok_or(E::Internal { what: "map index" })?.spec)
-    }
-
-    /// The size of the memory argument before it: the memory must have as many bytes as the size can be.
-    fn size_argument(
-        &mut self,
-        state: &State,
-        helper: &'static Helper,
-        call: &mut Call,
-        r: R,
-        before: Option<ArgType>,
-        zero: ZeroSize,
-    ) -> Result<(), E> {
-        let Some(ArgType::Mem { access, .. }) = before else {
-            return Err(E::Internal { what: "size without memory" });
-        };
-        let (reg, num) = (*state.reg(r), r.num());
-        if !reg.is_scalar() {
-            return Err(E::ArgType { reg: num, kind: reg.kind.name(), expected: "scalar" });
+        if helper.proto.args[0] == ArgType::IterNum(crate::helpers::IterUse::Destroy) {
+            self.iter_destroy(state, R::R1)?;
         }
-        if reg.var.smin() < 0 {
-            return Err(E::SizeNegative { reg: num });
+        if let Some(id) = call.gives_back
+            && !state.give_back(id)
+        {
+            return Err(E::NotHeld { name: helper.name, id: helper.id });
         }
-        if reg.var.umin() == 0 && zero == ZeroSize::Refused {
-            return Err(E::SizeZero { reg: num, min: 0, max: reg.var.umax() });
+        if let Some(made) = call.made {
+            self.make(state, call.pc, made)?;
         }
-        if reg.var.umax() >= BPF_MAX_VAR_OFF as u64 {
-            return Err(E::SizeUnbounded { reg: num });
+        state.clobber_caller_saved();
+        let result = self.result(helper, call, elided)?;
+        if result.owner != 0 && result.owner == result.id {
+            state.hold(result.owner, call.pc, Held::Object)?;
         }
-        let pointer = R::new(num - 1).ok_or(E::Internal { what: "argument" })?;
-        self.rests_on(state, r);
-        self.rests_on(state, pointer);
-        let size = reg.var.umax() as u32;
-        self.memory_argument(state, helper, call, pointer, size, access, zero)
-    }
-
-    /// `size` bytes at a pointer argument.
-    #[expect(clippy::too_many_arguments, reason = "one argument of a call has that many sides")]
-    fn memory_argument(
-        &mut self,
-        state: &State,
-        helper: &'static Helper,
-        call: &mut Call,
-        r: R,
-        size: u32,
-        access: Access,
-        zero: ZeroSize,
-    ) -> Result<(), E> {
-        let (reg, num) = (*state.reg(r), r.num());
-        let dir = if access == Access::Read { Dir::Read } else { Dir::Write };
-        match reg.kind {
-            Kind::Stack(frame) => {
-                if size == 0 && zero == ZeroSize::Refused {
-                    return Err(E::SizeZero { reg: num, min: 0, max: 0 });
-                }
-                let what = if dir == Dir::Read { " read from" } else { " write to" };
-                check::stack_bounds(&reg, num, 0, size, what)?;
-                let (min, end, _) = check::stack_span(&reg, 0, size);
-                // What a helper writes does not count as written: it may fail before it does.
-                self.uses_stack(state, frame, (min as i32, end as i32), dir == Dir::Read, false)?;
-            }
-            Kind::Packet | Kind::PacketMeta if !helper.proto.takes_packet => {
-                return Err(E::HelperPacket);
-            }
-            Kind::Packet | Kind::PacketMeta | Kind::MapValue(_) | Kind::Mem(_) => {
-                check::region(&self.input, &reg, num, 0, size, dir, zero)?;
-            }
-            _ if reg.is_null() && size == 0 && zero == ZeroSize::Allowed => return Ok(()),
-            _ => return Err(E::ArgType { reg: num, kind: reg.kind.name(), expected: MEMORY }),
-        }
-        if dir == Dir::Write {
-            call.writes.push((reg, size)).map_err(|_| E::Internal { what: "arguments" })?;
-        }
+        state.set(R::R0, result);
         Ok(())
-    }
-
-    /// Memory that a helper wrote holds something.
-    fn clobber(&mut self, state: &mut State, reg: &Reg, size: u32) -> Result<(), E> {
-        if let Kind::Stack(frame) = reg.kind {
-            let (min, end, _) = check::stack_span(reg, 0, size);
-            state.frames[usize::from(frame)].stack.smear(min as i32, (end - min) as u32, false)?;
-        }
-        Ok(())
-    }
-
-    /// Constant text, terminated, in a map that nobody can write.
-    fn text(&self, reg: &Reg, num: u8) -> Result<(), E> {
-        let refused = E::NotConstStr { reg: num };
-        let Kind::MapValue(map) = reg.kind else {
-            return Err(E::ArgType { reg: num, kind: reg.kind.name(), expected: "map_value" });
-        };
-        let info = self.input.map(map).ok_or(E::Internal { what: "map index" })?;
-        let at = i64::from(reg.off) + reg.var.known().ok_or(refused)? as i64;
-        let bytes = info.frozen.filter(|_| info.spec.flags & BPF_F_RDONLY_PROG != 0).ok_or(refused)?;
-        let at = usize::try_from(at).map_err(|_| refused)?;
-        let size = bytes.len().min(info.spec.value_size as usize);
-        match bytes.get(at..size) {
-            Some(text) if text.contains(&0) => Ok(()),
-            _ => Err(refused),
-        }
     }
 
     /// The map must be of a type that the helper takes, and allow what the helper does.
@@ -280,7 +175,7 @@ impl Verifier<'_, '_, '_> {
 
     fn key_in_array(&self, helper: &'static Helper, call: &Call, key: Option<u64>) -> bool {
         let spec = call.map.and_then(|m| self.input.map(m)).map(|m| m.spec);
-        helper.proto.ret == RetType::MapValueOrNull
+        helper.id == 1
             && spec.zip(key).is_some_and(|(spec, key)| {
                 matches!(spec.kind, MapType::Array | MapType::PercpuArray)
                     && key < u64::from(spec.max_entries)
@@ -289,27 +184,56 @@ impl Verifier<'_, '_, '_> {
 
     /// Whether the kernel knows that the result is not null.
     fn never_null(&self, helper: &'static Helper, call: &Call) -> bool {
-        helper.id == 1 && self.key_in_array(helper, call, call.kernel_key)
+        self.key_in_array(helper, call, call.kernel_key)
     }
 
     fn result(&mut self, helper: &'static Helper, call: &Call, never_null: bool) -> Result<Reg, E> {
+        let mut or_null = |kind: Kind| Reg { id: self.ids.fresh(), ..Reg::pointer(kind) };
+        let size = call.size.ok_or(E::Internal { what: "size of a result" });
         Ok(match helper.proto.ret {
             RetType::Integer => Reg::UNKNOWN,
-            RetType::Void | RetType::TailCall => Reg::NOT_INIT,
-            RetType::MapValueOrNull => {
-                let map = call.map.ok_or(E::NoMapArg)?;
-                if never_null {
-                    Reg::pointer(Kind::MapValue(map))
-                } else {
-                    Reg { id: self.ids.fresh(), ..Reg::pointer(Kind::MapValueOrNull(map)) }
-                }
+            RetType::Within(min, max) => {
+                Reg::scalar(super::scalar::Scalar::from_signed(i64::from(min), i64::from(max)))
             }
-            _ => return Err(E::ArgNotSupported { helper: helper.name, what: "this kind of result" }),
+            RetType::Void | RetType::TailCall => Reg::NOT_INIT,
+            RetType::MapValueOrNull => return self.looked_up(helper, call, never_null),
+            RetType::RingbufMemOrNull => {
+                let r = or_null(Kind::RingOrNull(size?));
+                Reg { owner: r.id, ..r }
+            }
+            RetType::DynptrMemOrNull { writable } => {
+                let given = call.dynptr.ok_or(E::Internal { what: "dynptr" })?;
+                let packet = given.kind == DynptrKind::Xdp;
+                let r = or_null(Kind::SliceOrNull(Slice { size: size?, writable, packet }));
+                Reg { owner: given.owner, uid: given.id, ..r }
+            }
+            RetType::IterNumOrNull => return Err(E::Internal { what: "iterator" }),
+            RetType::HandleOrNull(handle) => {
+                let r = or_null(Kind::HandleOrNull(handle));
+                Reg { owner: r.id, ..r }
+            }
         })
     }
-}
 
-/// Whether a register is a kind of pointer that memory arguments take.
-fn is_memory(reg: &Reg) -> bool {
-    matches!(reg.kind, Kind::Stack(_) | Kind::Packet | Kind::PacketMeta | Kind::MapValue(_) | Kind::Mem(_))
+    /// What a lookup gives: for a map of maps the map inside, for an XSKMAP a socket.
+    fn looked_up(&mut self, helper: &'static Helper, call: &Call, never_null: bool) -> Result<Reg, E> {
+        let map = call.map.ok_or(E::NoMapArg)?;
+        let spec = self.input.map(map).ok_or(E::Internal { what: "map index" })?.spec;
+        let id = self.ids.fresh();
+        let or_null = |kind: Kind| Reg { id, ..Reg::pointer(kind) };
+        Ok(match spec.kind {
+            MapType::ArrayOfMaps | MapType::HashOfMaps if helper.id == 1 => {
+                if spec.inner.is_none() {
+                    return Err(E::NoInnerMap);
+                }
+                Reg { uid: id, ..or_null(Kind::MapPtrOrNull(map | INNER)) }
+            }
+            MapType::Xskmap if helper.id == 1 => or_null(Kind::XskSockOrNull),
+            _ if never_null => {
+                let id = if spec.fields.spin_lock.is_some() { id } else { 0 };
+                Reg { id, uid: call.uid, ..Reg::pointer(Kind::MapValue(map)) }
+            }
+            _ => Reg { uid: call.uid, ..or_null(Kind::MapValueOrNull(map)) },
+        })
+    }
 }

@@ -6,10 +6,29 @@
 //! finds them on a path). Leaves values to the exploration.
 
 use super::error::{Reject, VerifierError as E};
+use super::live::called_row;
 use crate::isa::{Callee, Op, WideImm, decode};
 use crate::limits::BPF_MAX_SUBPROGS;
 use crate::mem::Vec;
 use crate::program::Code;
+
+/// What bounds the turns of a loop, apart from the numbers that the program compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bounded {
+    /// A helper that calls a function back.
+    Callback,
+    /// The next number of an iterator.
+    Iterator,
+}
+
+/// What the shape of a program depends on in a helper.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CallTraits {
+    /// Whether it may change the packet.
+    pub(crate) changes_packet: bool,
+    /// Whether a loop goes through it.
+    pub(crate) loops: Option<Bounded>,
+}
 
 /// A checked program's instructions and flow.
 #[derive(Debug)]
@@ -18,13 +37,15 @@ pub(crate) struct Cfg {
     ops: Vec<Option<Op>>,
     /// One a slot: whether paths are compared there.
     meet: Vec<bool>,
+    /// One a slot: what bounds a loop through it.
+    loops: Vec<Option<Bounded>>,
     /// One a function: whether it, or what it calls, may change the packet.
     pub(crate) changes_packet: Vec<bool>,
 }
 
 impl Cfg {
-    /// Decodes and checks. `packet_helper` says whether a helper's number is one that may change the packet.
-    pub(crate) fn build(code: &Code, packet_helper: impl Fn(u32) -> bool) -> Result<Cfg, Reject> {
+    /// Decodes and checks. `traits` knows the helpers by number.
+    pub(crate) fn build(code: &Code, traits: impl Fn(u32) -> CallTraits) -> Result<Cfg, Reject> {
         let n = code.insns.len() as u32;
         if n == 0 {
             return Err(Reject::program(E::NoInsns));
@@ -33,11 +54,12 @@ impl Cfg {
         let mut cfg = Cfg {
             ops: decode_all(code)?,
             meet: Vec::filled(false, n as usize)?,
+            loops: Vec::filled(None, n as usize)?,
             changes_packet: Vec::filled(false, code.subprogs.len())?,
         };
         cfg.check_functions(code)?;
-        cfg.reach(code)?;
-        cfg.find_packet_changes(code, packet_helper)?;
+        cfg.reach(code, &traits)?;
+        cfg.find_packet_changes(code, |id| traits(id).changes_packet)?;
         Ok(cfg)
     }
 
@@ -49,6 +71,11 @@ impl Cfg {
     /// Whether paths are compared at this instruction.
     pub(crate) fn is_meet(&self, pc: u32) -> bool {
         self.meet.get(pc as usize).copied().unwrap_or(false)
+    }
+
+    /// What bounds a loop through this instruction, apart from numbers.
+    pub(crate) fn bounded(&self, pc: u32) -> Option<Bounded> {
+        self.loops.get(pc as usize).copied().flatten()
     }
 
     /// Each instruction with its place.
@@ -93,7 +120,7 @@ impl Cfg {
     }
 
     /// Walks all edges from the main function's start; notes where paths meet; refuses what is not reached.
-    fn reach(&mut self, code: &Code) -> Result<(), Reject> {
+    fn reach(&mut self, code: &Code, traits: &impl Fn(u32) -> CallTraits) -> Result<(), Reject> {
         let mut seen = Vec::filled(false, code.insns.len())?;
         let mut todo = Vec::new();
         todo.push(0u32)?;
@@ -116,11 +143,24 @@ impl Cfg {
                     mark(pc);
                     mark(target);
                 }
-                Op::Call(Callee::Local(to)) => {
+                Op::Call(callee) => {
+                    if let Callee::Local(to) = callee {
+                        mark(pc);
+                        mark(to);
+                    }
+                    mark(pc + 1);
+                }
+                Op::LdImm64 { imm: WideImm::Func(to), .. } => {
                     mark(pc);
                     mark(to);
                 }
-                _ => {}
+                _ => {
+                    let loops = called_row(&op).and_then(|id| traits(id).loops);
+                    if loops.is_some() {
+                        mark(pc);
+                        self.loops[pc as usize] = loops;
+                    }
+                }
             }
         }
         match self.iter().find(|(pc, _)| !seen[*pc as usize]) {
@@ -133,12 +173,12 @@ impl Cfg {
         let mut calls: Vec<(usize, usize)> = Vec::new();
         for (index, sub) in code.subprogs.iter().enumerate() {
             for pc in sub.start..sub.end {
-                match self.op(pc) {
-                    Some(Op::Call(Callee::Helper(id))) if helper(*id) => self.changes_packet[index] = true,
-                    Some(Op::Call(Callee::Local(to))) => {
-                        calls.push((index, code.subprog_at(*to).unwrap_or(0)))?;
-                    }
-                    _ => {}
+                let Some(op) = self.op(pc).copied() else { continue };
+                if called_row(&op).is_some_and(&helper) {
+                    self.changes_packet[index] = true;
+                }
+                if let Some(to) = called(&op) {
+                    calls.push((index, code.subprog_at(to).unwrap_or(0)))?;
                 }
             }
         }

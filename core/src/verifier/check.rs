@@ -6,13 +6,16 @@
 use super::error::VerifierError as E;
 use super::input::Input;
 use super::obligation::{AccessKind, MemAccess, Obligation};
-use super::reg::{Kind, Reg};
+use super::reg::{Kind, Reg, Slice};
 use super::state::State;
 use super::tnum::Tnum;
 use crate::isa::Reg as R;
 use crate::limits::{BPF_MAX_VAR_OFF, MAX_BPF_STACK};
 use crate::maps::spec::flags::{BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG};
 use crate::program::{AttachType, CtxField};
+
+/// Bytes of the number that an iterator shows.
+const ITER_NUM_SIZE: u32 = 4;
 
 /// Whether memory is read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +40,7 @@ pub(crate) fn holds(input: &Input<'_>, state: &State, o: &Obligation) -> Result<
 
 /// A register that was written on this path.
 pub(crate) fn readable(state: &State, r: R) -> Result<(), E> {
-    if state.reg(r).kind == Kind::NotInit { Err(E::NotReadable { reg: r.num() }) } else { Ok(()) }
+    if state.reg(r).is_not_init() { Err(E::NotReadable { reg: r.num() }) } else { Ok(()) }
 }
 
 fn memory(input: &Input<'_>, state: &State, m: &MemAccess) -> Result<(), E> {
@@ -45,7 +48,7 @@ fn memory(input: &Input<'_>, state: &State, m: &MemAccess) -> Result<(), E> {
     let (num, off, size) = (m.base.num(), i32::from(m.off), m.size.bytes());
     let atomic = matches!(m.kind, AccessKind::Atomic | AccessKind::Ordered { .. });
     // Kernel: takes atomics on the memory of a global function's caller; uxdp: not, because nothing says that it is aligned, or no packet.
-    if atomic && (matches!(reg.kind, Kind::Ctx | Kind::Mem(_)) || reg.kind.is_packet()) {
+    if atomic && (matches!(reg.kind, Kind::Ctx | Kind::Mem(_) | Kind::Slice(_)) || reg.kind.is_packet()) {
         let kind = reg.kind.name();
         return match m.kind {
             AccessKind::Ordered { writes: false } => Err(E::AtomicLoad { reg: num, kind }),
@@ -65,7 +68,14 @@ fn memory(input: &Input<'_>, state: &State, m: &MemAccess) -> Result<(), E> {
         match reg.kind {
             Kind::Ctx => context(input, reg, m, dir)?,
             Kind::Stack(frame) => stack_access(state, reg, num, frame, off, size, dir)?,
-            Kind::MapValue(_) | Kind::Packet | Kind::PacketMeta | Kind::Mem(_) => {
+            Kind::MapValue(_)
+            | Kind::MapKey(_)
+            | Kind::Packet
+            | Kind::PacketMeta
+            | Kind::Mem(_)
+            | Kind::Ring(_)
+            | Kind::Slice(_)
+            | Kind::IterNum => {
                 region(input, reg, num, off, size, dir, ZeroSize::Refused)?;
             }
             _ => return Err(E::InvalidMem { reg: num, kind: reg.kind.name() }),
@@ -74,7 +84,8 @@ fn memory(input: &Input<'_>, state: &State, m: &MemAccess) -> Result<(), E> {
     Ok(())
 }
 
-fn aligned(reg: &Reg, off: i32, size: u32) -> Result<(), E> {
+/// Whether an access is aligned to its size, as far as the pointer's own offset tells.
+pub(crate) fn aligned(reg: &Reg, off: i32, size: u32) -> Result<(), E> {
     let at = reg.var.tnum() + Tnum::constant((i64::from(reg.off) + i64::from(off)) as u64);
     if at.is_aligned(u64::from(size)) {
         return Ok(());
@@ -145,7 +156,15 @@ pub(crate) fn region(
             }
             i64::from(spec.value_size)
         }
-        Kind::Mem(size) => i64::from(size),
+        Kind::MapKey(_) if dir == Dir::Write => return Err(E::KeyWrite { reg: num }),
+        Kind::MapKey(map) => {
+            i64::from(input.map(map).ok_or(E::Internal { what: "map index" })?.spec.key_size)
+        }
+        Kind::Slice(Slice { writable: false, .. }) | Kind::IterNum if dir == Dir::Write => {
+            return Err(E::ReadOnlyMem { reg: num, kind: reg.kind.name() });
+        }
+        Kind::Mem(size) | Kind::Ring(size) | Kind::Slice(Slice { size, .. }) => i64::from(size),
+        Kind::IterNum => i64::from(ITER_NUM_SIZE),
         _ => return packet(reg, num, off, size, zero),
     };
     let off = i64::from(off) + i64::from(reg.off);
@@ -161,10 +180,23 @@ pub(crate) fn region(
     }
     let inside = |var: i64| span(reg, num, off + var, size, limit, zero);
     if reg.var.is_const() {
-        return inside(smin);
+        inside(smin)?;
+    } else {
+        inside(smin).map_err(|_| E::MinOutside { reg: num })?;
+        inside(reg.var.umax() as i64).map_err(|_| E::MaxOutside { reg: num })?;
     }
-    inside(smin).map_err(|_| E::MinOutside { reg: num })?;
-    inside(reg.var.umax() as i64).map_err(|_| E::MaxOutside { reg: num })
+    plain_bytes(input, reg, off, size)
+}
+
+/// Bytes of a map value that are no part of a lock or a timer.
+fn plain_bytes(input: &Input<'_>, reg: &Reg, off: i64, size: u32) -> Result<(), E> {
+    let Kind::MapValue(map) = reg.kind else { return Ok(()) };
+    let fields = input.map(map).ok_or(E::Internal { what: "map index" })?.spec.fields;
+    let (first, end) = (off + reg.var.smin(), off + reg.var.umax() as i64 + i64::from(size));
+    match fields.iter().find(|(at, bytes, _)| first < i64::from(at + bytes) && i64::from(*at) < end) {
+        Some((_, _, name)) => Err(E::FieldAccess { name }),
+        None => Ok(()),
+    }
 }
 
 fn span(reg: &Reg, num: u8, off: i64, size: u32, limit: i64, zero: ZeroSize) -> Result<(), E> {
@@ -173,6 +205,7 @@ fn span(reg: &Reg, num: u8, off: i64, size: u32, limit: i64, zero: ZeroSize) -> 
         return Ok(());
     }
     Err(match reg.kind {
+        Kind::MapKey(_) => E::KeyBounds { key_size: limit as u32, off, size },
         Kind::MapValue(_) => E::MapBounds { value_size: limit as u32, off, size },
         Kind::Packet | Kind::PacketMeta => {
             E::PacketBounds { off, size, reg: num, id: reg.id, range: limit as i32 }
@@ -234,9 +267,15 @@ fn stack_access(
     dir: Dir,
 ) -> Result<(), E> {
     stack_bounds(reg, num, off, size, if dir == Dir::Read { " read from" } else { " write to" })?;
-    let (min, _, fixed) = stack_span(reg, off, size);
+    let (min, end, fixed) = stack_span(reg, off, size);
     let stack = &state.frames.get(frame as usize).ok_or(E::Internal { what: "frame number" })?.stack;
-    if dir == Dir::Read && fixed && stack.read(min as i32, size).is_err() {
+    if dir == Dir::Write {
+        return Ok(());
+    }
+    if let Some((at, _)) = stack.objects(min as i32, (end - min) as u32).next() {
+        return Err(E::ObjectFill { off: min, i: (i64::from(at) - min).max(0), size });
+    }
+    if fixed && stack.read(min as i32, size).is_err() {
         return Err(E::InvalidFill);
     }
     Ok(())

@@ -81,6 +81,8 @@ reasons! {
     TooManyMaps = E2BIG, "The total number of maps per program has reached the limit of 64";
     /// A kind of map whose values have no fixed address.
     NoDirectValue = EINVAL, "no direct value access support for this map type";
+    /// A map of maps that does not say what the maps inside are like.
+    NoInnerMap = EINVAL, "the map of maps has no inner map to tell what a lookup gives";
     /// Beyond any value.
     DirectValueOffset { off: u32 } = EINVAL, "direct value offset of {off} is not allowed";
     /// Beyond the value.
@@ -132,6 +134,12 @@ reasons! {
     /// Variable offset.
     StackVarBounds { what: &'static str, reg: u8, var: Tnum, off: i64, size: u32 } = EACCES,
         "invalid variable-offset{what} stack R{reg} var_off={var:?} off={off} size={size}";
+    /// A key, as a callback got it.
+    KeyWrite { reg: u8 } = EACCES, "write to change key R{reg} not allowed";
+    /// A known offset.
+    KeyBounds { key_size: u32, off: i64, size: u32 } = EACCES, "invalid access to map key, key_size={key_size} off={off} size={size}";
+    /// Memory that is only read.
+    ReadOnlyMem { reg: u8, kind: &'static str } = EACCES, "R{reg} cannot write into {kind}";
     /// Part of a pointer is read.
     InvalidFill = EACCES, "invalid size of register fill";
     /// Part of a pointer is written.
@@ -190,8 +198,87 @@ reasons! {
     HelperPacket = EACCES, "helper access to the packet is not allowed";
     /// Not constant text.
     NotConstStr { reg: u8 } = EACCES, "R{reg} does not point to a readonly map'";
-    /// Kinds of arguments that this version has not.
-    ArgNotSupported { helper: &'static str, what: &'static str } = EOPNOTSUPP, "helper {helper} takes {what}, which is not supported in this version";
+
+    // What is held.
+    /// The path ends with something held.
+    Unreleased { id: u32, pc: u32 } = EINVAL, "Unreleased reference id={id} alloc_insn={pc}";
+    /// What is given back was taken by nobody, or given back before.
+    NotReferenced { reg: u8 } = EINVAL, "R{reg} must be referenced when passed to release function";
+    /// As above, found by its id.
+    NotHeld { name: &'static str, id: u32 } = EINVAL, "func {name}#{id} reference has not been acquired before";
+    /// Something was added to what is given back.
+    ReleaseOffset { reg: u8 } = EINVAL, "R{reg} must have zero offset when passed to release func or trusted arg to kfunc";
+    /// Any call but the unlocking.
+    CallInLock = EINVAL, "function calls are not allowed while holding a lock";
+    /// As above, of a global function.
+    GlobalCallInLock = EINVAL, "global function calls are not allowed while holding a lock, use static function instead";
+    /// The program ends or goes on in another.
+    InLock { what: &'static str } = EINVAL, "{what} cannot be used inside bpf_spin_lock-ed region";
+    /// A second lock.
+    TwoLocks = EINVAL, "Locking two bpf_spin_locks are not allowed";
+    /// No lock is held.
+    NotLocked = EINVAL, "bpf_spin_unlock without taking a lock";
+    /// Another lock is held.
+    OtherLock = EINVAL, "bpf_spin_unlock of different lock";
+
+    // Special fields of map values.
+    /// Plain access.
+    FieldAccess { name: &'static str } = EACCES, "{name} cannot be accessed directly by load/store";
+    /// Variable offset.
+    FieldVariable { reg: u8, name: &'static str } = EINVAL, "R{reg} doesn't have constant offset. {name} has to be at the constant offset";
+    /// The value type has none.
+    NoField { name: &'static str } = EINVAL, "map has no valid {name}";
+    /// The pointer stands elsewhere.
+    FieldOffset { off: i64, name: &'static str, at: u32 } = EINVAL, "off {off} doesn't point to 'struct {name}' that is at {at}";
+    /// The timer of another map.
+    TimerMap { timer: u32, map: u32 } = EINVAL, "timer pointer in R1 map_uid={timer} doesn't match map pointer in R2 map_uid={map}";
+
+    // Callbacks.
+    /// Not a static function.
+    CallbackNotStatic = EINVAL, "callback function not static";
+    /// The result is no number.
+    CallbackResult = EACCES, "R0 not a scalar value";
+    /// The result may be another number than the caller of the callback takes.
+    ResultOutside { when: &'static str, smin: i64, smax: i64, max: i32 } = EINVAL,
+        "{when} the register R0 has smin={smin} smax={smax} should have been in [0, {max}]";
+    /// A timer's callback makes a tail call.
+    AsyncTailCall = EINVAL, "tail calls are not allowed in a timer's callback";
+
+    // Things on the stack that only helpers touch.
+    /// Elsewhere.
+    ObjectNotOnStack { what: &'static str } = EINVAL, "{what} has to be on the stack";
+    /// Variable offset.
+    ObjectVariable { what: &'static str } = EINVAL, "{what} has to be at a constant offset";
+    /// Not aligned, or not inside.
+    ObjectOffset { what: &'static str, off: i64 } = EINVAL, "cannot pass in {what} at an offset={off}";
+    /// Read as bytes.
+    ObjectFill { off: i64, i: i64, size: u32 } = EACCES, "invalid read from stack off {off}+{i} size {size}";
+    /// Read as bytes by a helper.
+    ObjectRead { reg: u8, off: i64, i: i64, size: u32 } = EACCES, "invalid read from stack R{reg} off {off}+{i} size {size}";
+    /// Written by a helper.
+    ObjectWrite { off: i64 } = EACCES, "potential write to dynptr at off={off} disallowed";
+    /// One is there, or it cannot be made there.
+    DynptrNotFree = EINVAL, "Dynptr has to be an uninitialized dynptr";
+    /// Memory that no dynamic pointer is made of.
+    DynptrSource { kind: &'static str } = EACCES, "Unsupported reg type {kind} for bpf_dynptr_from_mem data";
+    /// None is there.
+    DynptrNotReady { arg: u8 } = EINVAL, "Expected an initialized dynptr as arg #{arg}";
+    /// A callback's.
+    DynptrConst = EINVAL, "cannot pass pointer to const bpf_dynptr, the helper mutates it";
+    /// A callback's, given back.
+    DynptrNotOwned = EINVAL, "cannot release unowned const bpf_dynptr";
+    /// Not of a reservation.
+    DynptrNotAcquired { arg: u8 } = EINVAL, "arg {arg} is an unacquired reference";
+    /// Overwritten before it was given back.
+    DynptrReferenced = EINVAL, "cannot overwrite referenced dynptr";
+    /// Elsewhere.
+    IterNotOnStack { arg: u8 } = EINVAL, "arg#{arg} expected pointer to an iterator on stack";
+    /// One is there.
+    IterNotFree { arg: u8 } = EINVAL, "expected uninitialized iter_num as arg #{arg}";
+    /// None is there.
+    IterNotReady { arg: u8 } = EINVAL, "expected an initialized iter_num as arg #{arg}";
+    /// A size that must be known.
+    SizeNotConst { reg: u8 } = EACCES, "R{reg} is not a known constant'";
     /// The ninth frame.
     TooManyFrames { frames: usize } = E2BIG, "the call stack of {frames} frames is too deep";
     /// More than 512 bytes in a chain.

@@ -6,6 +6,7 @@
 
 use super::backtrack::{self, Demand, Entry, Note};
 use super::branch::{self, Jump};
+use super::calls::After;
 use super::cfg::Cfg;
 use super::check;
 use super::error::{Reject, VerifierError as E};
@@ -13,12 +14,11 @@ use super::explored::{Explored, Met, NONE, Pace};
 use super::facts::FactTable;
 use super::frames::StackUse;
 use super::input::Input;
-use super::live;
+use super::live::{self, called_row};
 use super::log::Log;
 use super::obligation;
 use super::reg::{Kind, Reg};
 use super::state::State;
-use crate::helpers::RetType;
 use crate::isa::{Callee, Op, Operand, Reg as R};
 use crate::limits::{BPF_COMPLEXITY_LIMIT_JMP_SEQ, MAX_USED_MAPS};
 use crate::maps::MapSpec;
@@ -47,6 +47,8 @@ struct Waiting {
     /// Entries of the trace before it, and one that is its own.
     trace: usize,
     own: Option<Entry>,
+    /// Where the log was.
+    log: usize,
 }
 
 /// Where a path goes on.
@@ -67,6 +69,8 @@ pub(crate) struct Verifier<'a, 'l, 'o> {
     pub(crate) frames: StackUse,
     /// Global functions that somebody called.
     pub(crate) called: Vec<bool>,
+    /// Functions that timers call.
+    pub(crate) runs_alone: Vec<bool>,
     used_maps: Vec<bool>,
     pub(crate) explored: Explored,
     /// The path at hand.
@@ -74,8 +78,10 @@ pub(crate) struct Verifier<'a, 'l, 'o> {
     /// What the instruction at hand did.
     pub(crate) note: Note,
     /// The kept state above the path at hand.
-    parent: u32,
+    pub(crate) parent: u32,
     waiting: Vec<Waiting>,
+    /// Callbacks that run alone, with the state at their entry.
+    pub(crate) alone: Vec<(u32, State)>,
     waiting_bytes: usize,
     pub(crate) log: Log<'l>,
     pub(crate) stats: VerifierStats,
@@ -116,7 +122,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
     ) -> Result<Self, Reject> {
         let slots = input.code.insns.len();
         let functions = input.code.subprogs.len();
-        let cfg = Cfg::build(input.code, |id| input.changes_packet(id))?;
+        let cfg = Cfg::build(input.code, |id| input.traits(id))?;
         Ok(Verifier {
             live: live::registers(input.code, &cfg, &input.helpers)?,
             cfg,
@@ -124,12 +130,14 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             facts: FactTable::new(slots)?,
             frames: StackUse::new(slots, functions)?,
             called: Vec::filled(false, functions)?,
+            runs_alone: Vec::filled(false, functions)?,
             used_maps: Vec::filled(false, input.maps.len())?,
             explored: Explored::new(slots)?,
             trace: Vec::new(),
             note: Note::Plain,
             parent: NONE,
             waiting: Vec::new(),
+            alone: Vec::new(),
             waiting_bytes: 0,
             log,
             stats: VerifierStats::default(),
@@ -149,11 +157,22 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
                 self.wide(imm).map_err(|e| Reject::at(pc, e))?;
             }
         }
+        if self.input.opts.log_level > 1 {
+            let loops = super::loops::number(&self.cfg, self.input.code.insns.len())?;
+            self.log.shape(self.input, &self.live, &loops);
+        }
         self.function(0)?;
         let mut done = Vec::filled(false, self.called.len())?;
-        while let Some(func) = (1..done.len()).find(|f| self.called[*f] && !done[*f]) {
-            done[func] = true;
-            self.function(func as u32)?;
+        loop {
+            if let Some((func, state)) = self.alone.pop() {
+                self.runs_alone[func as usize] = true;
+                self.from_entry(func, state)?;
+            } else if let Some(func) = (1..done.len()).find(|f| self.called[*f] && !done[*f]) {
+                done[func] = true;
+                self.function(func as u32)?;
+            } else {
+                break;
+            }
         }
         self.stats.stack_depth = self.check_stack()?;
         Ok(())
@@ -163,29 +182,44 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
     fn function(&mut self, func: u32) -> Result<(), Reject> {
         let start = self.input.code.subprogs[func as usize].start;
         let state = self.entry_state(func).map_err(|e| Reject::at(start, e))?;
-        self.log.function(self.input.code, func);
+        self.from_entry(func, state)
+    }
+
+    /// Explores one function from its entry in a state.
+    fn from_entry(&mut self, func: u32, state: State) -> Result<(), Reject> {
+        let start = self.input.code.subprogs[func as usize].start;
+        self.log.function(self.input, func);
         self.trace.clear();
         self.parent = NONE;
         self.wait(start, start, state, None)?;
+        let mut first = true;
         while let Some(w) = self.waiting.pop() {
             self.waiting_bytes -= w.state.bytes();
-            if w.from != w.pc {
-                self.log.from(w.from, w.pc, &w.state);
+            if !core::mem::take(&mut first) {
+                self.log.take_up(w.from, w.log);
             }
             self.path(w)?;
         }
+        self.log.function_good(self.input, func);
         Ok(())
     }
 
-    fn wait(&mut self, pc: u32, from: u32, state: State, own: Option<Entry>) -> Result<(), Reject> {
+    /// Puts a way aside, to be taken up later.
+    pub(crate) fn wait(
+        &mut self,
+        pc: u32,
+        from: u32,
+        state: State,
+        own: Option<Entry>,
+    ) -> Result<(), Reject> {
         if self.waiting.len() > BPF_COMPLEXITY_LIMIT_JMP_SEQ as usize {
             return Err(Reject::at(from, E::TooManyBranches));
         }
         self.waiting_bytes += state.bytes();
         self.account(from)?;
-        let (parent, trace) = (self.parent, self.trace.len());
+        let (parent, trace, log) = (self.parent, self.trace.len(), self.log.mark());
         self.explored.open(parent);
-        self.waiting.push(Waiting { pc, from, state, parent, trace, own })?;
+        self.waiting.push(Waiting { pc, from, state, parent, trace, own, log })?;
         Ok(())
     }
 
@@ -214,13 +248,11 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
                 break;
             }
             let op = *self.cfg.op(pc).ok_or(Reject::at(pc, E::Internal { what: "no instruction" }))?;
-            self.log.insn(self.input, pc);
+            self.log.insn(self.input, pc, &op, &state);
             if let Some(Observer { see, .. }) = &mut self.observer {
                 see(pc, &state);
             }
-            let next = self.step(&mut state, pc, &op)?;
-            self.log.state(pc, &state);
-            match next {
+            match self.step(&mut state, pc, &op)? {
                 Next::At(to) => pc = to,
                 Next::End => break,
             }
@@ -235,12 +267,19 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
         let (jumps, insns) = (self.jumps - self.last_kept.0, self.stats.insns_processed - self.last_kept.1);
         let every = self.observer.as_ref().is_some_and(|o| o.mode == Mode::EveryState);
         let worth = every || (jumps >= 2 && insns >= 8);
-        let pace = Pace { worth, worth_in_loop: every || jumps >= 20 || insns >= 100, tires: !every };
+        let bounded = self.cfg.bounded(pc);
+        let pace =
+            Pace { worth, worth_in_loop: every || jumps >= 20 || insns >= 100, bounded, tires: !every };
         let (met, worth) = self.explored.meet(pc, state, pace).map_err(at)?;
         match met {
             Met::Covered(_) if self.observer.as_ref().is_some_and(|o| o.mode == Mode::NoPruning) => {}
             Met::Covered(node) => {
                 self.explored.take_over(&self.cfg, &self.trace, self.parent, state, node);
+                self.log.covered(pc);
+                return Ok(true);
+            }
+            Met::Turned => {
+                self.explored.needs_all(self.parent);
                 self.log.covered(pc);
                 return Ok(true);
             }
@@ -316,19 +355,22 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             }
             Op::Exit => {
                 self.jumps += 1;
-                let to = self.return_from(state).map_err(at)?;
-                self.note = Note::Leave;
+                let to = self.return_from(state, pc).map_err(at)?;
                 to.map_or(Next::End, Next::At)
             }
             Op::Call(Callee::Local(start)) => {
                 self.jumps += 1;
                 Next::At(self.call_function(state, pc, start).map_err(at)?)
             }
-            Op::Call(Callee::Helper(id)) => {
+            Op::Call(Callee::Helper(_) | Callee::Kfunc { .. }) => {
                 self.jumps += 1;
-                let helper = self.helper_call(state, pc, id).map_err(at)?;
-                if helper.proto.ret == RetType::TailCall && state.depth() > 0 {
-                    self.tail_call_returns(state, pc)?;
+                let id = called_row(op).ok_or(at(E::Internal { what: "callee" }))?;
+                match self.helper_call(state, pc, id)? {
+                    After::TailCall if state.depth() > 0 => self.tail_call_returns(state, pc)?,
+                    After::Turn(turn) => {
+                        self.wait(pc + 1, pc, turn, Some(Entry { pc, note: Note::Plain }))?
+                    }
+                    After::TailCall | After::Next => {}
                 }
                 Next::At(pc + 1)
             }
@@ -352,8 +394,9 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             demand.add_reg(state.depth(), r.num());
         }
         let depth = state.depth();
-        let here = core::mem::replace(state, State { frames: Vec::new() });
-        let ways = branch::split(here, j).map_err(|e| Reject::at(pc, e.into()))?;
+        let here = core::mem::replace(state, State::EMPTY);
+        let locks = |map| self.input.map(map).is_some_and(|m| m.spec.fields.spin_lock.is_some());
+        let ways = branch::split(here, j, locks).map_err(|e| Reject::at(pc, e.into()))?;
         self.facts.branch(pc, ways.taken.is_some(), ways.fallthrough.is_some());
         if ways.taken.is_none() || ways.fallthrough.is_none() {
             // That a way is never taken rests on the numbers that were compared.
@@ -374,6 +417,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             (None, None) => return Ok(Next::End),
         };
         *state = now;
+        self.log.jumped(self.input, pc, state);
         Ok(Next::At(next))
     }
 

@@ -10,9 +10,12 @@
 //! a path that it cuts off takes the notes over, for its own ancestors.
 
 use super::backtrack::{Demand, Entry, Halves, Need, Walk};
-use super::cfg::Cfg;
+use super::cfg::{Bounded, Cfg};
 use super::prune::{Compare, IdMap, Mattered, covers};
+use super::reg::{IterState, Kind, Reg};
 use super::state::State;
+use crate::isa::Reg as R;
+use crate::limits::MAX_BPF_STACK;
 use crate::mem::{OutOfMemory, Vec};
 
 /// No node.
@@ -33,6 +36,10 @@ struct Node {
     parent: u32,
     /// Paths that are not finished.
     open: u32,
+    /// Which instruction.
+    pc: u32,
+    /// Whether a path below was cut off at a state that was not finished: then the notes say too little, and states are compared in full.
+    exact: bool,
     hits: u32,
     misses: u32,
 }
@@ -53,6 +60,8 @@ pub(crate) enum Met {
     Covered(u32),
     /// The path came back to where it was.
     Loop,
+    /// The path came round a loop that something else bounds, with nothing that was not seen at the turn before.
+    Turned,
 }
 
 /// How long ago a state was kept.
@@ -62,6 +71,8 @@ pub(crate) struct Pace {
     pub(crate) worth: bool,
     /// Long enough to keep one in a loop that is still running.
     pub(crate) worth_in_loop: bool,
+    /// What bounds a loop through this instruction, where something does: then a state is always kept.
+    pub(crate) bounded: Option<Bounded>,
     /// Whether states that prune nothing are given back.
     pub(crate) tires: bool,
 }
@@ -114,12 +125,22 @@ impl Explored {
             let node = &mut nodes[at as usize];
             let next = node.next;
             if let Some(old) = &node.state {
+                let how = if node.exact { Compare::Within } else { Compare::Covers };
                 if node.open > 0 {
-                    if covers(old, state, Compare::Same, &node.mattered, ids)? {
-                        return Ok((Met::Loop, false));
+                    match pace.bounded {
+                        Some(bounded) if next_turn(old, state, bounded) => {
+                            if covers(old, state, Compare::Within, &node.mattered, ids)? {
+                                return Ok((Met::Turned, false));
+                            }
+                        }
+                        Some(_) => {}
+                        None if covers(old, state, Compare::Same, &node.mattered, ids)? => {
+                            return Ok((Met::Loop, false));
+                        }
+                        None => {}
                     }
                     worth &= pace.worth_in_loop;
-                } else if covers(old, state, Compare::Covers, &node.mattered, ids)? {
+                } else if covers(old, state, how, &node.mattered, ids)? {
                     node.hits += 1;
                     self.hits += 1;
                     return Ok((Met::Covered(at), false));
@@ -146,7 +167,7 @@ impl Explored {
             }
             at = next;
         }
-        Ok((Met::New, worth))
+        Ok((Met::New, worth || pace.bounded.is_some()))
     }
 
     /// Keeps a state; the path at hand goes on below it. Returns its node.
@@ -163,6 +184,8 @@ impl Explored {
             written: Vec::from_fn(frames, |i| state.frames[i].written)?,
             state: Some(state),
             position: position as u32,
+            pc,
+            exact: false,
             next: self.heads[pc as usize],
             parent,
             open: 1,
@@ -268,10 +291,42 @@ impl Explored {
             *need = m.precise;
             *read = m.read;
         }
+        let exact = n.exact;
         for (frame, halves) in reads.into_iter().enumerate() {
             self.read(parent, state, frame, halves);
         }
         self.demand(cfg, trace, parent, demand, state.depth());
+        if exact {
+            self.needs_all(parent);
+        }
+    }
+
+    /// A path below a node was cut off at a state of which it is not known yet what matters: neither is it of the node, nor of any above.
+    pub(crate) fn needs_all(&mut self, node: u32) {
+        let mut at = node;
+        while let Some(n) = self.nodes.get_mut(at as usize)
+            && !n.exact
+        {
+            n.exact = true;
+            at = n.parent;
+        }
+    }
+
+    /// The node above one.
+    pub(crate) fn parent_of(&self, node: u32) -> u32 {
+        self.nodes.get(node as usize).map_or(NONE, |n| n.parent)
+    }
+
+    /// The latest state of the path that ends at a node that was kept at an instruction with the same calls open, and what is known to matter of it.
+    pub(crate) fn previous(&self, node: u32, pc: u32, state: &State) -> Option<(&State, &[Mattered])> {
+        let path =
+            core::iter::successors(self.nodes.get(node as usize), |n| self.nodes.get(n.parent as usize));
+        path.filter(|n| n.pc == pc).find_map(|n| {
+            let old = n.state.as_ref()?;
+            let alike = old.frames.len() == state.frames.len()
+                && old.frames.iter().zip(&state.frames).skip(1).all(|(a, b)| a.callsite == b.callsite);
+            alike.then_some((old, &n.mattered[..]))
+        })
     }
 
     /// What mattered of every kept state, for oracles.
@@ -282,6 +337,28 @@ impl Explored {
                 .filter_map(move |n| Some((pc as u32, n.state.as_ref()?, &n.mattered[..])))
         })
     }
+}
+
+/// Whether a state of the path at hand is at the same bounded loop as an older one of that path, and not at another run of it: so that the loop's own
+/// bound ends what the exploration does not follow.
+fn next_turn(old: &State, new: &State, bounded: Bounded) -> bool {
+    match bounded {
+        Bounded::Callback => new.frame().turns > 0,
+        Bounded::Iterator => match (iterator(old), iterator(new)) {
+            (Some(a), Some(b)) => a.owner == b.owner && b.kind == Kind::IterSlot(IterState::Active),
+            _ => false,
+        },
+    }
+}
+
+/// The iterator that R1 points to.
+fn iterator(state: &State) -> Option<Reg> {
+    let r1 = state.reg(R::R1);
+    let Kind::Stack(frame) = r1.kind else { return None };
+    let off = i64::from(r1.off) + r1.var.known()? as i64;
+    let inside = (-i64::from(MAX_BPF_STACK)..0).contains(&off);
+    let stack = &state.frames.get(usize::from(frame)).filter(|_| inside)?.stack;
+    stack.slot(off as i32).object().copied()
 }
 
 /// Marks in a node what is demanded; what is no number there, and what was marked before, is not demanded of those before it.

@@ -6,7 +6,7 @@
 //! decide, demands it ([`super::explore::Verifier::rests_on`]) on that visit.
 
 use super::error::VerifierError as E;
-use super::reg::Kind;
+use super::reg::{INNER, Kind};
 use crate::mem::{OutOfMemory, Vec};
 use crate::program::{Edge, Fact, Facts, MapSel, MemClass, Rewrite};
 
@@ -44,7 +44,8 @@ fn class(kind: Kind) -> MemClass {
         Kind::Stack(_) => MemClass::Stack,
         Kind::Ctx => MemClass::Ctx,
         Kind::Packet | Kind::PacketMeta => MemClass::Packet,
-        Kind::MapValue(m) => MemClass::Map(m),
+        Kind::MapValue(m) if m & INNER == 0 => MemClass::Map(m),
+        Kind::MapValue(_) => MemClass::MapAny,
         _ => MemClass::Unknown,
     }
 }

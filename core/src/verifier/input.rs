@@ -1,19 +1,22 @@
 //! What is verified, and against what: the program, its maps, the helpers, the caller's limits.
 
-use crate::helpers::{HelperSet, RetType};
+use super::cfg::{Bounded, CallTraits};
+use super::reg::INNER;
+use crate::helpers::{Callback, HelperSet, RetType};
 use crate::limits::BPF_COMPLEXITY_LIMIT_INSNS;
-use crate::maps::MapSpec;
+use crate::maps::spec::flags::BPF_F_RDONLY_PROG;
+use crate::maps::{MapSpec, MapType};
 use crate::program::Code;
 
 /// What the verifier needs to know of a map.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct MapInfo<'a> {
+pub struct MapInfo<'a> {
     /// Type, sizes, flags.
-    pub(crate) spec: MapSpec,
+    pub spec: MapSpec,
     /// For messages.
-    pub(crate) name: &'a str,
+    pub name: &'a str,
     /// Its content, where neither programs nor anybody else can change it any more.
-    pub(crate) frozen: Option<&'a [u8]>,
+    pub frozen: Option<&'a [u8]>,
 }
 
 /// How much a caller wants to know, and to spend.
@@ -44,12 +47,23 @@ pub(crate) struct Input<'a> {
     pub(crate) helpers: HelperSet,
     /// Limits.
     pub(crate) opts: VerifyOptions,
+    /// Whether the verdict is all that is wanted: helpers need not be provided.
+    pub(crate) judging: bool,
 }
 
 impl<'a> Input<'a> {
-    /// A map by its place; places come from instructions that were checked.
-    pub(crate) fn map(&self, index: u32) -> Option<&'a MapInfo<'a>> {
-        self.maps.get(index as usize)
+    /// A map by its number: its place, which comes from an instruction that was checked, or [`INNER`] and the place of the map that it is in.
+    pub(crate) fn map(&self, number: u32) -> Option<MapInfo<'a>> {
+        let mut info = *self.maps.get((number & !INNER) as usize)?;
+        if number & INNER != 0 {
+            info.spec = info.spec.inner?.spec();
+            info.frozen = None;
+        }
+        // What a lookup shows of a device map is the entry itself, so that no program may write it.
+        if matches!(info.spec.kind, MapType::Devmap | MapType::DevmapHash) {
+            info.spec.flags |= BPF_F_RDONLY_PROG;
+        }
+        Some(info)
     }
 
     /// Whether a helper's number is that of a tail call.
@@ -58,9 +72,17 @@ impl<'a> Input<'a> {
         row.is_some_and(|h| h.proto.ret == RetType::TailCall)
     }
 
-    /// Whether a helper may change the packet: itself, or the program that it goes on with.
-    pub(crate) fn changes_packet(&self, id: u32) -> bool {
+    /// What the shape of a program depends on in a helper. A tail call goes on in a program that may change the packet.
+    pub(crate) fn traits(&self, id: u32) -> CallTraits {
         let row = self.helpers.row_of(id).and_then(|r| self.helpers.get(r));
-        row.is_some_and(|h| h.proto.changes_packet || h.proto.ret == RetType::TailCall)
+        row.map_or(CallTraits::default(), |h| CallTraits {
+            changes_packet: h.proto.changes_packet || h.proto.ret == RetType::TailCall,
+            loops: match (h.proto.callback, h.proto.ret) {
+                (Some(Callback::Timer), _) => None,
+                (Some(_), _) => Some(Bounded::Callback),
+                (None, RetType::IterNumOrNull) => Some(Bounded::Iterator),
+                (None, _) => None,
+            },
+        })
     }
 }

@@ -5,7 +5,7 @@
 //! prototype names; the frame pointer is always live. Any superset is sound.
 
 use super::cfg::Cfg;
-use crate::helpers::{ArgType, HelperSet};
+use crate::helpers::{ArgType, HelperSet, KFUNC_BASE};
 use crate::isa::{AtomicOp, Callee, Op, Operand, Reg};
 use crate::mem::{OutOfMemory, Vec};
 use crate::program::Code;
@@ -20,6 +20,15 @@ fn operand(src: Operand) -> u16 {
     match src {
         Operand::Reg(r) => bit(r),
         Operand::Imm(_) => 0,
+    }
+}
+
+/// The number of the helper or kernel function that an instruction calls.
+pub(crate) fn called_row(op: &Op) -> Option<u32> {
+    match *op {
+        Op::Call(Callee::Helper(id)) => Some(id),
+        Op::Call(Callee::Kfunc { id, off: 0 }) => u32::try_from(id).ok().filter(|id| *id >= KFUNC_BASE),
+        _ => None,
     }
 }
 
@@ -38,10 +47,12 @@ fn use_def(op: &Op, helpers: &HelperSet) -> (u16, u16) {
         Op::Atomic { fetch, base, src, .. } => (bit(base) | bit(src), if fetch { bit(src) } else { 0 }),
         Op::Ja { .. } => (0, 0),
         Op::Jmp { dst, src, .. } => (bit(dst) | operand(src), 0),
-        Op::Call(Callee::Helper(id)) => {
-            let row = helpers.row_of(id).and_then(|r| helpers.get(r));
+        Op::Call(Callee::Helper(_) | Callee::Kfunc { .. }) => {
+            let row = called_row(op).and_then(|id| helpers.row_of(id)).and_then(|r| helpers.get(r));
             let reads = row.map_or(0x3e, |h| {
-                let used = |(i, a): (usize, &ArgType)| u16::from(*a != ArgType::DontCare) * (2 << i);
+                let used = |(i, a): (usize, &ArgType)| {
+                    u16::from(!matches!(a, ArgType::DontCare | ArgType::Unchecked)) * (2 << i)
+                };
                 h.proto.args.iter().enumerate().map(used).sum()
             });
             (reads, CALLER_SAVED)

@@ -8,17 +8,20 @@
 //! - states: `reg` (a register), `stack` (a frame, byte by byte), `state` (a call chain);
 //! - shape: `cfg` (decoding, functions, reachability), `live` (dead registers);
 //! - judging: `obligation` (what must hold, from the instruction alone), `check` (obligations against a state);
-//! - moving: `transfer`, `pointer`, `branch`, `calls`, `subprog`;
+//! - moving: `transfer`, `pointer`, `branch`, `subprog`; calls of helpers: `calls`, `args`, `callback`, `objects` (dynamic pointers and
+//!   iterators on the stack), `held` (what must be given back);
 //! - exploring: `explore` (the loop), `explored` (states that were met), `prune` (when one covers another), `backtrack` (which numbers
-//!   a judgement rests on);
-//! - results: `facts`, `frames` (slots to clear), `log`, `error`.
+//!   a judgement rests on), `widen` (how loops of callbacks and iterators end);
+//! - results: `facts`, `frames` (slots to clear), `log` and `show` (states as text), `loops`, `error`.
 //!
 //! Invariant of the whole: a state describes every concrete state that can be at its instruction on its path; an instruction is passed only
 //! when its obligations hold for all of them. What is not supported is refused by name, never accepted.
 
 pub mod alu;
+mod args;
 mod backtrack;
 mod branch;
+mod callback;
 mod calls;
 mod cfg;
 mod check;
@@ -27,10 +30,13 @@ mod explore;
 mod explored;
 mod facts;
 mod frames;
+mod held;
 mod input;
 pub mod lane;
 mod live;
 mod log;
+mod loops;
+mod objects;
 mod obligation;
 mod pointer;
 mod prune;
@@ -38,11 +44,13 @@ pub mod range;
 pub mod refine;
 mod reg;
 pub mod scalar;
+mod show;
 mod stack;
 mod state;
 mod subprog;
 pub mod tnum;
 mod transfer;
+mod widen;
 
 #[cfg(test)]
 mod exhaustive;
@@ -56,7 +64,7 @@ mod sampled;
 mod tests;
 
 pub use error::{Rejection, VerifierError};
-pub use input::VerifyOptions;
+pub use input::{MapInfo, VerifyOptions};
 
 use crate::helpers::HelperSet;
 use crate::maps::Map;
@@ -65,7 +73,7 @@ use crate::program::{Code, Facts, Loaded, Program, Rewrites, Verified, VerifierS
 use crate::sync::Arc;
 use error::Reject;
 use explore::{Observer, Verifier};
-use input::{Input, MapInfo};
+use input::Input;
 use log::Log;
 
 /// What a proof yields.
@@ -112,22 +120,35 @@ pub(crate) fn prove(
     opts: &VerifyOptions,
     log: &mut dyn core::fmt::Write,
 ) -> Result<Proof, Rejection> {
-    prove_observed(code, maps, helpers, opts, log, None)
+    prove_observed(Input { code, maps, helpers, opts: *opts, judging: false }, log, None)
 }
 
-/// [`prove`], with somebody who looks on.
-pub(crate) fn prove_observed(
+/// The verdict on a program for maps that need not exist, and helpers that nothing need provide: what a machine that has them would say.
+///
+/// # Errors
+/// As [`verify`], but for helpers that are not provided.
+pub fn judge(
     code: &Code,
     maps: &[MapInfo<'_>],
     helpers: HelperSet,
     opts: &VerifyOptions,
     log: &mut dyn core::fmt::Write,
+) -> Result<VerifierStats, Rejection> {
+    let input = Input { code, maps, helpers, opts: *opts, judging: true };
+    prove_observed(input, log, None).map(|proof| proof.stats)
+}
+
+/// [`prove`], with somebody who looks on.
+pub(crate) fn prove_observed(
+    input: Input<'_>,
+    log: &mut dyn core::fmt::Write,
     observer: Option<Observer<'_>>,
 ) -> Result<Proof, Rejection> {
-    let input = Input { code, maps, helpers, opts: *opts };
+    let (code, opts) = (input.code, input.opts);
     let mut stats = VerifierStats::default();
     let result = Verifier::new(input, Log::new(log, opts.log_level), observer).and_then(|mut v| {
         let outcome = v.run().and_then(|()| proof(&v));
+        v.log.flush();
         stats = v.counts();
         outcome
     });

@@ -5,6 +5,7 @@
 //! Calls carry obligations of their own ([`super::calls`]), since they come from prototypes.
 
 use super::error::VerifierError as E;
+use super::live::called_row;
 use crate::isa::{AluOp, AtomicOp, Callee, Ext, Op, Operand, Reg, Size, Width};
 
 /// How memory is touched.
@@ -139,8 +140,8 @@ pub(crate) fn of(op: &Op) -> Obligations {
             must(Readable(dst));
         }
         Op::Call(Callee::Reg(_)) => must(Never(E::CallReg)),
-        Op::Call(Callee::Kfunc { id, .. }) => must(Never(E::Kfunc { id })),
-        Op::Call(Callee::Helper(_) | Callee::Local(_)) | Op::Ja { .. } | Op::Exit => {}
+        Op::Call(Callee::Kfunc { id, .. }) if called_row(op).is_none() => must(Never(E::Kfunc { id })),
+        Op::Call(Callee::Helper(_) | Callee::Local(_) | Callee::Kfunc { .. }) | Op::Ja { .. } | Op::Exit => {}
         Op::LegacyPacket { .. } => must(Never(E::LegacyPacket)),
     }
     out

@@ -10,7 +10,7 @@
 //! Packet ends that are known to be passed are compared as such, not as numbers.
 
 use super::backtrack::{Halves, Need, halves_of};
-use super::reg::{Kind, Reg};
+use super::reg::Reg;
 use super::stack::{Byte, Slot};
 use super::state::{FrameState, State};
 use crate::mem::{OutOfMemory, Vec};
@@ -18,8 +18,10 @@ use crate::mem::{OutOfMemory, Vec};
 /// How states are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compare {
-    /// The old one has every state of the new one.
+    /// The old one has every state of the new one, as far as it mattered to the paths from it.
     Covers,
+    /// The old one has every state of the new one, whatever matters: it is not known yet.
+    Within,
     /// They are the same: a loop that changed nothing.
     Same,
 }
@@ -97,9 +99,34 @@ pub(crate) fn covers(
         return Ok(false);
     }
     ids.clear();
+    if how == Compare::Same && (old.may_goto, old.unrolled) != (new.may_goto, new.unrolled) {
+        return Ok(false);
+    }
+    if !holds_alike(old, new, ids)? {
+        return Ok(false);
+    }
     for (i, (a, b)) in old.frames.iter().zip(&new.frames).enumerate() {
         let Some(m) = mattered.get(i) else { return Ok(false) };
-        if a.func != b.func || (i > 0 && a.callsite != b.callsite) || !frame(a, b, how, m, ids)? {
+        if a.func != b.func
+            || (i > 0 && a.callsite != b.callsite)
+            || a.callback != b.callback
+            // A callback that had fewer turns was explored for more of them.
+            || a.turns > b.turns
+            || !frame(a, b, how, m, ids)?
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What is held is the same, in the same order.
+fn holds_alike(old: &State, new: &State, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
+    if old.held.len() != new.held.len() {
+        return Ok(false);
+    }
+    for (a, b) in old.held.iter().zip(&new.held) {
+        if a.held != b.held || !ids.tie(a.id, b.id)? {
             return Ok(false);
         }
     }
@@ -132,15 +159,26 @@ fn frame(
     Ok(true)
 }
 
+#[inline(always)]
 fn reg(old: &Reg, new: &Reg, how: Compare, precise: bool, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
-    if old.kind == Kind::NotInit {
+    if old.is_not_init() {
         return Ok(true);
     }
-    if old.is_scalar() && how == Compare::Covers && !precise {
-        return Ok(new.is_scalar());
+    if old.is_scalar() {
+        if !new.is_scalar() {
+            return Ok(false);
+        }
+        if how == Compare::Covers && !precise {
+            return Ok(true);
+        }
     }
+    value(old, new, how, ids)
+}
+
+/// Two values of which the old one mattered.
+fn value(old: &Reg, new: &Reg, how: Compare, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
     let values = match how {
-        Compare::Covers => new.var.subset_of(&old.var),
+        Compare::Covers | Compare::Within => new.var.subset_of(&old.var),
         Compare::Same => new.var == old.var,
     };
     if old.kind != new.kind || !values {
@@ -152,13 +190,20 @@ fn reg(old: &Reg, new: &Reg, how: Compare, precise: bool, ids: &mut IdMap) -> Re
     }
     let range = match how {
         _ if old.range < 0 || new.range < 0 => old.range == new.range,
-        Compare::Covers => old.range <= new.range,
+        Compare::Covers | Compare::Within => old.range <= new.range,
         Compare::Same => old.range == new.range,
     };
-    Ok(old.off == new.off && range && ids.tie(old.id, new.id)?)
+    Ok(old.off == new.off
+        && range
+        && ids.tie(old.id, new.id)?
+        && ids.tie(old.owner, new.owner)?
+        && ids.tie(old.uid, new.uid)?)
 }
 
 fn slot(old: &Slot, new: &Slot, how: Compare, precise: bool, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
+    if old.object().is_some() || new.object().is_some() {
+        return object(old, new, how, ids);
+    }
     let pointer = new.spilled().is_some_and(|r| r.kind.is_pointer());
     if how == Compare::Covers && !precise && !old.spilled().is_some_and(|r| r.kind.is_pointer()) {
         return Ok(!pointer);
@@ -168,7 +213,7 @@ fn slot(old: &Slot, new: &Slot, how: Compare, precise: bool, ids: &mut IdMap) ->
         let b = match new.spilled() {
             Some(b) if new.spill_size() == size => *b,
             Some(b) if !b.is_scalar() => return Ok(false),
-            _ if a.is_scalar() && how == Compare::Covers => bytes_as_scalar(new, size),
+            _ if a.is_scalar() && how != Compare::Same => bytes_as_scalar(new, size),
             _ => return Ok(false),
         };
         if !reg(a, &b, how, precise, ids)? {
@@ -177,17 +222,26 @@ fn slot(old: &Slot, new: &Slot, how: Compare, precise: bool, ids: &mut IdMap) ->
     }
     for i in 0..8 {
         let fits = match (old.bytes[i], new.bytes[i]) {
-            (Byte::Spill, _) => true,
+            (Byte::Spill | Byte::Object, _) => true,
             (a, b) if how == Compare::Same => a == b,
             (Byte::Invalid | Byte::Misc, Byte::Spill) => !pointer,
             (Byte::Invalid | Byte::Misc, _) => true,
-            (a @ Byte::Known(_), _) => new.plain(i) == a,
+            (Byte::Known(_) | Byte::Part(_), _) => new.plain(i) == old.plain(i),
         };
         if !fits {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Two slots of which one at least is part of an object. How often an iterator was stepped tells two turns of a loop apart; it bounds nothing.
+fn object(old: &Slot, new: &Slot, how: Compare, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
+    let (Some(a), Some(b)) = (old.object(), new.object()) else { return Ok(false) };
+    Ok(a.kind == b.kind
+        && (how != Compare::Same || a.off == b.off)
+        && ids.tie(a.id, b.id)?
+        && ids.tie(a.owner, b.owner)?)
 }
 
 /// The number in the first bytes of a slot that holds no pointer.

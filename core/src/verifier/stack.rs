@@ -20,8 +20,12 @@ pub(crate) enum Byte {
     Misc,
     /// Written with this number.
     Known(u8),
+    /// As above, as part of a number that is not zero; the kernel knows nothing of such bytes.
+    Part(u8),
     /// Part of the slot's register.
     Spill,
+    /// Part of a dynamic pointer or an iterator, whose state is the slot's register: neither read nor written as bytes.
+    Object,
 }
 
 /// Eight bytes, lowest address first, and the register that was spilled to them.
@@ -47,10 +51,15 @@ impl Slot {
         (self.bytes[0] == Byte::Spill).then_some(&self.reg)
     }
 
-    /// Turns a spill into plain bytes.
+    /// The state of the dynamic pointer or iterator that the slot is part of.
+    pub(crate) fn object(&self) -> Option<&Reg> {
+        (self.bytes[0] == Byte::Object).then_some(&self.reg)
+    }
+
+    /// Turns a spill or an object into plain bytes.
     fn scrub(&mut self) {
         for b in &mut self.bytes {
-            if *b == Byte::Spill {
+            if matches!(b, Byte::Spill | Byte::Object) {
                 *b = Byte::Misc;
             }
         }
@@ -62,14 +71,20 @@ impl Slot {
         match (self.bytes[i], self.reg.known()) {
             (Byte::Spill, Some(v)) => Byte::Known(v.to_le_bytes()[i]),
             (Byte::Spill, None) => Byte::Misc,
+            (Byte::Part(v), _) => Byte::Known(v),
             (other, _) => other,
         }
     }
 }
 
-/// A part of a spilled pointer was read.
+/// What cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PartialFill;
+pub(crate) enum Unreadable {
+    /// Part of a spilled pointer.
+    PartialFill,
+    /// A dynamic pointer or an iterator.
+    Object,
+}
 
 /// The stack of one frame, as deep as it was used.
 #[derive(Debug)]
@@ -127,7 +142,8 @@ impl Stack {
         for i in 0..size as usize {
             slot.bytes[first + i] = match known {
                 _ if spills => Byte::Spill,
-                Some(bytes) => Byte::Known(bytes[i]),
+                Some(_) if value.is_null() => Byte::Known(0),
+                Some(bytes) => Byte::Part(bytes[i]),
                 None => Byte::Misc,
             };
         }
@@ -138,19 +154,47 @@ impl Stack {
     }
 
     /// Reads `size` bytes at a known offset, all in one slot, zero-extended.
-    pub(crate) fn read(&self, off: i32, size: u32) -> Result<Reg, PartialFill> {
+    pub(crate) fn read(&self, off: i32, size: u32) -> Result<Reg, Unreadable> {
         let (_, first) = slot_of(off);
         let slot = self.slot(off);
+        if slot.object().is_some() {
+            return Err(Unreadable::Object);
+        }
         if let Some(reg) = slot.spilled() {
             let covered = slot.spill_size();
             if !reg.is_scalar() && size != 8 {
-                return Err(PartialFill);
+                return Err(Unreadable::PartialFill);
             }
             if first == 0 && size <= covered {
                 return Ok(if reg.is_scalar() { reg.cut_to(size) } else { *reg });
             }
         }
         Ok(self.read_bytes(off, size))
+    }
+
+    /// Puts an object into the slot at `off`.
+    pub(crate) fn put_object(&mut self, off: i32, reg: Reg) -> Result<(), OutOfMemory> {
+        *self.slot_mut(off)? = Slot { bytes: [Byte::Object; 8], reg };
+        Ok(())
+    }
+
+    /// The object in the slot at `off`, to change.
+    pub(crate) fn object_mut(&mut self, off: i32) -> Option<&mut Reg> {
+        let slot = self.slots.get_mut(slot_of(off).0)?;
+        (slot.bytes[0] == Byte::Object).then_some(&mut slot.reg)
+    }
+
+    /// Takes the object out of the slot at `off`; its bytes are unwritten then.
+    pub(crate) fn take_object(&mut self, off: i32) {
+        if let Some(slot) = self.slots.get_mut(slot_of(off).0) {
+            *slot = Slot::EMPTY;
+        }
+    }
+
+    /// The objects whose bytes are touched by an access of `off .. off + size`: the offset of each one's slot, and its state.
+    pub(crate) fn objects(&self, off: i32, size: u32) -> impl Iterator<Item = (i32, Reg)> {
+        let (first, last) = (off.div_euclid(8), (off + size as i32 - 1).div_euclid(8));
+        (first..=last).filter_map(|i| Some((i * 8, *self.slot(i * 8).object()?)))
     }
 
     /// Reads a scalar that was spilled whole, and gives slot and copy a common id.
@@ -176,9 +220,9 @@ impl Stack {
         Reg::constant(value)
     }
 
-    /// Whether all bytes are zero.
+    /// Whether all bytes were written with zeros; like the kernel, without those of spilled registers.
     fn all_zero(&self, off: i32, size: u32) -> bool {
-        (off..off + size as i32).all(|o| self.slot(o).plain(slot_of(o).1) == Byte::Known(0))
+        (off..off + size as i32).all(|o| self.slot(o).bytes[slot_of(o).1] == Byte::Known(0))
     }
 
     /// Reads bytes somewhere in `off .. off + size`: zero if all are.
@@ -208,7 +252,7 @@ impl Stack {
         }
         match self.read(off, size) {
             Ok(reg) => reg.known(),
-            Err(PartialFill) => None,
+            Err(_) => None,
         }
     }
 
@@ -216,7 +260,9 @@ impl Stack {
     pub(crate) fn spilled_key(&self, off: i32, size: u32) -> Option<u64> {
         let slot = self.slot(off);
         let spilled = slot_of(off).1 == 0 && slot.spill_size() == size;
-        if spilled || self.all_zero(off, size) { self.known_bytes(off, size) } else { None }
+        // A zero that was spilled is a register to Linux, not zeros.
+        let zeros = (off..off + size as i32).all(|o| self.slot(o).bytes[slot_of(o).1] == Byte::Known(0));
+        if spilled || zeros { self.known_bytes(off, size) } else { None }
     }
 
     /// Heap bytes that a copy takes.
@@ -236,8 +282,8 @@ mod tests {
         let p = Reg::pointer(Kind::Ctx);
         s.write(-8, 8, &p).unwrap();
         assert_eq!(s.read(-8, 8), Ok(p));
-        assert_eq!(s.read(-8, 4), Err(PartialFill));
-        assert_eq!(s.read(-4, 4), Err(PartialFill));
+        assert_eq!(s.read(-8, 4), Err(Unreadable::PartialFill));
+        assert_eq!(s.read(-4, 4), Err(Unreadable::PartialFill));
         s.write(-4, 4, &Reg::constant(0)).unwrap();
         assert_eq!(s.read(-8, 8), Ok(Reg::UNKNOWN), "what is left of the pointer is plain bytes");
         assert_eq!(s.read(-4, 4), Ok(Reg::constant(0)));

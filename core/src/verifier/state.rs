@@ -22,6 +22,39 @@ pub(crate) struct FrameState {
     pub(crate) callsite: u32,
     /// Half slots that were overwritten since a state of the path was kept; all, where the frame is younger.
     pub(crate) written: Halves,
+    /// Of a callback's frame: what it may return.
+    pub(crate) callback: Option<Returns>,
+    /// Turns of the callback of the call at hand.
+    pub(crate) turns: u32,
+}
+
+/// What a callback may return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Returns {
+    /// The largest number; the smallest is 0.
+    pub(crate) max: i64,
+    /// Whether it runs after the program has ended.
+    pub(crate) is_async: bool,
+}
+
+/// Something that a path holds and has to give back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reference {
+    /// Its id, or that of the value that holds the lock.
+    pub(crate) id: u32,
+    /// The call that took it.
+    pub(crate) pc: u32,
+    /// What it is.
+    pub(crate) held: Held,
+}
+
+/// What is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Memory or an object of the host.
+    Object,
+    /// The lock of a value of that map.
+    Lock(u32),
 }
 
 impl FrameState {
@@ -29,7 +62,15 @@ impl FrameState {
     pub(crate) fn entry(func: u32, callsite: u32, depth: usize) -> Self {
         let mut regs = [Reg::NOT_INIT; R::COUNT];
         regs[R::FP.index()] = Reg::pointer(Kind::Stack(depth as u8));
-        FrameState { regs, stack: Stack::new(), func, callsite, written: Halves::MAX }
+        FrameState {
+            regs,
+            stack: Stack::new(),
+            func,
+            callsite,
+            written: Halves::MAX,
+            callback: None,
+            turns: 0,
+        }
     }
 
     fn try_clone(&self) -> Result<Self, OutOfMemory> {
@@ -42,14 +83,23 @@ impl FrameState {
 pub(crate) struct State {
     /// The call chain, outermost first; never empty.
     pub(crate) frames: Vec<FrameState>,
+    /// What is held, in the order of taking.
+    pub(crate) held: Vec<Reference>,
+    /// Turns of loops that only their budget ends (`may_goto`), on this path.
+    pub(crate) may_goto: u32,
+    /// Turns of callbacks on this path.
+    pub(crate) unrolled: u32,
 }
 
 impl State {
+    /// No state: in place of one that was taken away.
+    pub(crate) const EMPTY: State = State { frames: Vec::new(), held: Vec::new(), may_goto: 0, unrolled: 0 };
+
     /// A function at its entry, called by nobody.
     pub(crate) fn entry(func: u32) -> Result<Self, OutOfMemory> {
         let mut frames = Vec::new();
         frames.push(FrameState::entry(func, 0, 0))?;
-        Ok(State { frames })
+        Ok(State { frames, ..State::EMPTY })
     }
 
     /// A copy.
@@ -58,7 +108,7 @@ impl State {
         for f in &self.frames {
             frames.push(f.try_clone()?)?;
         }
-        Ok(State { frames })
+        Ok(State { frames, held: Vec::from_slice(&self.held)?, ..*self })
     }
 
     /// Number of the innermost frame.
@@ -101,12 +151,21 @@ impl State {
         }
     }
 
-    /// Turns every packet pointer into a number of which nothing is known: the packet may have moved.
-    pub(crate) fn drop_packet_pointers(&mut self) {
+    /// Turns every pointer of a kind into a number of which nothing is known.
+    pub(crate) fn forget(&mut self, mut gone: impl FnMut(&Reg) -> bool) {
         self.for_each(|r| {
-            if r.kind.is_packet() || r.kind == Kind::PacketEnd {
+            if gone(r) {
                 *r = Reg::UNKNOWN;
             }
+        });
+    }
+
+    /// No packet pointer can be read any more: the packet may have moved.
+    pub(crate) fn drop_packet_pointers(&mut self) {
+        self.forget(|r| match r.kind {
+            Kind::PacketEnd => true,
+            Kind::Slice(s) | Kind::SliceOrNull(s) => s.packet,
+            kind => kind.is_packet(),
         });
     }
 
@@ -169,6 +228,7 @@ impl State {
     /// Heap bytes that it takes, for the account.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<State>()
+            + size_of::<Reference>() * self.held.len()
             + self.frames.iter().map(|f| size_of::<FrameState>() + f.stack.bytes()).sum::<usize>()
     }
 }

@@ -5,12 +5,14 @@
 //! in every frame. A tail call from a function other than the main one may come back with anything in R0: it is a return of its own.
 
 use super::backtrack::Note;
+use super::callback::within;
 use super::check;
 use super::error::{Reject, VerifierError as E};
 use super::explore::Verifier;
+use super::objects;
 use super::reg::{Kind, Reg};
 use super::state::State;
-use crate::isa::{Callee, Op, Reg as R};
+use crate::isa::{Callee, Op, Reg as R, WideImm};
 use crate::limits::{MAX_BPF_STACK, MAX_CALL_FRAMES, MAX_TAIL_CALL_CALLER_STACK};
 use crate::mem::Vec;
 use crate::program::{ArgKind, Rewrite, Signature};
@@ -28,9 +30,13 @@ impl Verifier<'_, '_, '_> {
         self.facts.rewrite(pc, Rewrite::CallSubprog(func));
         let sub = &self.input.code.subprogs[func as usize];
         if sub.global {
+            if state.lock().is_some() {
+                return Err(E::GlobalCallInLock);
+            }
             let signature = sub.signature.ok_or(E::NoSignature)?;
             self.global_arguments(state, &signature)?;
             self.called[func as usize] = true;
+            self.log.global(self.input, func);
             state.clobber_caller_saved();
             state.set(R::R0, Reg::UNKNOWN);
             if self.cfg.changes_packet[func as usize] {
@@ -42,6 +48,7 @@ impl Verifier<'_, '_, '_> {
             return Err(E::TooManyFrames { frames: state.frames.len() + 1 });
         }
         state.enter(func, pc)?;
+        self.log.entered(self.input, state);
         self.note = Note::Enter;
         Ok(start)
     }
@@ -78,12 +85,18 @@ impl Verifier<'_, '_, '_> {
         match reg.kind {
             Kind::Stack(frame) => {
                 check::stack_bounds(&reg, num, 0, size, " read from")?;
+                objects::no_objects(state, &reg, size, check::Dir::Read, num)?;
                 let (min, end, _) = check::stack_span(&reg, 0, size);
                 self.uses_stack(state, frame, (min as i32, end as i32), true, false)?;
                 let stack = &mut state.frames[usize::from(frame)].stack;
                 Ok(stack.smear(min as i32, (end - min) as u32, false)?)
             }
-            Kind::Packet | Kind::PacketMeta | Kind::MapValue(_) | Kind::Mem(_) => {
+            Kind::Packet
+            | Kind::PacketMeta
+            | Kind::MapValue(_)
+            | Kind::Mem(_)
+            | Kind::Ring(_)
+            | Kind::Slice(_) => {
                 let zero = check::ZeroSize::Refused;
                 check::region(&self.input, &reg, num, 0, size, check::Dir::Read, zero)?;
                 check::region(&self.input, &reg, num, 0, size, check::Dir::Write, zero)
@@ -97,15 +110,34 @@ impl Verifier<'_, '_, '_> {
     }
 
     /// Leaves the innermost function; `None` where the path ends.
-    pub(crate) fn return_from(&mut self, state: &mut State) -> Result<Option<u32>, E> {
+    pub(crate) fn return_from(&mut self, state: &mut State, pc: u32) -> Result<Option<u32>, E> {
         let r0 = *state.reg(R::R0);
+        self.note = Note::Leave;
         if state.depth() > 0 {
+            if let Some(returns) = state.frame().callback {
+                self.note = Note::LeaveCallback;
+                return self.callback_returns(state, returns).map(Some);
+            }
             if matches!(r0.kind, Kind::Stack(_)) {
                 return Err(E::ReturnsStack);
             }
-            return Ok(state.leave());
+            self.log.leaving(self.input, state);
+            let to = state.leave();
+            if let Some(to) = to {
+                self.log.left(self.input, state, pc, to);
+            }
+            return Ok(to);
         }
+        state.holds_nothing("BPF_EXIT instruction in main prog")?;
         check::readable(state, R::R0)?;
+        if let Some(returns) = state.frame().callback {
+            if !r0.is_scalar() {
+                return Err(E::GlobalReturn { kind: r0.kind.name() });
+            }
+            self.rests_on(state, R::R0);
+            within(&r0, returns.max, "At async callback return")?;
+            return Ok(None);
+        }
         let func = state.frame().func;
         if func != 0 && !r0.is_scalar() {
             return Err(E::GlobalReturn { kind: r0.kind.name() });
@@ -139,13 +171,24 @@ impl Verifier<'_, '_, '_> {
     }
 
     /// The stack over every chain of calls, from every function that is entered from outside; the deepest is returned.
+    pub(crate) fn check_stack(&self) -> Result<u32, Reject> {
+        let tail_calls = self.tail_callers()?;
+        let mut deepest = 0;
+        for root in 0..self.input.code.subprogs.len() {
+            if root == 0 || self.runs_alone[root] {
+                deepest = self.chains_from(root, &tail_calls)?.max(deepest);
+            }
+        }
+        Ok(deepest)
+    }
+
+    /// The stack over every chain of calls from one function.
     ///
     /// A walk with a list of its own: (function, where to go on, stack so far). A function is not entered again where it was entered as deep
     /// in the chain with as much stack above it, which bounds the walk.
-    pub(crate) fn check_stack(&self) -> Result<u32, Reject> {
+    fn chains_from(&self, root: usize, tail_calls: &[bool]) -> Result<u32, Reject> {
         let subs = &self.input.code.subprogs;
         let size = |f: usize| self.frames.depth[f].next_multiple_of(16);
-        let tail_calls = self.tail_callers()?;
         let mut deepest = 0;
         let mut entered = Vec::filled([0u32; MAX_CALL_FRAMES], subs.len())?;
         let mut chain: Vec<(usize, u32, u32)> = Vec::new();
@@ -159,15 +202,15 @@ impl Verifier<'_, '_, '_> {
             if tail_calls[f] && !chain.is_empty() && above >= MAX_TAIL_CALL_CALLER_STACK {
                 return Err(Reject::at(at, E::TailCallStack { depth: above }));
             }
+            if tail_calls[f] && root != 0 {
+                return Err(Reject::at(at, E::AsyncTailCall));
+            }
             chain.push((f, at, depth))?;
             Ok(depth)
         };
-        deepest = enter(&mut chain, 0, 0)?.max(deepest);
+        deepest = enter(&mut chain, root, 0)?.max(deepest);
         while let Some((f, at, depth)) = chain.pop() {
-            let call = (at..subs[f].end).find_map(|pc| match self.cfg.op(pc) {
-                Some(Op::Call(Callee::Local(to))) => Some((pc, *to)),
-                _ => None,
-            });
+            let call = (at..subs[f].end).find_map(|pc| Some((pc, self.entered_at(pc)?)));
             let Some((pc, to)) = call else { continue };
             chain.push((f, pc + 1, depth))?;
             let callee = self.function_at(to).map_err(|e| Reject::at(pc, e))? as usize;
@@ -185,6 +228,18 @@ impl Verifier<'_, '_, '_> {
             deepest = enter(&mut chain, callee, depth)?.max(deepest);
         }
         Ok(deepest)
+    }
+
+    /// The start of the function that an instruction calls, or names as a callback that runs below it. A timer's callback runs alone.
+    fn entered_at(&self, pc: u32) -> Option<u32> {
+        match *self.cfg.op(pc)? {
+            Op::Call(Callee::Local(to)) => Some(to),
+            Op::LdImm64 { imm: WideImm::Func(to), .. } => {
+                let func = self.function_at(to).ok()?;
+                (!self.runs_alone[func as usize]).then_some(to)
+            }
+            _ => None,
+        }
     }
 
     /// Functions that hold a tail call.

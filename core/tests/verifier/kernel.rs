@@ -8,7 +8,7 @@ use uxdp_core::isa::op::{
     BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE,
 };
 use uxdp_core::maps::{MapSpec, MapType};
-use uxdp_core::program::AttachType;
+use uxdp_core::program::{AttachType, Code};
 
 const BPF_MAP_CREATE: i32 = 0;
 const BPF_MAP_UPDATE_ELEM: i32 = 2;
@@ -69,6 +69,12 @@ pub(crate) enum Verdict {
     Refused(i32, String),
 }
 
+/// A program with its functions and lines, and what its maps are: name, geometry, frozen content.
+pub(crate) struct Loadable<'a> {
+    pub(crate) code: &'a Code,
+    pub(crate) maps: &'a [(&'a str, MapSpec, Option<&'a [u8]>)],
+}
+
 /// The kernel, with the maps that were made for it.
 #[derive(Debug, Default)]
 pub(crate) struct Kernel {
@@ -102,6 +108,65 @@ impl Kernel {
         Ok(raw)
     }
 
+    /// The log at level 2 of a program that is accepted, loaded with its functions' names and source lines.
+    pub(crate) fn log(&mut self, subject: &Loadable<'_>) -> String {
+        let maps: Vec<_> = subject
+            .maps
+            .iter()
+            .map(|(name, spec, content)| {
+                create_named(name, spec, *content).unwrap_or_else(|e| panic!("{name}: errno {e}"))
+            })
+            .collect();
+        let code = subject.code;
+        let mut insns = code.insns.to_vec();
+        with_maps(&mut insns, |i| maps[i].as_raw_fd());
+        let mut strings = btf::Strings::default();
+        let functions: Vec<_> = code
+            .subprogs
+            .iter()
+            .map(|s| btf::Function {
+                name: strings.add(s.name.as_str()),
+                global: s.global,
+                args: s.signature.map_or(0, |s| s.args.iter().flatten().count()),
+            })
+            .collect();
+        let lines: Vec<[u32; 4]> = code
+            .lines
+            .iter()
+            .map(|l| {
+                let (file, text) = (strings.add(code.string(l.file)), strings.add(code.string(l.text)));
+                [l.pc, file, text, l.line << 10 | l.column]
+            })
+            .collect();
+        let blob = btf::functions(&functions, &strings);
+        let attr = Attr::new().address(0, blob.as_ptr()).u32(16, blob.len() as u32);
+        let fd = attr.call(BPF_BTF_LOAD).unwrap_or_else(|e| panic!("BTF: errno {e}"));
+        // SAFETY: the kernel just made this descriptor for us.
+        let btf = unsafe { OwnedFd::from_raw_fd(fd) };
+        let func_info: Vec<[u32; 2]> =
+            code.subprogs.iter().zip((btf::FUNC..).step_by(2)).map(|(s, id)| [s.start, id]).collect();
+        let mut attr = program_attr(&insns, code.attach)
+            .u32(72, btf.as_raw_fd() as u32)
+            .u32(76, 8)
+            .address(80, func_info.as_ptr())
+            .u32(88, func_info.len() as u32);
+        if !lines.is_empty() {
+            attr = attr.u32(92, 16).address(96, lines.as_ptr()).u32(104, lines.len() as u32);
+        }
+        self.log.resize(64 << 20, 0);
+        self.log[0] = 0;
+        attr = attr.u32(24, 2).u32(28, self.log.len() as u32).address(32, self.log.as_mut_ptr());
+        let answer = attr.call(BPF_PROG_LOAD);
+        let end = self.log.iter().position(|b| *b == 0).unwrap_or(0);
+        let text = String::from_utf8_lossy(&self.log[..end]).into_owned();
+        match answer {
+            // SAFETY: the kernel just made this descriptor for us.
+            Ok(fd) => drop(unsafe { OwnedFd::from_raw_fd(fd) }),
+            Err(e) => panic!("{}: errno {e}: {text}", code.name.as_str()),
+        }
+        text
+    }
+
     /// Loads a program, whose maps are named by index, and lets it go again.
     pub(crate) fn verify(
         &mut self,
@@ -116,34 +181,12 @@ impl Kernel {
         for spec in maps.iter().filter(|m| m.kind == MapType::ProgArray) {
             self.maps.remove(&key(spec));
         }
-        let mut at = 0;
-        while at < insns.len() {
-            let insn = &mut insns[at];
-            at += if insn.is_wide() { 2 } else { 1 };
-            let kind = match insn.src() {
-                BPF_PSEUDO_MAP_IDX if insn.is_wide() => BPF_PSEUDO_MAP_FD,
-                BPF_PSEUDO_MAP_IDX_VALUE if insn.is_wide() => BPF_PSEUDO_MAP_VALUE,
-                _ => continue,
-            };
-            let fd = match usize::try_from(insn.imm).ok().and_then(|i| maps.get(i)) {
-                Some(spec) => self.map(spec).unwrap_or_else(|e| panic!("{spec:?}: errno {e}")),
-                None => 0x7fff_ffff,
-            };
-            *insn = Insn::new(insn.code, insn.dst(), kind, insn.off, fd);
-        }
-        let attach = match attach {
-            AttachType::Xdp => 37,
-            AttachType::XdpDevmap => 33,
-            AttachType::XdpCpumap => 35,
-        };
+        with_maps(&mut insns, |i| match maps.get(i) {
+            Some(spec) => self.map(spec).unwrap_or_else(|e| panic!("{spec:?}: errno {e}")),
+            None => 0x7fff_ffff,
+        });
         self.log[0] = 0;
-        let license = c"GPL";
-        let mut attr = Attr::new()
-            .u32(0, BPF_PROG_TYPE_XDP)
-            .u32(4, insns.len() as u32)
-            .address(8, insns.as_ptr())
-            .address(16, license.as_ptr())
-            .u32(68, attach);
+        let mut attr = program_attr(&insns, attach);
         // The kernel allows tail calls in functions only where they have BTF.
         let btf = program.insns.contains(&TAIL_CALL).then(|| self.btf());
         let func_info: Vec<[u32; 2]> =
@@ -169,7 +212,9 @@ impl Kernel {
     /// The BTF of a function without arguments that returns an int.
     fn btf(&mut self) -> i32 {
         let fd = self.btf.get_or_insert_with(|| {
-            let blob = btf::blob();
+            let mut strings = btf::Strings::default();
+            let f = btf::Function { name: strings.add("f"), global: false, args: 0 };
+            let blob = btf::functions(&[f], &strings);
             let attr = Attr::new().address(0, blob.as_ptr()).u32(16, blob.len() as u32);
             let fd = attr.call(BPF_BTF_LOAD).unwrap_or_else(|e| panic!("BTF: errno {e}"));
             // SAFETY: the kernel just made this descriptor for us.
@@ -188,19 +233,58 @@ impl Kernel {
     }
 }
 
+/// Puts descriptors where maps are named by index.
+fn with_maps(insns: &mut [Insn], mut fd_of: impl FnMut(usize) -> i32) {
+    let mut at = 0;
+    while at < insns.len() {
+        let insn = &mut insns[at];
+        at += if insn.is_wide() { 2 } else { 1 };
+        let kind = match insn.src() {
+            BPF_PSEUDO_MAP_IDX if insn.is_wide() => BPF_PSEUDO_MAP_FD,
+            BPF_PSEUDO_MAP_IDX_VALUE if insn.is_wide() => BPF_PSEUDO_MAP_VALUE,
+            _ => continue,
+        };
+        let fd = usize::try_from(insn.imm).map_or(0x7fff_ffff, &mut fd_of);
+        *insn = Insn::new(insn.code, insn.dst(), kind, insn.off, fd);
+    }
+}
+
+/// What every load of an XDP program says; the instructions stay with the caller.
+fn program_attr(insns: &[Insn], attach: AttachType) -> Attr {
+    let attach = match attach {
+        AttachType::Xdp => 37,
+        AttachType::XdpDevmap => 33,
+        AttachType::XdpCpumap => 35,
+    };
+    let license = c"GPL";
+    Attr::new()
+        .u32(0, BPF_PROG_TYPE_XDP)
+        .u32(4, insns.len() as u32)
+        .address(8, insns.as_ptr())
+        .address(16, license.as_ptr())
+        .u32(68, attach)
+}
+
 /// Makes a map; frozen data is written and frozen.
 fn create(spec: &MapSpec) -> Result<OwnedFd, i32> {
-    let attr = Attr::new()
+    let content = crate::maps::is_frozen(spec).then(|| crate::maps::rodata(spec));
+    create_named("", spec, content.as_deref())
+}
+
+/// Makes a map of that name, which is at most 15 characters; with content it is frozen.
+fn create_named(name: &str, spec: &MapSpec, content: Option<&[u8]>) -> Result<OwnedFd, i32> {
+    let mut attr = Attr::new()
         .u32(0, spec.kind as u32)
         .u32(4, spec.key_size)
         .u32(8, spec.value_size)
         .u32(12, spec.max_entries)
         .u32(16, spec.flags);
+    attr.0[28..28 + name.len()].copy_from_slice(name.as_bytes());
     let fd = attr.call(BPF_MAP_CREATE)?;
     // SAFETY: the kernel just made this descriptor for us.
     let owned = unsafe { OwnedFd::from_raw_fd(fd) };
-    if crate::maps::is_frozen(spec) {
-        let (key, value) = (0u32, crate::maps::rodata(spec));
+    if let Some(value) = content {
+        let key = 0u32;
         let attr = Attr::new().u32(0, fd as u32).address(8, &raw const key).address(16, value.as_ptr());
         attr.call(BPF_MAP_UPDATE_ELEM)?;
         Attr::new().u32(0, fd as u32).call(BPF_MAP_FREEZE)?;
@@ -208,22 +292,50 @@ fn create(spec: &MapSpec) -> Result<OwnedFd, i32> {
     Ok(owned)
 }
 
-/// The smallest BTF that a function can have.
+/// The smallest BTF that functions can have.
 mod btf {
-    /// The id of the function's type.
+    /// The id of the first function; that of the next is two more.
     pub(super) const FUNC: u32 = 3;
 
-    /// Header, three types, strings (`int`, `f`).
-    pub(super) fn blob() -> Vec<u8> {
+    /// The string section.
+    pub(super) struct Strings(Vec<u8>);
+
+    impl Default for Strings {
+        fn default() -> Self {
+            Strings(b"\0int\0".to_vec())
+        }
+    }
+
+    impl Strings {
+        /// Where a new string stands.
+        pub(super) fn add(&mut self, text: &str) -> u32 {
+            let at = self.0.len() as u32;
+            self.0.extend(text.bytes().chain([0]));
+            at
+        }
+    }
+
+    /// A function of that name (its place in the strings) with so many ints as arguments, that returns an int.
+    pub(super) struct Function {
+        pub(super) name: u32,
+        pub(super) global: bool,
+        pub(super) args: usize,
+    }
+
+    pub(super) fn functions(functions: &[Function], strings: &Strings) -> Vec<u8> {
         const INT: u32 = 1 << 24;
         const FUNC_PROTO: u32 = 13 << 24;
         const FUNC_KIND: u32 = 12 << 24;
-        let types = [1, INT, 4, (1 << 24) | 32, 0, FUNC_PROTO, 1, 5, FUNC_KIND, 2];
-        let strings = b"\0int\0f\0";
+        let mut types = vec![1, INT, 4, (1 << 24) | 32];
+        for (f, proto) in functions.iter().zip((2..).step_by(2)) {
+            types.extend([0, FUNC_PROTO | f.args as u32, 1]);
+            types.extend([1, 1].repeat(f.args));
+            types.extend([f.name, FUNC_KIND | u32::from(f.global), proto]);
+        }
         let size = 4 * types.len() as u32;
-        let header = [0x0001_eb9f, 24, 0, size, size, strings.len() as u32];
+        let header = [0x0001_eb9f, 24, 0, size, size, strings.0.len() as u32];
         let words = header.into_iter().chain(types).flat_map(u32::to_le_bytes);
-        words.chain(*strings).collect()
+        words.chain(strings.0.iter().copied()).collect()
     }
 }
 

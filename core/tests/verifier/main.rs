@@ -6,6 +6,7 @@
 
 mod asm;
 mod kernel;
+mod logs;
 mod maps;
 mod mutants;
 mod ours;

@@ -50,7 +50,13 @@ impl Ours {
     /// A map; the error names what cannot be had.
     fn map(&mut self, spec: &MapSpec) -> Arc<Map> {
         let key = (spec.kind as u32, spec.key_size, spec.value_size, spec.max_entries, spec.flags);
-        self.maps.entry(key).or_insert_with(|| create(spec)).clone()
+        self.maps
+            .entry(key)
+            .or_insert_with(|| {
+                let content = crate::maps::is_frozen(spec).then(|| crate::maps::rodata(spec));
+                create("m", spec, content.as_deref())
+            })
+            .clone()
     }
 
     /// Verifies a program that stands in a section of that kind.
@@ -70,7 +76,7 @@ impl Ours {
 }
 
 /// A program as the loader of objects would have made it.
-fn code(program: &Assembled, attach: AttachType) -> Code {
+pub(crate) fn code(program: &Assembled, attach: AttachType) -> Code {
     let mut code = Code {
         name: Text::from_text("main").unwrap(),
         section: Text::from_text("xdp").unwrap(),
@@ -86,7 +92,8 @@ fn code(program: &Assembled, attach: AttachType) -> Code {
     code
 }
 
-fn create(spec: &MapSpec) -> Arc<Map> {
+/// A map of that name; with content it is frozen.
+pub(crate) fn create(name: &str, spec: &MapSpec, content: Option<&[u8]>) -> Arc<Map> {
     let config = MapConfig {
         nr_cpus: 2,
         writer_slots: 4,
@@ -96,9 +103,9 @@ fn create(spec: &MapSpec) -> Arc<Map> {
         secret: [1, 2],
         epochs: None,
     };
-    let map = Map::create("m", 1, spec, &config).unwrap_or_else(|e| panic!("{spec:?}: {e}"));
-    if crate::maps::is_frozen(spec) {
-        map.set_initial(&crate::maps::rodata(spec)).unwrap();
+    let map = Map::create(name, 1, spec, &config).unwrap_or_else(|e| panic!("{spec:?}: {e}"));
+    if let Some(content) = content {
+        map.set_initial(content).unwrap();
         map.freeze().unwrap();
     }
     map

@@ -149,7 +149,7 @@ fn states(code: &Code, maps: &[MapInfo<'_>], mode: Mode) -> Option<Vec<Vec<Seen>
             seen[pc as usize].push(Seen { regs, slots, mattered: EVERYTHING });
         }
     };
-    let input = Input { code, maps, helpers: STANDARD, opts: VerifyOptions::default() };
+    let input = Input { code, maps, helpers: STANDARD, opts: VerifyOptions::default(), judging: false };
     let mut text = String::new();
     let mut verifier =
         Verifier::new(input, Log::new(&mut text, 0), Some(Observer { see: &mut see, mode })).ok()?;

@@ -7,6 +7,7 @@ use super::world::{maps, program};
 use crate::helpers::STANDARD;
 use crate::program::{Code, Edge, MemClass};
 use crate::verifier::explore::{Mode, Observer};
+use crate::verifier::input::Input;
 use crate::verifier::{Proof, Rejection, VerifyOptions, prove_observed};
 
 /// More than any of these programs needs.
@@ -16,7 +17,8 @@ fn explored(code: &Code, mode: Option<Mode>) -> Result<Proof, Rejection> {
     let mut see = |_, _: &_| {};
     let observer = mode.map(|mode| Observer { see: &mut see, mode });
     let opts = VerifyOptions { insn_budget: ENOUGH, ..VerifyOptions::default() };
-    prove_observed(code, &maps(), STANDARD, &opts, &mut String::new(), observer)
+    let input = Input { code, maps: &maps(), helpers: STANDARD, opts, judging: false };
+    prove_observed(input, &mut String::new(), observer)
 }
 
 /// What is wrong with what pruning concluded, given what is known without.
