@@ -82,8 +82,8 @@ pub(super) fn check(spec: &MapSpec, known: u32) -> Result<(), MapError> {
 
 fn root_bits(spec: &MapSpec) -> u32 {
     let by_size = match spec.max_entries {
-        0..=TINY => 6,
-        0..=SMALL => 12,
+        n if n <= TINY => 6,
+        n if n <= SMALL => 12,
         _ => 18,
     };
     match spec.key_size as usize - LENGTH_BYTES {
@@ -290,8 +290,8 @@ impl Trie {
             return null_mut();
         }
         let found = match self.data_size {
-            // SAFETY: four bytes of address, by the caller's word.
             4 => {
+                // SAFETY: four bytes of address, by the caller's word.
                 let word = u32::from_be(unsafe { data.cast::<u32>().read_unaligned() });
                 self.find(&Word(u64::from(word) << 32), limit)
             }

@@ -56,7 +56,9 @@ fn length(random: &mut Random, max: u32) -> u32 {
     }
 }
 
-fn keys_in_order(next: &dyn Fn(Option<&[u8]>, &mut [u8]) -> Result<(), Errno>, size: usize) -> Vec<Vec<u8>> {
+type Next<'a> = &'a dyn Fn(Option<&[u8]>, &mut [u8]) -> Result<(), Errno>;
+
+fn keys_in_order(next: Next<'_>, size: usize) -> Vec<Vec<u8>> {
     let mut all = Vec::from([]);
     let mut out = std::vec![0; size];
     while next(all.last().map(|k: &Vec<u8>| &k[..]), &mut out).is_ok() {
@@ -79,7 +81,7 @@ fn run(data_size: usize, max_entries: u32, steps: u64) {
         let what = (data_size, max_entries, step, len);
         let known = model.0.contains_key(&(len, masked(&data, len)));
         // Phases of growth and of shrinking.
-        let grows = step / (steps / 6).max(1) % 2 == 0;
+        let grows = (step / (steps / 6).max(1)).is_multiple_of(2);
         match random.below(8) {
             n if n < if grows { 4 } else { 1 } => {
                 let flags = [0, 0, 0, 1, 2, 3, 4][random.below(7) as usize];

@@ -183,7 +183,7 @@ fn every_record_of_many_producers_arrives_once_and_in_their_order() {
                     }
                     // SAFETY: at least eight bytes were reserved.
                     unsafe { r.cast::<[u32; 2]>().write([slot, i]) };
-                    end(map, r, if i % 7 == 0 { Commit::Discard } else { Commit::Submit });
+                    end(map, r, if i.is_multiple_of(7) { Commit::Discard } else { Commit::Submit });
                     i += 1;
                 }
                 producing.fetch_sub(1, crate::sync::Ordering::Release);
