@@ -178,6 +178,10 @@ reasons! {
     PointerOutOfBounds { kind: &'static str, value: i64 } = EACCES, "value {value} makes {kind} pointer be out of bounds";
 
     // Calls.
+    /// CO-RE found nothing that fits, and the instruction is reached: the log says what it looked for.
+    CoreUnresolved = EINVAL, "<invalid CO-RE relocation>";
+    /// A weak kernel function is called that is not there.
+    KfuncUnresolved = EINVAL, "<invalid kfunc call>";
     /// A number that is no helper here.
     NoSuchHelper { id: u32 } = EINVAL, "program of this type cannot use helper #{id}, or this version does not have it";
     /// The argument is of another kind.
@@ -289,6 +293,8 @@ reasons! {
     Recursion = EINVAL, "the call stack of 8 frames is too deep !: a function calls itself";
     /// A callee's stack is gone when it returns.
     ReturnsStack = EINVAL, "cannot return stack pointer to the caller";
+    /// A global function takes no null there.
+    NullArg { reg: u8 } = EINVAL, "arg#{} is expected to be non-NULL", reg - 1;
     /// Argument of a global function.
     NotScalarArg { reg: u8 } = EINVAL, "R{reg} is not a scalar";
     /// No BTF, or a type that cannot be checked.

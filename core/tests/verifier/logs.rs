@@ -55,7 +55,7 @@ fn case(name: &str) -> Subject {
 
 fn object(path: &str, name: &str) -> Subject {
     let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
-    let object = Object::open(&bytes, &OpenOptions { name: "test" }).unwrap();
+    let object = Object::open(&bytes, &OpenOptions { name: "test", ..OpenOptions::default() }).unwrap();
     let maps = object.maps().iter().map(|m| {
         let mut content = m.initial.to_vec();
         content.resize(m.spec.value_size as usize, 0);
@@ -215,7 +215,10 @@ fn logs_of_all_programs_are_compared_where_asked() {
             else {
                 continue;
             };
-            let Ok(object) = Object::open(&bytes, &OpenOptions { name: "test" }) else { continue };
+            let Ok(object) = Object::open(&bytes, &OpenOptions { name: "test", ..OpenOptions::default() })
+            else {
+                continue;
+            };
             names.extend(object.programs().iter().map(|p| format!("{folder}/{file}:{}", p.name.as_str())));
         }
     }

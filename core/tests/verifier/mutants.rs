@@ -70,7 +70,7 @@ fn seeds() -> Vec<Seed> {
 fn programs(file: &Path) -> Vec<Seed> {
     let bytes = std::fs::read(file).unwrap();
     let name = file.file_stem().unwrap().to_str().unwrap();
-    let object = Object::open(&bytes, &OpenOptions { name }).unwrap();
+    let object = Object::open(&bytes, &OpenOptions { name, ..OpenOptions::default() }).unwrap();
     let maps: Vec<_> = object.maps().iter().map(|m| m.spec).collect();
     let supported = |m: &MapSpec| {
         use MapType::{Array, Hash, PercpuArray, PercpuHash, ProgArray};
