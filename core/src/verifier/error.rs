@@ -1,9 +1,10 @@
 //! Why a program is refused, in the kernel's words, and what a refusal carries.
 
 use super::tnum::Tnum;
+use super::trail::Trail;
 use crate::error::{Errno, Status};
 use crate::isa::InsnError;
-use crate::mem::OutOfMemory;
+use crate::mem::{Box, OutOfMemory};
 use core::fmt;
 
 macro_rules! reasons {
@@ -340,8 +341,8 @@ impl From<OutOfMemory> for VerifierError {
 
 impl core::error::Error for VerifierError {}
 
-/// A refusal: why, and where.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// A refusal: why, where, and how the path came there.
+#[derive(Debug, PartialEq)]
 pub struct Rejection {
     /// Why.
     pub error: VerifierError,
@@ -349,6 +350,21 @@ pub struct Rejection {
     pub pc: Option<u32>,
     /// What had been spent by then.
     pub stats: crate::program::VerifierStats,
+    /// The path, and what was known at its end; none where no path was refused.
+    pub trail: Option<Box<Trail>>,
+}
+
+impl Rejection {
+    /// The check that would prove what was refused, where one can.
+    pub fn remedy(&self) -> Option<super::remedy::Remedy> {
+        super::remedy::of(&self.error, self.trail())
+    }
+
+    /// The path, and what was known at its end; empty where there is none.
+    pub fn trail(&self) -> &Trail {
+        const NONE: &Trail = &Trail::none();
+        self.trail.as_deref().unwrap_or(NONE)
+    }
 }
 
 impl fmt::Display for Rejection {

@@ -14,16 +14,15 @@
 use crate::asm::Assembled;
 use crate::kernel::{self, Kernel, Loadable};
 use crate::maps;
-use crate::ours::{code, create};
+use crate::ours::code;
 use crate::table::{cases, folder};
 use std::collections::HashMap;
 use std::path::Path;
 use uxdp_core::helpers::STANDARD;
 use uxdp_core::maps::MapSpec;
-use uxdp_core::mem::Vec as List;
 use uxdp_core::object::{Object, OpenOptions};
 use uxdp_core::program::{Loaded, Program};
-use uxdp_core::verifier::{VerifyOptions, verify};
+use uxdp_core::verifier::{MapInfo, VerifyOptions, judge};
 
 /// A map for both: name, geometry, frozen content.
 struct MapOf {
@@ -75,14 +74,16 @@ fn subject(name: &str) -> Subject {
 }
 
 /// Our log.
-fn ours(subject: Subject) -> String {
-    let mut list = List::new();
-    for m in &subject.maps {
-        list.push(create(&m.name, &m.spec, m.content.as_deref().filter(|_| m.frozen))).unwrap();
-    }
+fn ours(subject: &Subject) -> String {
+    let maps = subject.maps.iter().map(|m| MapInfo {
+        spec: m.spec,
+        name: &m.name,
+        frozen: m.content.as_deref().filter(|_| m.frozen),
+    });
+    let maps: Vec<_> = maps.collect();
     let opts = VerifyOptions { log_level: 2, ..VerifyOptions::default() };
     let mut log = String::new();
-    verify(subject.program, list, STANDARD, &opts, &mut log).unwrap_or_else(|e| panic!("{e}"));
+    judge(subject.program.code(), &maps, STANDARD, &opts, &mut log).unwrap_or_else(|e| panic!("{e}"));
     log
 }
 
@@ -141,6 +142,12 @@ fn without_address(line: &str) -> String {
 }
 
 fn renumbered(line: &str, ids: &mut HashMap<u32, usize>) -> String {
+    // References are ids as well: `refs=2,5`.
+    if let Some((rest, refs)) = line.split_once(" refs=") {
+        let (refs, after) = refs.split_once(' ').unwrap_or((refs, ""));
+        let as_ids: Vec<_> = refs.split(',').map(|r| format!("id={r}")).collect();
+        return renumbered(&format!("{rest} refs {} {after}", as_ids.join(",")), ids).trim_end().to_owned();
+    }
     let mut parts = line.split("id=");
     let mut out = parts.next().unwrap_or("").to_owned();
     for part in parts {
@@ -179,7 +186,7 @@ fn log_of_thirty_programs_is_the_kernels_line_by_line() {
     }
     let (mut wrong, mut lines) = (Vec::new(), 0);
     for name in &names {
-        let ours = normalised(&ours(subject(name)));
+        let ours = normalised(&ours(&subject(name)));
         if let Ok(kernel) = &mut kernel {
             let theirs = normalised(&theirs(kernel, &subject(name)));
             if let Some(d) = difference(&ours, &theirs) {
@@ -200,7 +207,8 @@ fn log_of_thirty_programs_is_the_kernels_line_by_line() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// Prints how many of all cases and objects have equal logs, and the first difference of each that has not.
+/// Prints how many of all cases and objects whose name has the text in `UXDP_LOGS` have equal logs, and the first difference of each that has not;
+/// `file:program` is any object's.
 #[test]
 fn logs_of_all_programs_are_compared_where_asked() {
     let Some(filter) = std::env::var_os("UXDP_LOGS") else { return };
@@ -222,10 +230,13 @@ fn logs_of_all_programs_are_compared_where_asked() {
             names.extend(object.programs().iter().map(|p| format!("{folder}/{file}:{}", p.name.as_str())));
         }
     }
+    if filter.contains(':') {
+        names = vec![filter.to_owned()];
+    }
     let (mut equal, mut all) = (0, 0);
     for name in names.iter().filter(|n| n.contains(filter)) {
         let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let (a, b) = (ours(subject(name)), theirs(&mut kernel, &subject(name)));
+            let (a, b) = (ours(&subject(name)), theirs(&mut kernel, &subject(name)));
             (normalised(&a), normalised(&b))
         }));
         let Ok((a, b)) = run else { continue };

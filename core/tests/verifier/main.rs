@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests may use std")]
 
 mod asm;
+mod explained;
 mod kernel;
 mod logs;
 mod maps;

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::ptr::NonNull;
 use uxdp_core::error::Status;
 use uxdp_core::helpers::STANDARD;
+use uxdp_core::isa::NoNames;
 use uxdp_core::maps::{Map, MapConfig, MapSpec};
 use uxdp_core::mem::{String as Text, Vec as List};
 use uxdp_core::platform::{MapMemory, MemRequest};
 use uxdp_core::program::{AttachType, Code, Program, Subprog};
 use uxdp_core::sync::Arc;
-use uxdp_core::verifier::{VerifyOptions, verify};
+use uxdp_core::verifier::{Explanation, VerifyOptions, verify};
 
 /// Map memory of the heap.
 struct Heap;
@@ -59,6 +60,18 @@ impl Ours {
             .clone()
     }
 
+    /// The explanation of a refusal.
+    pub(crate) fn explain(&mut self, program: &Assembled, maps: &[MapSpec], attach: AttachType) -> String {
+        let mut list = List::new();
+        for map in maps {
+            list.push(self.map(map)).unwrap();
+        }
+        let (opts, mut log) = (VerifyOptions::default(), String::new());
+        let refused = verify(Program::new(code(program, attach)), list, STANDARD, &opts, &mut log);
+        let rejection = refused.map(|_| ()).expect_err("an unsafe program");
+        format!("{rejection}\n{}", Explanation::new(&code(program, attach), &rejection, &NoNames))
+    }
+
     /// Verifies a program that stands in a section of that kind.
     pub(crate) fn verify(&mut self, program: &Assembled, maps: &[MapSpec], attach: AttachType) -> Verdict {
         let maps: Vec<_> = maps.iter().map(|m| self.map(m)).collect();
@@ -93,7 +106,7 @@ pub(crate) fn code(program: &Assembled, attach: AttachType) -> Code {
 }
 
 /// A map of that name; with content it is frozen.
-pub(crate) fn create(name: &str, spec: &MapSpec, content: Option<&[u8]>) -> Arc<Map> {
+fn create(name: &str, spec: &MapSpec, content: Option<&[u8]>) -> Arc<Map> {
     let config = MapConfig {
         nr_cpus: 2,
         writer_slots: 4,
