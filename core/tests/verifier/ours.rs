@@ -114,6 +114,7 @@ fn create(name: &str, spec: &MapSpec, content: Option<&[u8]>) -> Arc<Map> {
         memory: &Heap,
         private_memory: &Heap,
         secret: [1, 2],
+        epochs: None,
     };
     let map = Map::create(name, 1, spec, &config).unwrap_or_else(|e| panic!("{spec:?}: {e}"));
     if let Some(content) = content {
