@@ -1,13 +1,15 @@
 //! The kernel's verdict: `bpf(2)` by itself, with real maps. Linux on x86-64 and AArch64 only.
 
 use crate::asm::Assembled;
+use crate::btf;
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use uxdp_core::helpers::{KFUNC_BASE, STANDARD};
 use uxdp_core::isa::Insn;
 use uxdp_core::isa::op::{
-    BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE,
+    BPF_PSEUDO_FUNC, BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE,
 };
-use uxdp_core::maps::{MapSpec, MapType};
+use uxdp_core::maps::{MapSpec, MapType, ValueFields};
 use uxdp_core::program::AttachType;
 
 const BPF_MAP_CREATE: i32 = 0;
@@ -19,6 +21,16 @@ const BPF_PROG_TYPE_XDP: u32 = 6;
 
 /// `call bpf_tail_call#12`
 const TAIL_CALL: Insn = Insn::new(0x85, 0, 0, 0, 12);
+
+/// `call kernel-function`
+const KFUNC_CALL: Insn = Insn::new(0x85, 0, 2, 0, 0);
+
+/// Whether the kernel wants to know the types of a program's functions: for tail calls in functions, for callbacks, for global functions.
+fn needs_types(program: &Assembled) -> bool {
+    let names_function = |i: &Insn| i.is_wide() && i.src() == BPF_PSEUDO_FUNC;
+    program.insns.iter().any(|i| *i == TAIL_CALL || names_function(i))
+        || program.functions.iter().any(|f| f.signature.is_some())
+}
 
 /// `union bpf_attr`, written by fields.
 #[repr(C, align(8))]
@@ -72,18 +84,18 @@ pub(crate) enum Verdict {
 /// The kernel, with the maps that were made for it.
 #[derive(Debug, Default)]
 pub(crate) struct Kernel {
-    maps: HashMap<(u32, u32, u32, u32, u32), OwnedFd>,
-    btf: Option<OwnedFd>,
+    maps: Vec<(MapSpec, OwnedFd)>,
+    btf: HashMap<Vec<u8>, OwnedFd>,
+    functions: HashMap<String, u32>,
     log: Vec<u8>,
 }
 
 impl Kernel {
     /// The kernel, or why it cannot be asked. Root in CI has to be able to.
     pub(crate) fn new() -> Result<Self, String> {
-        let attempt = create(&crate::maps::spec("array8"));
-        let Err(errno) = attempt else {
-            return Ok(Kernel { log: vec![0; 1 << 20], ..Kernel::default() });
-        };
+        let mut kernel =
+            Kernel { log: vec![0; 1 << 20], functions: btf::kernel_functions(), ..Kernel::default() };
+        let Err(errno) = kernel.create(&crate::maps::spec("array8")) else { return Ok(kernel) };
         // SAFETY: a call without arguments that cannot fail.
         let root = unsafe { libc::geteuid() } == 0;
         let ci = std::env::var("CI").is_ok_and(|v| v == "true");
@@ -92,14 +104,52 @@ impl Kernel {
     }
 
     fn map(&mut self, spec: &MapSpec) -> Result<i32, i32> {
-        let key = (spec.kind as u32, spec.key_size, spec.value_size, spec.max_entries, spec.flags);
-        if let Some(fd) = self.maps.get(&key) {
+        if let Some((_, fd)) = self.maps.iter().find(|(s, _)| s == spec) {
             return Ok(fd.as_raw_fd());
         }
-        let fd = create(spec)?;
+        let fd = self.create(spec)?;
         let raw = fd.as_raw_fd();
-        self.maps.insert(key, fd);
+        self.maps.push((*spec, fd));
         Ok(raw)
+    }
+
+    /// Makes a map; frozen data is written and frozen.
+    fn create(&mut self, spec: &MapSpec) -> Result<OwnedFd, i32> {
+        let mut attr = Attr::new()
+            .u32(0, spec.kind as u32)
+            .u32(4, spec.key_size)
+            .u32(8, spec.value_size)
+            .u32(12, spec.max_entries)
+            .u32(16, spec.flags);
+        if let Some(inner) = &spec.inner {
+            attr = attr.u32(20, self.map(&inner.spec())? as u32);
+        }
+        if spec.fields != ValueFields::default() {
+            let (blob, key, value) = btf::of_map(spec);
+            attr = attr.u32(48, self.btf(blob) as u32).u32(52, key).u32(56, value);
+        }
+        let fd = attr.call(BPF_MAP_CREATE)?;
+        // SAFETY: the kernel just made this descriptor for us.
+        let owned = unsafe { OwnedFd::from_raw_fd(fd) };
+        if crate::maps::is_frozen(spec) {
+            let (key, value) = (0u32, crate::maps::rodata(spec));
+            let attr =
+                Attr::new().u32(0, fd as u32).address(8, &raw const key).address(16, value.as_ptr());
+            attr.call(BPF_MAP_UPDATE_ELEM)?;
+            Attr::new().u32(0, fd as u32).call(BPF_MAP_FREEZE)?;
+        }
+        Ok(owned)
+    }
+
+    /// A kernel function's number in the kernel that runs, for ours; for numbers of nothing, that of nothing.
+    fn kfunc(&self, ours: i32) -> i32 {
+        let Some(number) = u32::try_from(ours).ok().filter(|n| (KFUNC_BASE..KFUNC_BASE + 256).contains(n))
+        else {
+            return ours;
+        };
+        let row = STANDARD.row_of(number).and_then(|row| STANDARD.get(row));
+        let id = row.and_then(|row| self.functions.get(row.name));
+        id.map_or(0x7fff_ffff, |id| *id as i32)
     }
 
     /// Loads a program, whose maps are named by index, and lets it go again.
@@ -112,14 +162,15 @@ impl Kernel {
     ) -> Verdict {
         let mut insns = program.insns.clone();
         // A prog array belongs to the first program that uses it: a new one each time.
-        let key = |m: &MapSpec| (m.kind as u32, m.key_size, m.value_size, m.max_entries, m.flags);
-        for spec in maps.iter().filter(|m| m.kind == MapType::ProgArray) {
-            self.maps.remove(&key(spec));
-        }
+        self.maps.retain(|(spec, _)| spec.kind != MapType::ProgArray);
         let mut at = 0;
         while at < insns.len() {
             let insn = &mut insns[at];
             at += if insn.is_wide() { 2 } else { 1 };
+            if insn.code == KFUNC_CALL.code && insn.src() == KFUNC_CALL.src() {
+                insn.imm = self.kfunc(insn.imm);
+                continue;
+            }
             let kind = match insn.src() {
                 BPF_PSEUDO_MAP_IDX if insn.is_wide() => BPF_PSEUDO_MAP_FD,
                 BPF_PSEUDO_MAP_IDX_VALUE if insn.is_wide() => BPF_PSEUDO_MAP_VALUE,
@@ -144,11 +195,9 @@ impl Kernel {
             .address(8, insns.as_ptr())
             .address(16, license.as_ptr())
             .u32(68, attach);
-        // The kernel allows tail calls in functions only where they have BTF.
-        let btf = program.insns.contains(&TAIL_CALL).then(|| self.btf());
-        let func_info: Vec<[u32; 2]> =
-            program.functions.iter().map(|(_, start)| [*start, btf::FUNC]).collect();
-        if let Some(fd) = btf {
+        let (blob, func_info) = btf::of_program(program);
+        if needs_types(program) {
+            let fd = self.btf(blob);
             attr = attr.u32(72, fd as u32).u32(76, 8).address(80, func_info.as_ptr());
             attr = attr.u32(88, func_info.len() as u32);
         }
@@ -166,10 +215,9 @@ impl Kernel {
         }
     }
 
-    /// The BTF of a function without arguments that returns an int.
-    fn btf(&mut self) -> i32 {
-        let fd = self.btf.get_or_insert_with(|| {
-            let blob = btf::blob();
+    /// Loads type information, once.
+    fn btf(&mut self, blob: Vec<u8>) -> i32 {
+        let fd = self.btf.entry(blob).or_insert_with_key(|blob| {
             let attr = Attr::new().address(0, blob.as_ptr()).u32(16, blob.len() as u32);
             let fd = attr.call(BPF_BTF_LOAD).unwrap_or_else(|e| panic!("BTF: errno {e}"));
             // SAFETY: the kernel just made this descriptor for us.
@@ -185,45 +233,6 @@ impl Kernel {
         let noise = ["processed ", "verification time", "stack depth", "cur state", "old state"];
         let lines: Vec<_> = text.lines().filter(|l| !noise.iter().any(|n| l.starts_with(n))).collect();
         lines[lines.len().saturating_sub(4)..].join("\n")
-    }
-}
-
-/// Makes a map; frozen data is written and frozen.
-fn create(spec: &MapSpec) -> Result<OwnedFd, i32> {
-    let attr = Attr::new()
-        .u32(0, spec.kind as u32)
-        .u32(4, spec.key_size)
-        .u32(8, spec.value_size)
-        .u32(12, spec.max_entries)
-        .u32(16, spec.flags);
-    let fd = attr.call(BPF_MAP_CREATE)?;
-    // SAFETY: the kernel just made this descriptor for us.
-    let owned = unsafe { OwnedFd::from_raw_fd(fd) };
-    if crate::maps::is_frozen(spec) {
-        let (key, value) = (0u32, crate::maps::rodata(spec));
-        let attr = Attr::new().u32(0, fd as u32).address(8, &raw const key).address(16, value.as_ptr());
-        attr.call(BPF_MAP_UPDATE_ELEM)?;
-        Attr::new().u32(0, fd as u32).call(BPF_MAP_FREEZE)?;
-    }
-    Ok(owned)
-}
-
-/// The smallest BTF that a function can have.
-mod btf {
-    /// The id of the function's type.
-    pub(super) const FUNC: u32 = 3;
-
-    /// Header, three types, strings (`int`, `f`).
-    pub(super) fn blob() -> Vec<u8> {
-        const INT: u32 = 1 << 24;
-        const FUNC_PROTO: u32 = 13 << 24;
-        const FUNC_KIND: u32 = 12 << 24;
-        let types = [1, INT, 4, (1 << 24) | 32, 0, FUNC_PROTO, 1, 5, FUNC_KIND, 2];
-        let strings = b"\0int\0f\0";
-        let size = 4 * types.len() as u32;
-        let header = [0x0001_eb9f, 24, 0, size, size, strings.len() as u32];
-        let words = header.into_iter().chain(types).flat_map(u32::to_le_bytes);
-        words.chain(*strings).collect()
     }
 }
 

@@ -3,9 +3,9 @@
 //! What matters is one direction: a mutant that we accept and Linux refuses is a hole, unless [`known`] explains it. The other direction
 //! is counted. The seed is fixed; `UXDP_MUTANTS` sets how many mutants there are.
 
-use crate::asm::Assembled;
+use crate::asm::{Assembled, Function};
 use crate::kernel::{self, Kernel, Log};
-use crate::ours::{self, Ours};
+use crate::ours;
 use crate::table::{Side, cases};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,7 +46,7 @@ impl Random {
     }
 }
 
-/// The table's safe programs, and every program of `xdp_progs` whose maps this version has.
+/// The table's safe programs, and every program of `xdp_progs`.
 fn seeds() -> Vec<Seed> {
     let safe = cases().into_iter().filter(|c| c.side == Side::Safe);
     let mut all: Vec<_> = safe
@@ -72,20 +72,17 @@ fn programs(file: &Path) -> Vec<Seed> {
     let name = file.file_stem().unwrap().to_str().unwrap();
     let object = Object::open(&bytes, &OpenOptions { name }).unwrap();
     let maps: Vec<_> = object.maps().iter().map(|m| m.spec).collect();
-    let supported = |m: &MapSpec| {
-        use MapType::{Array, Hash, PercpuArray, PercpuHash, ProgArray};
-        matches!(m.kind, Array | Hash | PercpuArray | PercpuHash | ProgArray)
-    };
-    if !maps.iter().all(supported) {
-        return Vec::new();
-    }
     let link = |index: usize| {
         let linked = object.link(index).unwrap();
         let code = linked.code();
-        let functions = code.subprogs.iter().map(|s| (s.name.as_str().to_owned(), s.start)).collect();
+        let functions = code.subprogs.iter().map(|s| Function {
+            name: s.name.as_str().to_owned(),
+            start: s.start,
+            signature: s.signature.filter(|_| s.global),
+        });
         Seed {
             name: format!("{name}:{}", code.name.as_str()),
-            program: Assembled { insns: code.insns.to_vec(), functions },
+            program: Assembled { insns: code.insns.to_vec(), functions: functions.collect() },
             maps: maps.clone(),
             attach: code.attach,
         }
@@ -138,7 +135,6 @@ fn mutate(program: &Assembled, random: &mut Random) -> (Assembled, usize) {
 
 /// Why it is safe to accept a mutant that Linux refuses with these words, if there is a reason that `docs/verifier.md` gives too.
 fn known(
-    ours: &mut Ours,
     seed: &Seed,
     mutant: &Assembled,
     changed: &[usize],
@@ -153,7 +149,7 @@ fn known(
             }
             _ => *m,
         });
-        let verdict = ours.verify(mutant, &hashes.collect::<Vec<_>>(), seed.attach);
+        let verdict = ours::verify(mutant, &hashes.collect::<Vec<_>>(), seed.attach);
         let refused =
             matches!(verdict, ours::Verdict::Refused(_, text) if text.contains("map_value_or_null"));
         return refused.then_some("an array element of known index is there, however its key was written");
@@ -169,7 +165,7 @@ fn known(
     ];
     reasons
         .into_iter()
-        .find(|(places, _)| !places.is_empty() && needs(ours, seed, mutant, places))
+        .find(|(places, _)| !places.is_empty() && needs(seed, mutant, places))
         .map(|(_, why)| why)
 }
 
@@ -182,13 +178,13 @@ fn is_vague(insn: &Insn) -> bool {
 }
 
 /// Whether we refuse the program as soon as nothing is known of the results at these places.
-fn needs(ours: &mut Ours, seed: &Seed, mutant: &Assembled, places: &[usize]) -> bool {
+fn needs(seed: &Seed, mutant: &Assembled, places: &[usize]) -> bool {
     let mut vague = mutant.clone();
     for at in places {
         let insn = &mut vague.insns[*at];
         *insn = Insn::new(BPF_LDX | BPF_MEM | BPF_DW, insn.dst(), 10, -512, 0);
     }
-    let verdict = ours.verify(&vague, &seed.maps, seed.attach);
+    let verdict = ours::verify(&vague, &seed.maps, seed.attach);
     matches!(verdict, ours::Verdict::Refused(_, text) if !text.contains("stack size"))
 }
 
@@ -213,7 +209,6 @@ fn a_mutant_that_linux_refuses_is_refused() {
     };
     let wanted: usize = std::env::var("UXDP_MUTANTS").map_or(4000, |n| n.parse().unwrap());
     let mut random = Random(20_26);
-    let mut ours = Ours::default();
     let mut counts = Counts::default();
     let seeds = seeds();
     for n in 0..wanted {
@@ -225,7 +220,7 @@ fn a_mutant_that_linux_refuses_is_refused() {
             mutant = twice;
             changed.push(at);
         }
-        judge(&mut kernel, &mut ours, seed, (&mutant, &changed), &mut counts);
+        judge(&mut kernel, seed, (&mutant, &changed), &mut counts);
     }
     let stricter: usize = counts.stricter.values().map(|(n, _)| n).sum();
     println!(
@@ -247,13 +242,12 @@ fn a_mutant_that_linux_refuses_is_refused() {
 
 fn judge(
     kernel: &mut Kernel,
-    ours: &mut Ours,
     seed: &Seed,
     (mutant, changed): (&Assembled, &[usize]),
     counts: &mut Counts,
 ) {
     let theirs = kernel.verify(mutant, &seed.maps, seed.attach, Log::None);
-    let own = ours.verify(mutant, &seed.maps, seed.attach);
+    let own = ours::verify(mutant, &seed.maps, seed.attach);
     match (theirs, own) {
         (kernel::Verdict::Accepted, ours::Verdict::Accepted) => counts.both_accept += 1,
         (kernel::Verdict::Refused(..), ours::Verdict::Refused(..)) => counts.both_refuse += 1,
@@ -268,7 +262,7 @@ fn judge(
                 kernel::Verdict::Refused(errno, log) => format!("errno {errno}: {log}"),
                 kernel::Verdict::Accepted => "accepted the second time".to_owned(),
             };
-            if let Some(reason) = known(ours, seed, mutant, changed, &why) {
+            if let Some(reason) = known(seed, mutant, changed, &why) {
                 *counts.known.entry(reason).or_insert(0) += 1;
                 return;
             }
