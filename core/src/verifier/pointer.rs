@@ -8,6 +8,7 @@ use super::alu::{AluOp as Abstract, Width as AbstractWidth, alu};
 use super::error::VerifierError as E;
 use super::reg::{Kind, Reg};
 use super::scalar::Scalar;
+use crate::helpers::Handle;
 use crate::isa::{AluOp, Width};
 use crate::limits::BPF_MAX_VAR_OFF;
 
@@ -73,7 +74,11 @@ fn allowed_base(op: AluOp, num: u8, pointer: &Reg, scalar: &Reg) -> Result<(), E
     }
     match kind {
         Kind::MapPtr(_) if op == AluOp::Add && scalar.known() == Some(0) => Ok(()),
-        Kind::MapPtr(_) | Kind::PacketEnd | Kind::Func(_) => {
+        Kind::MapPtr(_)
+        | Kind::PacketEnd
+        | Kind::Func(_)
+        | Kind::XskSock
+        | Kind::Handle(Handle::Sock | Handle::SockCommon) => {
             Err(E::NoArithmetic { reg: num, kind: kind.name() })
         }
         _ => Ok(()),
