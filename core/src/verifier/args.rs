@@ -330,6 +330,12 @@ impl Verifier<'_, '_, '_> {
                     self.uses_stack(state, frame, (min as i32, end as i32), dir == Dir::Read, false)?;
                 }
                 Kind::Packet | Kind::PacketMeta if !takes_packet => return Err(E::HelperPacket),
+                Kind::MapKey(_) if dir == Dir::Write => {
+                    return Err(E::ReadOnlyMem { reg: num, kind: reg.kind.name() });
+                }
+                Kind::MapKey(_) if dir == Dir::Write => {
+                    return Err(E::ReadOnlyMem { reg: num, kind: reg.kind.name() });
+                }
                 _ if is_memory(&reg, access) => {
                     check::region(&self.input, &reg, num, 0, size, dir, zero)?;
                 }

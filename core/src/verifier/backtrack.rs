@@ -100,7 +100,7 @@ impl Demand {
 
     /// Whether nothing is demanded.
     pub(crate) fn is_empty(&self) -> bool {
-        self.frames.iter().all(|f| *f == Need::default())
+        self.frames.iter().all(|f| f.regs == 0 && f.halves == 0)
     }
 
     pub(crate) fn add_reg(&mut self, frame: usize, r: u8) {
@@ -158,20 +158,24 @@ pub(crate) struct Walk {
     pub(crate) demand: Demand,
     /// The innermost frame there.
     pub(crate) depth: usize,
-    linked: Demand,
+    /// The linked scalars of the jump that comes next, where there are some.
+    linked: Option<Demand>,
 }
 
 impl Walk {
     pub(crate) fn new(demand: Demand, depth: usize) -> Self {
-        Walk { demand, depth, linked: Demand::default() }
+        Walk { demand, depth, linked: None }
     }
 
     /// Turns what is demanded after an entry into what is demanded before it.
     pub(crate) fn undo(&mut self, cfg: &Cfg, entry: Entry) {
         match entry.note {
-            Note::LinkedReg { frame, reg } => return self.linked.add_reg(usize::from(frame), reg),
+            Note::LinkedReg { frame, reg } => {
+                return self.linked.get_or_insert_default().add_reg(usize::from(frame), reg);
+            }
             Note::LinkedSlot { frame, slot } => {
-                return self.linked.add_halves(usize::from(frame), halves_of(usize::from(slot)));
+                let linked = self.linked.get_or_insert_default();
+                return linked.add_halves(usize::from(frame), halves_of(usize::from(slot)));
             }
             _ => {}
         }
@@ -208,9 +212,11 @@ impl Walk {
                 }
             }
             Op::Jmp { dst, src, .. } => {
-                let linked = core::mem::take(&mut self.linked);
-                if d.meets(&linked) {
-                    d.join(&linked);
+                let linked = self.linked.take();
+                if let Some(linked) = &linked
+                    && d.meets(linked)
+                {
+                    d.join(linked);
                 }
                 if let Operand::Reg(r) = src
                     && (d.has_reg(frame, dst) || d.has_reg(frame, r))
@@ -218,8 +224,10 @@ impl Walk {
                     d.add_reg(frame, dst.num());
                     d.add_reg(frame, r.num());
                 }
-                if d.meets(&linked) {
-                    d.join(&linked);
+                if let Some(linked) = &linked
+                    && d.meets(linked)
+                {
+                    d.join(linked);
                 }
             }
             Op::Call(Callee::Local(_)) if entry.note == Note::Enter => {

@@ -70,7 +70,11 @@ pub(crate) fn split(state: State, j: Jump, keeps_id: impl Fn(u32) -> bool) -> Re
             return Ok(ways);
         }
         if let Some((pointer, is_end_right)) = packet_comparison(&a, &b) {
-            return packet(state, j.cond, &pointer, is_end_right);
+            let compared = match j.src {
+                Operand::Reg(r) if !is_end_right => r,
+                _ => j.dst,
+            };
+            return packet(state, j.cond, compared, &pointer, is_end_right);
         }
     }
     both(state)
@@ -257,7 +261,7 @@ enum Lies {
     Beyond,
 }
 
-fn packet(mut state: State, cond: Cond, p: &Reg, end_right: bool) -> Result<Ways, OutOfMemory> {
+fn packet(mut state: State, cond: Cond, r: R, p: &Reg, end_right: bool) -> Result<Ways, OutOfMemory> {
     use Lies::{AtOrBeyond, Before, Beyond, Within};
     let (taken, fall) = match (cond, end_right) {
         (Cond::Gt, true) | (Cond::Lt, false) => (Beyond, Within),
@@ -274,33 +278,23 @@ fn packet(mut state: State, cond: Cond, p: &Reg, end_right: bool) -> Result<Ways
     let mut other = None;
     if !impossible(taken) {
         let mut copy = state.try_clone()?;
-        found(&mut copy, p, taken);
+        found(&mut copy, r, p, taken);
         other = Some(copy);
     }
     if impossible(fall) {
         return Ok(Ways { taken: other, fallthrough: None });
     }
-    found(&mut state, p, fall);
+    found(&mut state, r, p, fall);
     Ok(Ways { taken: other, fallthrough: Some(state) })
 }
 
-/// Notes where a packet pointer was found to lie, for it and all pointers of the same base.
-fn found(state: &mut State, p: &Reg, way: Lies) {
+/// Notes where a packet pointer was found to lie: that it may be accessed for all pointers of the same base, that it is beyond for the register alone.
+fn found(state: &mut State, r: R, p: &Reg, way: Lies) {
     match way {
         Lies::Within | Lies::Before => good_range(state, p, way == Lies::Before),
         Lies::AtOrBeyond | Lies::Beyond if p.kind == Kind::Packet => {
-            let mark = if way == Lies::Beyond { BEYOND_PKT_END } else { AT_PKT_END };
-            state.for_each(|reg| {
-                // The same pointer, in whichever register: same base, same offset, same variable part.
-                if reg.kind == p.kind
-                    && reg.id == p.id
-                    && reg.off == p.off
-                    && reg.var == p.var
-                    && reg.range <= 0
-                {
-                    reg.range = mark;
-                }
-            });
+            let range = if way == Lies::Beyond { BEYOND_PKT_END } else { AT_PKT_END };
+            state.set(r, Reg { range, ..*p });
         }
         Lies::AtOrBeyond | Lies::Beyond => {}
     }

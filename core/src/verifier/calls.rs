@@ -12,10 +12,10 @@ use super::facts::CallFact;
 use super::objects::{Given, Made};
 use super::reg::{INNER, Kind, Reg, Slice};
 use super::state::{Held, State};
-use crate::helpers::{ArgType, DynptrKind, Helper, RetType};
+use crate::helpers::{ArgType, Callback, DynptrKind, Helper, RetType};
 use crate::isa::{Callee, Op, Reg as R};
 use crate::maps::MapType;
-use crate::maps::spec::flags::BPF_F_RDONLY_PROG;
+use crate::maps::spec::flags::{BPF_F_INNER_MAP, BPF_F_RDONLY_PROG};
 use crate::program::MapSel;
 
 /// What a call is found to be.
@@ -95,6 +95,9 @@ impl Verifier<'_, '_, '_> {
         }
         if helper.proto.ret == RetType::TailCall {
             state.holds_nothing("tail_call").map_err(at)?;
+            if state.frames.iter().any(|f| f.callback.is_some()) {
+                return Err(at(E::CallbackTailCall));
+            }
         }
         if let Some(callback) = helper.proto.callback {
             self.calls_back(state, pc, callback, &call)?;
@@ -119,10 +122,20 @@ impl Verifier<'_, '_, '_> {
         call: &Call,
         elided: bool,
     ) -> Result<(), E> {
+        let sizes = helper
+            .proto
+            .args
+            .iter()
+            .zip(1u8..)
+            .filter(|(a, _)| matches!(a, ArgType::ConstSize | ArgType::ConstSizeOrZero));
+        let exact = sizes.filter_map(|(_, r)| R::new(r)).all(|r| state.reg(r).known().is_some());
         for (reg, size) in &call.writes {
             if let Kind::Stack(frame) = reg.kind {
-                let (min, end, _) = check::stack_span(reg, 0, *size);
+                let (min, end, fixed) = check::stack_span(reg, 0, *size);
                 state.frames[usize::from(frame)].stack.smear(min as i32, (end - min) as u32, false)?;
+                if exact && fixed {
+                    self.log.stack(min as i32, end as i32);
+                }
             }
         }
         if helper.proto.args[0] == ArgType::IterNum(crate::helpers::IterUse::Destroy) {
@@ -154,6 +167,9 @@ impl Verifier<'_, '_, '_> {
             if helper.proto.ret == RetType::TailCall {
                 return Err(E::NotProgArray);
             }
+            if helper.proto.callback == Some(Callback::ForEach) {
+                return Err(E::NoWalk);
+            }
             return Err(E::MapType { kind: spec.kind as u32, helper: helper.name, id: helper.id });
         }
         let (value_size, off, size) = (spec.value_size, 0, 0);
@@ -165,6 +181,8 @@ impl Verifier<'_, '_, '_> {
 
     fn key_in_array(&self, helper: &'static Helper, call: &Call, key: Option<u64>) -> bool {
         let spec = call.map.and_then(|m| self.input.map(m)).map(|m| m.spec);
+        // With this flag of the template an inner array may have fewer elements than the template.
+        let spec = spec.filter(|s| s.flags & BPF_F_INNER_MAP == 0);
         helper.id == 1
             && spec.zip(key).is_some_and(|(spec, key)| {
                 matches!(spec.kind, MapType::Array | MapType::PercpuArray)
@@ -213,6 +231,9 @@ impl Verifier<'_, '_, '_> {
         let or_null = |kind: Kind| Reg { id, ..Reg::pointer(kind) };
         Ok(match spec.kind {
             MapType::ArrayOfMaps | MapType::HashOfMaps if helper.id == 1 => {
+                if spec.inner.is_none() {
+                    return Err(E::NoInnerMap);
+                }
                 Reg { uid: id, ..or_null(Kind::MapPtrOrNull(map | INNER)) }
             }
             MapType::Xskmap if helper.id == 1 => or_null(Kind::XskSockOrNull),

@@ -143,9 +143,12 @@ impl Cfg {
                     mark(pc);
                     mark(target);
                 }
-                Op::Call(Callee::Local(to)) => {
-                    mark(pc);
-                    mark(to);
+                Op::Call(callee) => {
+                    if let Callee::Local(to) = callee {
+                        mark(pc);
+                        mark(to);
+                    }
+                    mark(pc + 1);
                 }
                 Op::LdImm64 { imm: WideImm::Func(to), .. } => {
                     mark(pc);

@@ -40,7 +40,7 @@ pub(crate) fn holds(input: &Input<'_>, state: &State, o: &Obligation) -> Result<
 
 /// A register that was written on this path.
 pub(crate) fn readable(state: &State, r: R) -> Result<(), E> {
-    if state.reg(r).kind == Kind::NotInit { Err(E::NotReadable { reg: r.num() }) } else { Ok(()) }
+    if state.reg(r).is_not_init() { Err(E::NotReadable { reg: r.num() }) } else { Ok(()) }
 }
 
 fn memory(input: &Input<'_>, state: &State, m: &MemAccess) -> Result<(), E> {

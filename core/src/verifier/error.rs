@@ -81,6 +81,8 @@ reasons! {
     TooManyMaps = E2BIG, "The total number of maps per program has reached the limit of 64";
     /// A kind of map whose values have no fixed address.
     NoDirectValue = EINVAL, "no direct value access support for this map type";
+    /// A map of maps that does not say what the maps inside are like.
+    NoInnerMap = EINVAL, "the map of maps has no inner map to tell what a lookup gives";
     /// Beyond any value.
     DirectValueOffset { off: u32 } = EINVAL, "direct value offset of {off} is not allowed";
     /// Beyond the value.
@@ -238,9 +240,11 @@ reasons! {
     CallbackResult = EACCES, "R0 not a scalar value";
     /// The result may be another number than the caller of the callback takes.
     ResultOutside { when: &'static str, smin: i64, smax: i64, max: i32 } = EINVAL,
-        "{when} the register R0 has smin={smin} smax={smax} should have been in [0, {max}]";
-    /// A timer's callback makes a tail call.
-    AsyncTailCall = EINVAL, "tail calls are not allowed in a timer's callback";
+        "{when} the register R0 has {} should have been in [0, {max}]", Between(smin, smax);
+    /// The other program would end in the middle of the helper's work.
+    CallbackTailCall = EINVAL, "tail calls are not allowed in a callback";
+    /// A kind of map that cannot be walked over.
+    NoWalk = EINVAL, "callback function not allowed for map";
 
     // Things on the stack that only helpers touch.
     /// Elsewhere.
@@ -257,12 +261,14 @@ reasons! {
     ObjectWrite { off: i64 } = EACCES, "potential write to dynptr at off={off} disallowed";
     /// One is there, or it cannot be made there.
     DynptrNotFree = EINVAL, "Dynptr has to be an uninitialized dynptr";
+    /// Memory that no dynamic pointer is made of.
+    DynptrSource { kind: &'static str } = EACCES, "Unsupported reg type {kind} for bpf_dynptr_from_mem data";
     /// None is there.
     DynptrNotReady { arg: u8 } = EINVAL, "Expected an initialized dynptr as arg #{arg}";
     /// A callback's.
     DynptrConst = EINVAL, "cannot pass pointer to const bpf_dynptr, the helper mutates it";
     /// A callback's, given back.
-    DynptrNotOwned = EINVAL, "CONST_PTR_TO_DYNPTR cannot be released";
+    DynptrNotOwned = EINVAL, "cannot release unowned const bpf_dynptr";
     /// Not of a reservation.
     DynptrNotAcquired { arg: u8 } = EINVAL, "arg {arg} is an unacquired reference";
     /// Overwritten before it was given back.
@@ -318,6 +324,20 @@ impl fmt::Display for Shown {
             (true, 0) => f.write_str("0"),
             (true, v) => write!(f, "{v:#x}"),
             (false, _) => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+/// Signed bounds as the kernel writes them: those that say something.
+struct Between(i64, i64);
+
+impl fmt::Display for Between {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0, self.1) {
+            (i64::MIN, i64::MAX) => f.write_str("unknown scalar value"),
+            (i64::MIN, smax) => write!(f, "smax={smax}"),
+            (smin, i64::MAX) => write!(f, "smin={smin}"),
+            (smin, smax) => write!(f, "smin={smin} smax={smax}"),
         }
     }
 }

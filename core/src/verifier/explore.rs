@@ -47,6 +47,8 @@ struct Waiting {
     /// Entries of the trace before it, and one that is its own.
     trace: usize,
     own: Option<Entry>,
+    /// Where the log was.
+    log: usize,
 }
 
 /// Where a path goes on.
@@ -155,6 +157,10 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
                 self.wide(imm).map_err(|e| Reject::at(pc, e))?;
             }
         }
+        if self.input.opts.log_level > 1 {
+            let loops = super::loops::number(&self.cfg, self.input.code.insns.len())?;
+            self.log.shape(self.input, &self.live, &loops);
+        }
         self.function(0)?;
         let mut done = Vec::filled(false, self.called.len())?;
         loop {
@@ -182,17 +188,19 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
     /// Explores one function from its entry in a state.
     fn from_entry(&mut self, func: u32, state: State) -> Result<(), Reject> {
         let start = self.input.code.subprogs[func as usize].start;
-        self.log.function(self.input.code, func);
+        self.log.function(self.input, func);
         self.trace.clear();
         self.parent = NONE;
         self.wait(start, start, state, None)?;
+        let mut first = true;
         while let Some(w) = self.waiting.pop() {
             self.waiting_bytes -= w.state.bytes();
-            if w.from != w.pc {
-                self.log.from(w.from, w.pc, &w.state);
+            if !core::mem::take(&mut first) {
+                self.log.take_up(w.from, w.log);
             }
             self.path(w)?;
         }
+        self.log.function_good(self.input, func);
         Ok(())
     }
 
@@ -209,9 +217,9 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
         }
         self.waiting_bytes += state.bytes();
         self.account(from)?;
-        let (parent, trace) = (self.parent, self.trace.len());
+        let (parent, trace, log) = (self.parent, self.trace.len(), self.log.mark());
         self.explored.open(parent);
-        self.waiting.push(Waiting { pc, from, state, parent, trace, own })?;
+        self.waiting.push(Waiting { pc, from, state, parent, trace, own, log })?;
         Ok(())
     }
 
@@ -240,13 +248,11 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
                 break;
             }
             let op = *self.cfg.op(pc).ok_or(Reject::at(pc, E::Internal { what: "no instruction" }))?;
-            self.log.insn(self.input, pc);
+            self.log.insn(self.input, pc, &op, &state);
             if let Some(Observer { see, .. }) = &mut self.observer {
                 see(pc, &state);
             }
-            let next = self.step(&mut state, pc, &op)?;
-            self.log.state(pc, &state);
-            match next {
+            match self.step(&mut state, pc, &op)? {
                 Next::At(to) => pc = to,
                 Next::End => break,
             }
@@ -349,7 +355,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             }
             Op::Exit => {
                 self.jumps += 1;
-                let to = self.return_from(state).map_err(at)?;
+                let to = self.return_from(state, pc).map_err(at)?;
                 to.map_or(Next::End, Next::At)
             }
             Op::Call(Callee::Local(start)) => {
@@ -411,6 +417,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             (None, None) => return Ok(Next::End),
         };
         *state = now;
+        self.log.jumped(self.input, pc, state);
         Ok(Next::At(next))
     }
 

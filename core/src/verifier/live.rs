@@ -50,7 +50,9 @@ fn use_def(op: &Op, helpers: &HelperSet) -> (u16, u16) {
         Op::Call(Callee::Helper(_) | Callee::Kfunc { .. }) => {
             let row = called_row(op).and_then(|id| helpers.row_of(id)).and_then(|r| helpers.get(r));
             let reads = row.map_or(0x3e, |h| {
-                let used = |(i, a): (usize, &ArgType)| u16::from(*a != ArgType::DontCare) * (2 << i);
+                let used = |(i, a): (usize, &ArgType)| {
+                    u16::from(!matches!(a, ArgType::DontCare | ArgType::Unchecked)) * (2 << i)
+                };
                 h.proto.args.iter().enumerate().map(used).sum()
             });
             (reads, CALLER_SAVED)

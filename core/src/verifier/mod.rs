@@ -12,7 +12,7 @@
 //!   iterators on the stack), `held` (what must be given back);
 //! - exploring: `explore` (the loop), `explored` (states that were met), `prune` (when one covers another), `backtrack` (which numbers
 //!   a judgement rests on), `widen` (how loops of callbacks and iterators end);
-//! - results: `facts`, `frames` (slots to clear), `log`, `error`.
+//! - results: `facts`, `frames` (slots to clear), `log` and `show` (states as text), `loops`, `error`.
 //!
 //! Invariant of the whole: a state describes every concrete state that can be at its instruction on its path; an instruction is passed only
 //! when its obligations hold for all of them. What is not supported is refused by name, never accepted.
@@ -35,6 +35,7 @@ mod input;
 pub mod lane;
 mod live;
 mod log;
+mod loops;
 mod objects;
 mod obligation;
 mod pointer;
@@ -43,6 +44,7 @@ pub mod range;
 pub mod refine;
 mod reg;
 pub mod scalar;
+mod show;
 mod stack;
 mod state;
 mod subprog;
@@ -146,6 +148,7 @@ pub(crate) fn prove_observed(
     let mut stats = VerifierStats::default();
     let result = Verifier::new(input, Log::new(log, opts.log_level), observer).and_then(|mut v| {
         let outcome = v.run().and_then(|()| proof(&v));
+        v.log.flush();
         stats = v.counts();
         outcome
     });

@@ -70,6 +70,10 @@ impl Verifier<'_, '_, '_> {
             if reg.kind == Kind::Dynptr {
                 return Err(E::DynptrNotFree);
             }
+            let source = state.reg(R::R1).kind;
+            if how == DynptrUse::New(DynptrKind::Local) && !matches!(source, Kind::MapValue(_)) {
+                return Err(E::DynptrSource { kind: source.name() });
+            }
             let (frame, off) = place(&reg, "dynptr", DYNPTR_SIZE)?;
             let (kind, owner) = match (how, first) {
                 (DynptrUse::New(kind), _) => (kind, 0),
@@ -81,6 +85,7 @@ impl Verifier<'_, '_, '_> {
             return Ok((None, Some(Made { frame, off, what: Object::Dynptr(kind, owner) })));
         }
         if reg.kind == Kind::Dynptr {
+            check::unmodified(&reg, r.num())?;
             if how == DynptrUse::Modify {
                 return Err(E::DynptrConst);
             }
@@ -136,7 +141,8 @@ impl Verifier<'_, '_, '_> {
         if !matches!(reg.kind, Kind::Stack(_)) {
             return Err(E::IterNotOnStack { arg });
         }
-        let (frame, off) = place(&reg, "iter", ITER_SIZE)?;
+        let elsewhere = if how == IterUse::New { E::IterNotFree { arg } } else { E::IterNotReady { arg } };
+        let (frame, off) = place(&reg, "iter", ITER_SIZE).map_err(|_| elsewhere)?;
         let span = (off, off + ITER_SIZE as i32);
         self.uses_stack(state, frame, span, how != IterUse::New, false)?;
         let slot = state.frames[usize::from(frame)].stack.slot(off);

@@ -8,7 +8,6 @@ use super::alu::{AluOp as Abstract, Width as AbstractWidth, alu};
 use super::error::VerifierError as E;
 use super::reg::{Kind, Reg};
 use super::scalar::Scalar;
-use crate::helpers::Handle;
 use crate::isa::{AluOp, Width};
 use crate::limits::BPF_MAX_VAR_OFF;
 
@@ -25,14 +24,14 @@ pub(crate) fn arithmetic(
     if both {
         // Kernel (privileged): the difference of pointers is a number of which nothing is known.
         return if op == AluOp::Sub {
-            Ok(whole_or_low(width))
+            Ok(Reg::UNKNOWN)
         } else {
             Err(E::PointerPointer { reg: num, op: op.symbol() })
         };
     }
     let (pointer, scalar) = if dst.kind.is_pointer() { (dst, src) } else { (src, dst) };
     if width == Width::W32 {
-        return if op == AluOp::Sub { Ok(whole_or_low(width)) } else { Err(E::Pointer32 { reg: num }) };
+        return if op == AluOp::Sub { Ok(Reg::UNKNOWN) } else { Err(E::Pointer32 { reg: num }) };
     }
     allowed_base(op, num, pointer, scalar)?;
     sane(scalar.var, scalar.known().map(|v| v as i64), 0, pointer.kind)?;
@@ -59,14 +58,6 @@ pub(crate) fn arithmetic(
     Ok(out)
 }
 
-/// A number of which nothing is known but its width.
-fn whole_or_low(width: Width) -> Reg {
-    match width {
-        Width::W64 => Reg::UNKNOWN,
-        Width::W32 => Reg::scalar(Scalar::UNKNOWN.zext_32()),
-    }
-}
-
 fn allowed_base(op: AluOp, num: u8, pointer: &Reg, scalar: &Reg) -> Result<(), E> {
     let kind = pointer.kind;
     if kind.may_be_null() {
@@ -74,11 +65,7 @@ fn allowed_base(op: AluOp, num: u8, pointer: &Reg, scalar: &Reg) -> Result<(), E
     }
     match kind {
         Kind::MapPtr(_) if op == AluOp::Add && scalar.known() == Some(0) => Ok(()),
-        Kind::MapPtr(_)
-        | Kind::PacketEnd
-        | Kind::Func(_)
-        | Kind::XskSock
-        | Kind::Handle(Handle::Sock | Handle::SockCommon) => {
+        Kind::MapPtr(_) | Kind::PacketEnd | Kind::Func(_) | Kind::Handle(_) | Kind::XskSock => {
             Err(E::NoArithmetic { reg: num, kind: kind.name() })
         }
         _ => Ok(()),

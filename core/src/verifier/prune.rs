@@ -10,7 +10,7 @@
 //! Packet ends that are known to be passed are compared as such, not as numbers.
 
 use super::backtrack::{Halves, Need, halves_of};
-use super::reg::{Kind, Reg};
+use super::reg::Reg;
 use super::stack::{Byte, Slot};
 use super::state::{FrameState, State};
 use crate::mem::{OutOfMemory, Vec};
@@ -159,13 +159,24 @@ fn frame(
     Ok(true)
 }
 
+#[inline(always)]
 fn reg(old: &Reg, new: &Reg, how: Compare, precise: bool, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
-    if old.kind == Kind::NotInit {
+    if old.is_not_init() {
         return Ok(true);
     }
-    if old.is_scalar() && how == Compare::Covers && !precise {
-        return Ok(new.is_scalar());
+    if old.is_scalar() {
+        if !new.is_scalar() {
+            return Ok(false);
+        }
+        if how == Compare::Covers && !precise {
+            return Ok(true);
+        }
     }
+    value(old, new, how, ids)
+}
+
+/// Two values of which the old one mattered.
+fn value(old: &Reg, new: &Reg, how: Compare, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
     let values = match how {
         Compare::Covers | Compare::Within => new.var.subset_of(&old.var),
         Compare::Same => new.var == old.var,
@@ -215,7 +226,7 @@ fn slot(old: &Slot, new: &Slot, how: Compare, precise: bool, ids: &mut IdMap) ->
             (a, b) if how == Compare::Same => a == b,
             (Byte::Invalid | Byte::Misc, Byte::Spill) => !pointer,
             (Byte::Invalid | Byte::Misc, _) => true,
-            (a @ Byte::Known(_), _) => new.plain(i) == a,
+            (Byte::Known(_) | Byte::Part(_), _) => new.plain(i) == old.plain(i),
         };
         if !fits {
             return Ok(false);

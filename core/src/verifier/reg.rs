@@ -253,8 +253,15 @@ impl Reg {
     }
 
     /// Whether it is a number.
+    #[inline(always)]
     pub(crate) fn is_scalar(&self) -> bool {
-        self.kind == Kind::Scalar
+        matches!(self.kind, Kind::Scalar)
+    }
+
+    /// Whether it cannot be read.
+    #[inline(always)]
+    pub(crate) fn is_not_init(&self) -> bool {
+        matches!(self.kind, Kind::NotInit)
     }
 
     /// The number, where it is one and known.

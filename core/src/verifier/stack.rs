@@ -20,6 +20,8 @@ pub(crate) enum Byte {
     Misc,
     /// Written with this number.
     Known(u8),
+    /// As above, as part of a number that is not zero; the kernel knows nothing of such bytes.
+    Part(u8),
     /// Part of the slot's register.
     Spill,
     /// Part of a dynamic pointer or an iterator, whose state is the slot's register: neither read nor written as bytes.
@@ -69,6 +71,7 @@ impl Slot {
         match (self.bytes[i], self.reg.known()) {
             (Byte::Spill, Some(v)) => Byte::Known(v.to_le_bytes()[i]),
             (Byte::Spill, None) => Byte::Misc,
+            (Byte::Part(v), _) => Byte::Known(v),
             (other, _) => other,
         }
     }
@@ -139,7 +142,8 @@ impl Stack {
         for i in 0..size as usize {
             slot.bytes[first + i] = match known {
                 _ if spills => Byte::Spill,
-                Some(bytes) => Byte::Known(bytes[i]),
+                Some(_) if value.is_null() => Byte::Known(0),
+                Some(bytes) => Byte::Part(bytes[i]),
                 None => Byte::Misc,
             };
         }
@@ -216,9 +220,9 @@ impl Stack {
         Reg::constant(value)
     }
 
-    /// Whether all bytes are zero.
+    /// Whether all bytes were written with zeros; like the kernel, without those of spilled registers.
     fn all_zero(&self, off: i32, size: u32) -> bool {
-        (off..off + size as i32).all(|o| self.slot(o).plain(slot_of(o).1) == Byte::Known(0))
+        (off..off + size as i32).all(|o| self.slot(o).bytes[slot_of(o).1] == Byte::Known(0))
     }
 
     /// Reads bytes somewhere in `off .. off + size`: zero if all are.
@@ -256,7 +260,9 @@ impl Stack {
     pub(crate) fn spilled_key(&self, off: i32, size: u32) -> Option<u64> {
         let slot = self.slot(off);
         let spilled = slot_of(off).1 == 0 && slot.spill_size() == size;
-        if spilled || self.all_zero(off, size) { self.known_bytes(off, size) } else { None }
+        // A zero that was spilled is a register to Linux, not zeros.
+        let zeros = (off..off + size as i32).all(|o| self.slot(o).bytes[slot_of(o).1] == Byte::Known(0));
+        if spilled || zeros { self.known_bytes(off, size) } else { None }
     }
 
     /// Heap bytes that a copy takes.

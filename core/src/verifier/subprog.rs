@@ -36,6 +36,7 @@ impl Verifier<'_, '_, '_> {
             let signature = sub.signature.ok_or(E::NoSignature)?;
             self.global_arguments(state, &signature)?;
             self.called[func as usize] = true;
+            self.log.global(self.input, func);
             state.clobber_caller_saved();
             state.set(R::R0, Reg::UNKNOWN);
             if self.cfg.changes_packet[func as usize] {
@@ -47,6 +48,7 @@ impl Verifier<'_, '_, '_> {
             return Err(E::TooManyFrames { frames: state.frames.len() + 1 });
         }
         state.enter(func, pc)?;
+        self.log.entered(self.input, state);
         self.note = Note::Enter;
         Ok(start)
     }
@@ -108,18 +110,23 @@ impl Verifier<'_, '_, '_> {
     }
 
     /// Leaves the innermost function; `None` where the path ends.
-    pub(crate) fn return_from(&mut self, state: &mut State) -> Result<Option<u32>, E> {
+    pub(crate) fn return_from(&mut self, state: &mut State, pc: u32) -> Result<Option<u32>, E> {
         let r0 = *state.reg(R::R0);
         self.note = Note::Leave;
         if state.depth() > 0 {
+            if matches!(r0.kind, Kind::Stack(_)) {
+                return Err(E::ReturnsStack);
+            }
             if let Some(returns) = state.frame().callback {
                 self.note = Note::LeaveCallback;
                 return self.callback_returns(state, returns).map(Some);
             }
-            if matches!(r0.kind, Kind::Stack(_)) {
-                return Err(E::ReturnsStack);
+            self.log.leaving(self.input, state);
+            let to = state.leave();
+            if let Some(to) = to {
+                self.log.left(self.input, state, pc, to);
             }
-            return Ok(state.leave());
+            return Ok(to);
         }
         state.holds_nothing("BPF_EXIT instruction in main prog")?;
         check::readable(state, R::R0)?;
@@ -196,7 +203,7 @@ impl Verifier<'_, '_, '_> {
                 return Err(Reject::at(at, E::TailCallStack { depth: above }));
             }
             if tail_calls[f] && root != 0 {
-                return Err(Reject::at(at, E::AsyncTailCall));
+                return Err(Reject::at(at, E::CallbackTailCall));
             }
             chain.push((f, at, depth))?;
             Ok(depth)

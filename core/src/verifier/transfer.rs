@@ -94,7 +94,9 @@ impl Verifier<'_, '_, '_> {
             Op::Store { size, base, off, src } => {
                 let value = match src {
                     Operand::Reg(r) => {
-                        link(state, r, || self.ids.fresh());
+                        if spills_whole(state, base, off, size, r) {
+                            link(state, r, || self.ids.fresh());
+                        }
                         *state.reg(r)
                     }
                     Operand::Imm(imm) => immediate(imm, Width::W64),
@@ -181,6 +183,11 @@ impl Verifier<'_, '_, '_> {
     }
 
     fn mov_sx(&mut self, state: &mut State, width: Width, from: Size, dst: R, src: R) {
+        if state.reg(src).is_scalar() && state.reg(src).width() < from.bits() {
+            // The sign is zero: it is a plain copy.
+            link(state, src, || self.ids.fresh());
+            return state.set(dst, *state.reg(src));
+        }
         let reg = *state.reg(src);
         let var = if reg.is_scalar() { reg.var } else { Scalar::UNKNOWN };
         state.set(dst, Reg::scalar(var.sign_extend(from.bits(), abstract_width(width))));
@@ -232,6 +239,9 @@ impl Verifier<'_, '_, '_> {
                 AccessKind::Load | AccessKind::LoadSigned | AccessKind::Ordered { writes: false }
             );
             self.uses_stack(state, frame, (min as i32, end as i32), reads, writes && fixed)?;
+            // Of a read anywhere, the kernel shows the first slot alone.
+            let shown = if fixed || writes { end } else { min + 1 };
+            self.log.stack(min as i32, shown as i32);
             if !fixed && let Note::Stack { frame, first, end } = self.note {
                 self.note = Note::StackPart { frame, first, end };
             }
@@ -365,6 +375,13 @@ impl Verifier<'_, '_, '_> {
         }
         Ok(())
     }
+}
+
+/// Whether a store puts all of a scalar to the start of a stack slot.
+fn spills_whole(state: &State, base: R, off: i16, size: Size, src: R) -> bool {
+    let (to, value) = (state.reg(base), state.reg(src));
+    let (min, _, fixed) = stack_span(to, i32::from(off), size.bytes());
+    matches!(to.kind, Kind::Stack(_)) && fixed && min % 8 == 0 && value.width() <= size.bits()
 }
 
 /// Gives a scalar an id before it is copied, so that the copies know of each other.

@@ -5,7 +5,7 @@
 use crate::asm::{Assembled, Function};
 use std::collections::HashMap;
 use uxdp_core::maps::MapSpec;
-use uxdp_core::program::{ArgKind, Signature};
+use uxdp_core::program::{ArgKind, Code, Signature, Subprog};
 
 const INT: u32 = 1;
 const PTR: u32 = 2;
@@ -72,9 +72,35 @@ pub(crate) fn of_map(spec: &MapSpec) -> (Vec<u8>, u32, u32) {
 /// The types of a program's functions: the blob, and the records of `func_info`.
 pub(crate) fn of_program(program: &Assembled) -> (Vec<u8>, Vec<[u32; 2]>) {
     let mut b = Builder::new();
-    let int = b.int("int", 4);
-    let info = program.functions.iter().map(|f| [f.start, function(&mut b, int, f)]).collect();
+    let info = functions(&mut b, &program.functions);
     (b.blob(), info)
+}
+
+/// The same, with the records of `line_info`.
+pub(crate) fn of_code(code: &Code) -> (Vec<u8>, Vec<[u32; 2]>, Vec<[u32; 4]>) {
+    let mut b = Builder::new();
+    let info = functions(&mut b, &functions_of_code(code));
+    let lines = code.lines.iter().map(|l| {
+        let (file, text) = (b.text(code.string(l.file)), b.text(code.string(l.text)));
+        [l.pc, file, text, l.line << 10 | l.column]
+    });
+    let lines = lines.collect();
+    (b.blob(), info, lines)
+}
+
+/// The functions of a program as the assembler has them.
+pub(crate) fn functions_of_code(code: &Code) -> Vec<Function> {
+    let function = |s: &Subprog| Function {
+        name: s.name.as_str().to_owned(),
+        start: s.start,
+        signature: s.signature.filter(|_| s.global),
+    };
+    code.subprogs.iter().map(function).collect()
+}
+
+fn functions(b: &mut Builder, all: &[Function]) -> Vec<[u32; 2]> {
+    let int = b.int("int", 4);
+    all.iter().map(|f| [f.start, function(b, int, f)]).collect()
 }
 
 fn function(b: &mut Builder, int: u32, f: &Function) -> u32 {

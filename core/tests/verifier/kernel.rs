@@ -10,7 +10,7 @@ use uxdp_core::isa::op::{
     BPF_PSEUDO_FUNC, BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE,
 };
 use uxdp_core::maps::{MapSpec, MapType, ValueFields};
-use uxdp_core::program::AttachType;
+use uxdp_core::program::{AttachType, Code};
 
 const BPF_MAP_CREATE: i32 = 0;
 const BPF_MAP_UPDATE_ELEM: i32 = 2;
@@ -81,6 +81,12 @@ pub(crate) enum Verdict {
     Refused(i32, String),
 }
 
+/// A program with its functions and lines, and what its maps are: name, geometry, frozen content.
+pub(crate) struct Loadable<'a> {
+    pub(crate) code: &'a Code,
+    pub(crate) maps: &'a [(&'a str, MapSpec, Option<&'a [u8]>)],
+}
+
 /// The kernel, with the maps that were made for it.
 #[derive(Debug, Default)]
 pub(crate) struct Kernel {
@@ -115,12 +121,19 @@ impl Kernel {
 
     /// Makes a map; frozen data is written and frozen.
     fn create(&mut self, spec: &MapSpec) -> Result<OwnedFd, i32> {
+        let content = crate::maps::is_frozen(spec).then(|| crate::maps::rodata(spec));
+        self.create_named("", spec, content.as_deref())
+    }
+
+    /// Makes a map of that name, which is at most 15 characters; with content it is frozen.
+    fn create_named(&mut self, name: &str, spec: &MapSpec, content: Option<&[u8]>) -> Result<OwnedFd, i32> {
         let mut attr = Attr::new()
             .u32(0, spec.kind as u32)
             .u32(4, spec.key_size)
             .u32(8, spec.value_size)
             .u32(12, spec.max_entries)
             .u32(16, spec.flags);
+        attr.0[28..28 + name.len()].copy_from_slice(name.as_bytes());
         if let Some(inner) = &spec.inner {
             attr = attr.u32(20, self.map(&inner.spec())? as u32);
         }
@@ -131,14 +144,50 @@ impl Kernel {
         let fd = attr.call(BPF_MAP_CREATE)?;
         // SAFETY: the kernel just made this descriptor for us.
         let owned = unsafe { OwnedFd::from_raw_fd(fd) };
-        if crate::maps::is_frozen(spec) {
-            let (key, value) = (0u32, crate::maps::rodata(spec));
+        if let Some(value) = content {
+            let key = 0u32;
             let attr =
                 Attr::new().u32(0, fd as u32).address(8, &raw const key).address(16, value.as_ptr());
             attr.call(BPF_MAP_UPDATE_ELEM)?;
             Attr::new().u32(0, fd as u32).call(BPF_MAP_FREEZE)?;
         }
         Ok(owned)
+    }
+
+    /// The log at level 2 of a program that is accepted, loaded with its functions' names and source lines.
+    pub(crate) fn log(&mut self, subject: &Loadable<'_>) -> String {
+        let maps: Vec<_> = subject
+            .maps
+            .iter()
+            .map(|(name, spec, content)| {
+                self.create_named(name, spec, *content).unwrap_or_else(|e| panic!("{name}: errno {e}"))
+            })
+            .collect();
+        let code = subject.code;
+        let mut insns = code.insns.to_vec();
+        with_maps(&mut insns, |i| maps[i].as_raw_fd());
+        let (blob, func_info, lines) = btf::of_code(code);
+        let btf = self.btf(blob);
+        let mut attr = program_attr(&insns, code.attach)
+            .u32(72, btf as u32)
+            .u32(76, 8)
+            .address(80, func_info.as_ptr())
+            .u32(88, func_info.len() as u32);
+        if !lines.is_empty() {
+            attr = attr.u32(92, 16).address(96, lines.as_ptr()).u32(104, lines.len() as u32);
+        }
+        self.log.resize(64 << 20, 0);
+        self.log[0] = 0;
+        attr = attr.u32(24, 2).u32(28, self.log.len() as u32).address(32, self.log.as_mut_ptr());
+        let answer = attr.call(BPF_PROG_LOAD);
+        let end = self.log.iter().position(|b| *b == 0).unwrap_or(0);
+        let text = String::from_utf8_lossy(&self.log[..end]).into_owned();
+        match answer {
+            // SAFETY: the kernel just made this descriptor for us.
+            Ok(fd) => drop(unsafe { OwnedFd::from_raw_fd(fd) }),
+            Err(e) => panic!("{}: errno {e}: {text}", code.name.as_str()),
+        }
+        text
     }
 
     /// A kernel function's number in the kernel that runs, for ours; for numbers of nothing, that of nothing.
@@ -163,38 +212,17 @@ impl Kernel {
         let mut insns = program.insns.clone();
         // A prog array belongs to the first program that uses it: a new one each time.
         self.maps.retain(|(spec, _)| spec.kind != MapType::ProgArray);
-        let mut at = 0;
-        while at < insns.len() {
-            let insn = &mut insns[at];
-            at += if insn.is_wide() { 2 } else { 1 };
+        for insn in &mut insns {
             if insn.code == KFUNC_CALL.code && insn.src() == KFUNC_CALL.src() {
                 insn.imm = self.kfunc(insn.imm);
-                continue;
             }
-            let kind = match insn.src() {
-                BPF_PSEUDO_MAP_IDX if insn.is_wide() => BPF_PSEUDO_MAP_FD,
-                BPF_PSEUDO_MAP_IDX_VALUE if insn.is_wide() => BPF_PSEUDO_MAP_VALUE,
-                _ => continue,
-            };
-            let fd = match usize::try_from(insn.imm).ok().and_then(|i| maps.get(i)) {
-                Some(spec) => self.map(spec).unwrap_or_else(|e| panic!("{spec:?}: errno {e}")),
-                None => 0x7fff_ffff,
-            };
-            *insn = Insn::new(insn.code, insn.dst(), kind, insn.off, fd);
         }
-        let attach = match attach {
-            AttachType::Xdp => 37,
-            AttachType::XdpDevmap => 33,
-            AttachType::XdpCpumap => 35,
-        };
+        with_maps(&mut insns, |i| match maps.get(i) {
+            Some(spec) => self.map(spec).unwrap_or_else(|e| panic!("{spec:?}: errno {e}")),
+            None => 0x7fff_ffff,
+        });
         self.log[0] = 0;
-        let license = c"GPL";
-        let mut attr = Attr::new()
-            .u32(0, BPF_PROG_TYPE_XDP)
-            .u32(4, insns.len() as u32)
-            .address(8, insns.as_ptr())
-            .address(16, license.as_ptr())
-            .u32(68, attach);
+        let mut attr = program_attr(&insns, attach);
         let (blob, func_info) = btf::of_program(program);
         if needs_types(program) {
             let fd = self.btf(blob);
@@ -234,6 +262,38 @@ impl Kernel {
         let lines: Vec<_> = text.lines().filter(|l| !noise.iter().any(|n| l.starts_with(n))).collect();
         lines[lines.len().saturating_sub(4)..].join("\n")
     }
+}
+
+/// Puts descriptors where maps are named by index.
+fn with_maps(insns: &mut [Insn], mut fd_of: impl FnMut(usize) -> i32) {
+    let mut at = 0;
+    while at < insns.len() {
+        let insn = &mut insns[at];
+        at += if insn.is_wide() { 2 } else { 1 };
+        let kind = match insn.src() {
+            BPF_PSEUDO_MAP_IDX if insn.is_wide() => BPF_PSEUDO_MAP_FD,
+            BPF_PSEUDO_MAP_IDX_VALUE if insn.is_wide() => BPF_PSEUDO_MAP_VALUE,
+            _ => continue,
+        };
+        let fd = usize::try_from(insn.imm).map_or(0x7fff_ffff, &mut fd_of);
+        *insn = Insn::new(insn.code, insn.dst(), kind, insn.off, fd);
+    }
+}
+
+/// What every load of an XDP program says; the instructions stay with the caller.
+fn program_attr(insns: &[Insn], attach: AttachType) -> Attr {
+    let attach = match attach {
+        AttachType::Xdp => 37,
+        AttachType::XdpDevmap => 33,
+        AttachType::XdpCpumap => 35,
+    };
+    let license = c"GPL";
+    Attr::new()
+        .u32(0, BPF_PROG_TYPE_XDP)
+        .u32(4, insns.len() as u32)
+        .address(8, insns.as_ptr())
+        .address(16, license.as_ptr())
+        .u32(68, attach)
 }
 
 /// A line that is seen although the test passes, which the harness's own capture would hide.

@@ -7,6 +7,7 @@
 mod asm;
 mod btf;
 mod kernel;
+mod logs;
 mod maps;
 mod mutants;
 mod ours;

@@ -1,6 +1,6 @@
 //! Maps of the table by short names: type and bytes of a value, `array16`, `hash8`, `rodata16`, `locked16`, `array_of_hash8`.
 
-use uxdp_core::maps::spec::flags::{BPF_F_NO_PREALLOC, BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG};
+use uxdp_core::maps::spec::flags::{BPF_F_INNER_MAP, BPF_F_NO_PREALLOC, BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG};
 use uxdp_core::maps::{MapSpec, MapType, ValueFields};
 
 /// Elements of every map but rings.
@@ -9,7 +9,7 @@ pub(crate) const ENTRIES: u32 = 4;
 /// What a short name stands for. Keys have 4 bytes, those of hashes and of the trie 8.
 ///
 /// `locked` and `timer` are arrays whose values have a lock at 0 and a timer at 8; in `both` a lock stands at 0 and a timer at 16; `locked_hash` and
-/// `timer_hash` are hashes of the like.
+/// `timer_hash` are hashes of the like. `sized` arrays may differ in size from their template.
 pub(crate) fn spec(name: &str) -> MapSpec {
     if let Some(inner) = name.strip_prefix("array_of_") {
         let of = MapSpec::new(MapType::ArrayOfMaps, 4, 4, ENTRIES);
@@ -28,6 +28,7 @@ pub(crate) fn spec(name: &str) -> MapSpec {
     match kind {
         "array" => of(MapType::Array, 4, 0),
         "single" => MapSpec { max_entries: 1, ..of(MapType::Array, 4, 0) },
+        "sized" => of(MapType::Array, 4, BPF_F_INNER_MAP),
         "percpu_array" => of(MapType::PercpuArray, 4, 0),
         "hash" => of(MapType::Hash, 8, 0),
         "percpu_hash" => of(MapType::PercpuHash, 8, 0),

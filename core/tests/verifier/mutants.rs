@@ -3,7 +3,8 @@
 //! What matters is one direction: a mutant that we accept and Linux refuses is a hole, unless [`known`] explains it. The other direction
 //! is counted. The seed is fixed; `UXDP_MUTANTS` sets how many mutants there are.
 
-use crate::asm::{Assembled, Function};
+use crate::asm::Assembled;
+use crate::btf::functions_of_code;
 use crate::kernel::{self, Kernel, Log};
 use crate::ours;
 use crate::table::{Side, cases};
@@ -75,14 +76,9 @@ fn programs(file: &Path) -> Vec<Seed> {
     let link = |index: usize| {
         let linked = object.link(index).unwrap();
         let code = linked.code();
-        let functions = code.subprogs.iter().map(|s| Function {
-            name: s.name.as_str().to_owned(),
-            start: s.start,
-            signature: s.signature.filter(|_| s.global),
-        });
         Seed {
             name: format!("{name}:{}", code.name.as_str()),
-            program: Assembled { insns: code.insns.to_vec(), functions: functions.collect() },
+            program: Assembled { insns: code.insns.to_vec(), functions: functions_of_code(code) },
             maps: maps.clone(),
             attach: code.attach,
         }
@@ -90,7 +86,8 @@ fn programs(file: &Path) -> Vec<Seed> {
     (0..object.programs().len()).map(link).collect()
 }
 
-/// Changes one instruction: an offset, a register, an operation, a condition, an immediate; or drops it, or doubles it with its neighbour.
+/// Changes one instruction: an offset, a register, an operation, a condition, an immediate; or drops it, swaps it with its neighbour or puts that
+/// in its place.
 ///
 /// The second answer is the place.
 fn mutate(program: &Assembled, random: &mut Random) -> (Assembled, usize) {
@@ -104,7 +101,15 @@ fn mutate(program: &Assembled, random: &mut Random) -> (Assembled, usize) {
     let step = random.pick(&[-8, -4, -2, -1, 1, 2, 4, 8]);
     let jump = class == BPF_JMP || class == BPF_JMP32;
     let control = jump && matches!(insn.code & 0xf0, BPF_CALL | BPF_EXIT);
-    mutant.insns[at] = match random.below(8) {
+    let how = random.below(10);
+    if how >= 8 && at + 1 < mutant.insns.len() {
+        match how {
+            8 => mutant.insns.swap(at, at + 1),
+            _ => mutant.insns[at] = mutant.insns[at + 1],
+        }
+        return (mutant, at);
+    }
+    mutant.insns[at] = match how {
         _ if class == BPF_LD || control => with(dst, src, insn.off, insn.imm.wrapping_add(step)),
         0 => with(
             dst,

@@ -33,7 +33,7 @@ pub(crate) fn verify(program: &Assembled, maps: &[MapSpec], attach: AttachType) 
 }
 
 /// A program as the loader of objects would have made it.
-fn code(program: &Assembled, attach: AttachType) -> Code {
+pub(crate) fn code(program: &Assembled, attach: AttachType) -> Code {
     let mut code = Code {
         name: Text::from_text("main").unwrap(),
         section: Text::from_text("xdp").unwrap(),
