@@ -149,18 +149,17 @@ impl Cfg {
                         mark(to);
                     }
                     mark(pc + 1);
-                }
-                Op::LdImm64 { imm: WideImm::Func(to), .. } => {
-                    mark(pc);
-                    mark(to);
-                }
-                _ => {
                     let loops = called_row(&op).and_then(|id| traits(id).loops);
                     if loops.is_some() {
                         mark(pc);
                         self.loops[pc as usize] = loops;
                     }
                 }
+                Op::LdImm64 { imm: WideImm::Func(to), .. } => {
+                    mark(pc);
+                    mark(to);
+                }
+                _ => {}
             }
         }
         match self.iter().find(|(pc, _)| !seen[*pc as usize]) {

@@ -4,7 +4,7 @@
 //! them, move the state. A branch puts one of its ways aside; the list of such ways is the only stack there is, so nothing recurses
 //! on the size of a program. Counted against limits: instructions processed, ways that wait, bytes that states take.
 
-use super::backtrack::{self, Demand, Entry, Note};
+use super::backtrack::{self, Demand, Entry, Halves, Note};
 use super::branch::{self, Jump};
 use super::calls::After;
 use super::cfg::Cfg;
@@ -14,6 +14,7 @@ use super::explored::{Explored, Met, NONE, Pace};
 use super::facts::FactTable;
 use super::frames::StackUse;
 use super::input::Input;
+use super::kept::Kept;
 use super::live::{self, called_row};
 use super::log::Log;
 use super::obligation;
@@ -42,7 +43,9 @@ impl Ids {
 struct Waiting {
     pc: u32,
     from: u32,
-    state: State,
+    state: Kept,
+    /// [`super::state::FrameState::written`] of each frame.
+    written: Vec<Halves>,
     parent: u32,
     /// Entries of the trace before it, and one that is its own.
     trace: usize,
@@ -194,7 +197,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
         self.wait(start, start, state, None)?;
         let mut first = true;
         while let Some(w) = self.waiting.pop() {
-            self.waiting_bytes -= w.state.bytes();
+            self.waiting_bytes -= w.state.size();
             if !core::mem::take(&mut first) {
                 self.log.take_up(w.from, w.log);
             }
@@ -215,11 +218,13 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
         if self.waiting.len() > BPF_COMPLEXITY_LIMIT_JMP_SEQ as usize {
             return Err(Reject::at(from, E::TooManyBranches));
         }
-        self.waiting_bytes += state.bytes();
+        let written = Vec::from_fn(state.frames.len(), |i| state.frames[i].written)?;
+        let state = Kept::pack(&state, &mut self.explored.kinds)?;
+        self.waiting_bytes += state.size();
         self.account(from)?;
         let (parent, trace, log) = (self.parent, self.trace.len(), self.log.mark());
         self.explored.open(parent);
-        self.waiting.push(Waiting { pc, from, state, parent, trace, own, log })?;
+        self.waiting.push(Waiting { pc, from, state, written, parent, trace, own, log })?;
         Ok(())
     }
 
@@ -235,7 +240,11 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
 
     /// Follows one path to its end.
     fn path(&mut self, w: Waiting) -> Result<(), Reject> {
-        let Waiting { mut pc, mut state, parent, trace, own, .. } = w;
+        let Waiting { mut pc, state, written, parent, trace, own, .. } = w;
+        let mut state = state.unpack(&self.explored.kinds)?;
+        for (frame, written) in state.frames.iter_mut().zip(&written) {
+            frame.written = *written;
+        }
         self.parent = parent;
         self.trace.truncate(trace);
         self.trace.extend(own)?;
@@ -257,8 +266,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
                 Next::End => break,
             }
         }
-        self.explored.close(self.parent);
-        Ok(())
+        Ok(self.explored.close(&self.cfg, &self.trace, self.parent)?)
     }
 
     /// Compares with older states and keeps this one where that is worth it; true: the path ends here.
@@ -274,12 +282,12 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
         match met {
             Met::Covered(_) if self.observer.as_ref().is_some_and(|o| o.mode == Mode::NoPruning) => {}
             Met::Covered(node) => {
-                self.explored.take_over(&self.cfg, &self.trace, self.parent, state, node);
+                self.explored.take_over(&self.cfg, &self.trace, self.parent, state, node).map_err(at)?;
                 self.log.covered(pc);
                 return Ok(true);
             }
-            Met::Turned => {
-                self.explored.needs_all(self.parent);
+            Met::Turned(node) => {
+                self.explored.take_over(&self.cfg, &self.trace, self.parent, state, node).map_err(at)?;
                 self.log.covered(pc);
                 return Ok(true);
             }
@@ -291,7 +299,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             let mut kept = state.try_clone().map_err(at)?;
             self.forget_dead(pc, &mut kept);
             kept.drop_lonely_ids();
-            self.parent = self.explored.keep(pc, kept, self.parent, self.trace.len()).map_err(at)?;
+            self.parent = self.explored.keep(pc, &kept, self.parent, self.trace.len()).map_err(at)?;
             state.nothing_written();
             self.account(pc)?;
         }

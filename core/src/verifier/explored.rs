@@ -11,11 +11,13 @@
 
 use super::backtrack::{Demand, Entry, Halves, Need, Walk};
 use super::cfg::{Bounded, Cfg};
+use super::kept::{Kept, Kinds};
 use super::prune::{Compare, IdMap, Mattered, covers};
 use super::reg::{IterState, Kind, Reg};
 use super::state::State;
+use super::turns::Edge;
 use crate::isa::Reg as R;
-use crate::limits::MAX_BPF_STACK;
+use crate::limits::{MAX_BPF_STACK, MAX_CALL_FRAMES};
 use crate::mem::{OutOfMemory, Vec};
 
 /// No node.
@@ -27,32 +29,35 @@ const PATIENCE: u32 = 3;
 const PATIENCE_IN_BOUNDED_LOOP: u32 = 64;
 
 #[derive(Debug)]
-struct Node {
+pub(crate) struct Node {
     /// `None` once it was given back.
-    state: Option<State>,
+    state: Option<Kept>,
     /// One a frame; none once the node is finished and was given back.
-    mattered: Vec<Mattered>,
+    pub(crate) mattered: Vec<Mattered>,
     /// Half slots of each frame that were overwritten between the parent and here.
     written: Vec<Halves>,
+    /// Half slots and registers of each frame that hold pointers, which are always compared in full.
+    pointers: Vec<Need>,
     /// Entries of the trace before it; of meaning while it is open.
-    position: u32,
+    pub(crate) position: u32,
     /// Next node at the same instruction, or next free one.
     next: u32,
-    parent: u32,
+    pub(crate) parent: u32,
     /// Paths that are not finished.
-    open: u32,
+    pub(crate) open: u32,
     /// Which instruction.
     pc: u32,
-    /// Whether a path below was cut off at a state that was not finished: then the notes say too little, and states are compared in full.
-    exact: bool,
+    /// The outermost node to which a path below came round before that was finished: until it is, the notes say too little, and states are compared
+    /// in full.
+    pub(crate) head: u32,
     hits: u32,
     misses: u32,
 }
 
 impl Node {
     fn bytes(&self) -> usize {
-        let notes = self.mattered.len() * (size_of::<Mattered>() + size_of::<Halves>());
-        self.state.as_ref().map_or(0, State::bytes) + notes
+        let notes = self.mattered.len() * (size_of::<Mattered>() + size_of::<Halves>() + size_of::<Need>());
+        self.state.as_ref().map_or(0, Kept::size) + notes
     }
 }
 
@@ -65,8 +70,8 @@ pub(crate) enum Met {
     Covered(u32),
     /// The path came back to where it was.
     Loop,
-    /// The path came round a loop that something else bounds, with nothing that was not seen at the turn before.
-    Turned,
+    /// The path came round a loop that something else bounds, to that node, with nothing that was not seen there.
+    Turned(u32),
 }
 
 /// How long ago a state was kept.
@@ -85,10 +90,13 @@ pub(crate) struct Pace {
 /// All nodes.
 #[derive(Debug)]
 pub(crate) struct Explored {
-    nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
     free: u32,
     heads: Vec<u32>,
     ids: IdMap,
+    pub(crate) kinds: Kinds,
+    /// Ways round to nodes that are not finished.
+    pub(crate) edges: Vec<Edge>,
     /// Bytes that kept states take.
     pub(crate) bytes: usize,
     /// States kept now.
@@ -111,6 +119,8 @@ impl Explored {
             free: NONE,
             heads: Vec::filled(NONE, slots)?,
             ids: IdMap::new(),
+            kinds: Kinds::new(),
+            edges: Vec::new(),
             bytes: 0,
             kept: 0,
             peak: 0,
@@ -126,26 +136,26 @@ impl Explored {
         let mut previous = NONE;
         let mut at = self.heads[pc as usize];
         while at != NONE {
-            let (nodes, ids) = (&mut self.nodes, &mut self.ids);
+            let (nodes, tools) = (&mut self.nodes, (&self.kinds, &mut self.ids));
             let node = &mut nodes[at as usize];
             let next = node.next;
             if let Some(old) = &node.state {
-                let how = if node.exact { Compare::Within } else { Compare::Covers };
+                let how = if node.head == NONE { Compare::Covers } else { Compare::Within };
                 if node.open > 0 {
                     match pace.bounded {
-                        Some(bounded) if next_turn(old, state, bounded) => {
-                            if covers(old, state, Compare::Within, &node.mattered, ids)? {
-                                return Ok((Met::Turned, false));
+                        Some(bounded) if next_turn(old, state, bounded, &self.kinds)? => {
+                            if covers(old, state, Compare::Within, &node.mattered, tools)? {
+                                return Ok((Met::Turned(at), false));
                             }
                         }
                         Some(_) => {}
-                        None if covers(old, state, Compare::Same, &node.mattered, ids)? => {
+                        None if covers(old, state, Compare::Same, &node.mattered, tools)? => {
                             return Ok((Met::Loop, false));
                         }
                         None => {}
                     }
                     worth &= pace.worth_in_loop;
-                } else if covers(old, state, how, &node.mattered, ids)? {
+                } else if covers(old, state, how, &node.mattered, tools)? {
                     node.hits += 1;
                     self.hits += 1;
                     return Ok((Met::Covered(at), false));
@@ -159,13 +169,13 @@ impl Explored {
                 if node.state.take().is_some() {
                     self.kept -= 1;
                 }
-                let open = node.open > 0;
+                let needed = node.open > 0 || node.head != NONE;
                 self.bytes -= before - node.bytes();
                 match previous {
                     NONE => self.heads[pc as usize] = next,
                     p => self.nodes[p as usize].next = next,
                 }
-                if !open {
+                if !needed {
                     self.release(at);
                 }
             } else {
@@ -180,18 +190,23 @@ impl Explored {
     pub(crate) fn keep(
         &mut self,
         pc: u32,
-        state: State,
+        state: &State,
         parent: u32,
         position: usize,
     ) -> Result<u32, OutOfMemory> {
         let frames = state.frames.len();
+        let kept = Kept::pack(state, &mut self.kinds)?;
         let node = Node {
+            pointers: Vec::from_fn(frames, |i| Need {
+                regs: kept.frames[i].pointers,
+                halves: kept.frames[i].pointer_halves(),
+            })?,
             mattered: Vec::filled(Mattered::default(), frames)?,
             written: Vec::from_fn(frames, |i| state.frames[i].written)?,
-            state: Some(state),
+            state: Some(kept),
             position: position as u32,
             pc,
-            exact: false,
+            head: NONE,
             next: self.heads[pc as usize],
             parent,
             open: 1,
@@ -230,19 +245,31 @@ impl Explored {
         }
     }
 
-    /// A path below a node ended.
-    pub(crate) fn close(&mut self, node: u32) {
+    /// A path below a node ended; `trace` is that path's.
+    pub(crate) fn close(&mut self, cfg: &Cfg, trace: &[Entry], node: u32) -> Result<(), OutOfMemory> {
         let mut at = node;
         while let Some(n) = self.nodes.get_mut(at as usize) {
             n.open -= 1;
             if n.open > 0 {
                 break;
             }
-            let (parent, gone) = (n.parent, n.state.is_none());
-            if gone {
+            let (parent, gone, head) = (n.parent, n.state.is_none(), n.head);
+            if head != NONE {
+                self.turns_end(cfg, trace, at)?;
+            } else if gone {
                 self.release(at);
             }
             at = parent;
+        }
+        Ok(())
+    }
+
+    /// A finished node on which nothing waits any more.
+    pub(crate) fn settled(&mut self, index: u32) {
+        let Some(n) = self.nodes.get_mut(index as usize) else { return };
+        n.head = NONE;
+        if n.open == 0 && n.state.is_none() {
+            self.release(index);
         }
     }
 
@@ -252,69 +279,100 @@ impl Explored {
         self.bytes -= node.bytes();
         node.mattered = Vec::new();
         node.written = Vec::new();
+        node.pointers = Vec::new();
         node.next = core::mem::replace(&mut self.free, index);
     }
 
     /// The path at hand reads half slots of a frame: they mattered to its ancestors, as far as they come from there.
     pub(crate) fn read(&mut self, parent: u32, state: &State, frame: usize, halves: Halves) {
         let Some(f) = state.frames.get(frame) else { return };
-        let mut need = halves & !f.written;
-        let mut at = parent;
+        self.read_above(parent, NONE, frame, halves & !f.written);
+    }
+
+    /// Half slots matter to a node and to those above it, down to where they were written, and no further than `until`. Whether that is new of `until`.
+    pub(crate) fn read_above(&mut self, node: u32, until: u32, frame: usize, halves: Halves) -> bool {
+        let (mut need, mut at) = (halves, node);
         while need != 0
             && let Some(node) = self.nodes.get_mut(at as usize)
             && let (Some(m), Some(written)) = (node.mattered.get_mut(frame), node.written.get(frame))
         {
             need &= !m.read;
             m.read |= need;
+            if at == until {
+                return need != 0;
+            }
             need &= !written;
             at = node.parent;
         }
+        false
+    }
+
+    /// Half slots of a frame that were overwritten on the way to a node from the one above it.
+    pub(crate) fn written(&self, node: u32, frame: usize) -> Halves {
+        self.nodes.get(node as usize).and_then(|n| n.written.get(frame).copied()).unwrap_or(Halves::MAX)
     }
 
     /// The values that a demand names, at the end of the path at hand, must be what they are: marks them in its ancestors.
     pub(crate) fn demand(&mut self, cfg: &Cfg, trace: &[Entry], parent: u32, demand: Demand, depth: usize) {
+        self.demand_until(cfg, (trace, 0), (parent, NONE), demand, depth);
+    }
+
+    /// As above, for the part of a path whose trace begins at position `first`, and no further than the node `until`. Whether something is new of `until`.
+    pub(crate) fn demand_until(
+        &mut self,
+        cfg: &Cfg,
+        (trace, first): (&[Entry], usize),
+        (parent, until): (u32, u32),
+        demand: Demand,
+        depth: usize,
+    ) -> bool {
         let mut walk = Walk::new(demand, depth);
         let (mut at, mut left) = (parent, trace.len());
         while !walk.demand.is_empty() {
             while let Some(node) = self.nodes.get_mut(at as usize)
-                && node.position as usize == left
+                && node.position as usize == first + left
             {
                 mark(node, &mut walk.demand);
+                if at == until {
+                    return !walk.demand.is_empty();
+                }
                 at = node.parent;
             }
-            let Some(entry) = left.checked_sub(1).and_then(|i| trace.get(i)) else { return };
+            let Some(entry) = left.checked_sub(1).and_then(|i| trace.get(i)) else { return false };
             left -= 1;
             walk.undo(cfg, *entry);
         }
+        false
     }
 
-    /// A node cut a path off: what mattered below the node matters to the path's ancestors.
-    pub(crate) fn take_over(&mut self, cfg: &Cfg, trace: &[Entry], parent: u32, state: &State, node: u32) {
-        let Some(n) = self.nodes.get(node as usize) else { return };
-        let mut demand = Demand::default();
-        let mut reads = [0; crate::limits::MAX_CALL_FRAMES];
+    /// What is known to matter of a node: numbers as a demand, and half slots that are read, frame by frame.
+    pub(crate) fn notes(&self, node: u32) -> (Demand, [Halves; MAX_CALL_FRAMES], usize) {
+        let (mut demand, mut reads) = (Demand::default(), [0; MAX_CALL_FRAMES]);
+        let Some(n) = self.nodes.get(node as usize) else { return (demand, reads, 0) };
         for ((m, need), read) in n.mattered.iter().zip(&mut demand.frames).zip(&mut reads) {
             *need = m.precise;
             *read = m.read;
         }
-        let exact = n.exact;
+        (demand, reads, n.mattered.len().saturating_sub(1))
+    }
+
+    /// A node cut a path off: what mattered below the node matters to the path's ancestors.
+    pub(crate) fn take_over(
+        &mut self,
+        cfg: &Cfg,
+        trace: &[Entry],
+        parent: u32,
+        state: &State,
+        node: u32,
+    ) -> Result<(), OutOfMemory> {
+        let (demand, reads, _) = self.notes(node);
         for (frame, halves) in reads.into_iter().enumerate() {
             self.read(parent, state, frame, halves);
         }
         self.demand(cfg, trace, parent, demand, state.depth());
-        if exact {
-            self.needs_all(parent);
-        }
-    }
-
-    /// A path below a node was cut off at a state of which it is not known yet what matters: neither is it of the node, nor of any above.
-    pub(crate) fn needs_all(&mut self, node: u32) {
-        let mut at = node;
-        while let Some(n) = self.nodes.get_mut(at as usize)
-            && !n.exact
-        {
-            n.exact = true;
-            at = n.parent;
+        match self.nodes.get(node as usize) {
+            Some(n) if n.head != NONE || n.open > 0 => self.comes_round(trace, parent, state, node),
+            _ => Ok(()),
         }
     }
 
@@ -324,37 +382,48 @@ impl Explored {
     }
 
     /// The latest state of the path that ends at a node that was kept at an instruction with the same calls open, and what is known to matter of it.
-    pub(crate) fn previous(&self, node: u32, pc: u32, state: &State) -> Option<(&State, &[Mattered])> {
+    pub(crate) fn previous(
+        &self,
+        node: u32,
+        pc: u32,
+        state: &State,
+    ) -> Result<Option<(State, &[Mattered])>, OutOfMemory> {
         let path =
             core::iter::successors(self.nodes.get(node as usize), |n| self.nodes.get(n.parent as usize));
-        path.filter(|n| n.pc == pc).find_map(|n| {
+        let found = path.filter(|n| n.pc == pc).find_map(|n| {
             let old = n.state.as_ref()?;
             let alike = old.frames.len() == state.frames.len()
                 && old.frames.iter().zip(&state.frames).skip(1).all(|(a, b)| a.callsite == b.callsite);
             alike.then_some((old, &n.mattered[..]))
-        })
+        });
+        found.map(|(old, mattered)| Ok((old.unpack(&self.kinds)?, mattered))).transpose()
     }
 
     /// What mattered of every kept state, for oracles.
     #[cfg(test)]
-    pub(crate) fn all(&self) -> impl Iterator<Item = (u32, &State, &[Mattered])> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u32, State, &[Mattered])> {
         self.heads.iter().enumerate().flat_map(move |(pc, head)| {
             core::iter::successors(self.nodes.get(*head as usize), |n| self.nodes.get(n.next as usize))
-                .filter_map(move |n| Some((pc as u32, n.state.as_ref()?, &n.mattered[..])))
+                .filter_map(move |n| {
+                    let state = n.state.as_ref()?.unpack(&self.kinds).ok()?;
+                    Some((pc as u32, state, &n.mattered[..]))
+                })
         })
     }
 }
 
 /// Whether a state of the path at hand is at the same bounded loop as an older one of that path, and not at another run of it: so that the loop's own
 /// bound ends what the exploration does not follow.
-fn next_turn(old: &State, new: &State, bounded: Bounded) -> bool {
-    match bounded {
+fn next_turn(old: &Kept, new: &State, bounded: Bounded, kinds: &Kinds) -> Result<bool, OutOfMemory> {
+    Ok(match bounded {
         Bounded::Callback => new.frame().turns > 0,
-        Bounded::Iterator => match (iterator(old), iterator(new)) {
-            (Some(a), Some(b)) => a.owner == b.owner && b.kind == Kind::IterSlot(IterState::Active),
+        Bounded::Iterator => match iterator(new).filter(|b| b.kind == Kind::IterSlot(IterState::Active)) {
+            Some(b) if old.depth() == new.depth() => {
+                iterator(&old.unpack(kinds)?).is_some_and(|a| a.owner == b.owner)
+            }
             _ => false,
         },
-    }
+    })
 }
 
 /// The iterator that R1 points to.
@@ -369,20 +438,11 @@ fn iterator(state: &State) -> Option<Reg> {
 
 /// Marks in a node what is demanded; what is no number there, and what was marked before, is not demanded of those before it.
 fn mark(node: &mut Node, demand: &mut Demand) {
-    for (i, (m, need)) in node.mattered.iter_mut().zip(&mut demand.frames).enumerate() {
-        if let Some(frame) = node.state.as_ref().and_then(|s| s.frames.get(i)) {
-            for (r, reg) in frame.regs.iter().enumerate() {
-                if reg.kind.is_pointer() {
-                    need.regs &= !(1 << r);
-                }
-            }
-            for (slot, s) in frame.stack.slots().iter().enumerate() {
-                if s.spilled().is_some_and(|r| r.kind.is_pointer()) {
-                    need.halves &= !super::backtrack::halves_of(slot);
-                }
-            }
-        }
-        let new = Need { regs: need.regs & !m.precise.regs, halves: need.halves & !m.precise.halves };
+    for ((m, need), pointers) in node.mattered.iter_mut().zip(&mut demand.frames).zip(&node.pointers) {
+        let new = Need {
+            regs: need.regs & !pointers.regs & !m.precise.regs,
+            halves: need.halves & !pointers.halves & !m.precise.halves,
+        };
         m.precise.regs |= new.regs;
         m.precise.halves |= new.halves;
         *need = new;

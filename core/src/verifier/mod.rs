@@ -11,7 +11,7 @@
 //! - moving: `transfer`, `pointer`, `branch`, `subprog`; calls of helpers: `calls`, `args`, `callback`, `objects` (dynamic pointers and
 //!   iterators on the stack), `held` (what must be given back);
 //! - exploring: `explore` (the loop), `explored` (states that were met), `prune` (when one covers another), `backtrack` (which numbers
-//!   a judgement rests on), `widen` (how loops of callbacks and iterators end);
+//!   a judgement rests on), `widen` and `turns` (how loops of callbacks and iterators end);
 //! - results: `facts`, `frames` (slots to clear), `log` and `show` (states as text), `loops`, `error`.
 //!
 //! Invariant of the whole: a state describes every concrete state that can be at its instruction on its path; an instruction is passed only
@@ -32,6 +32,7 @@ mod facts;
 mod frames;
 mod held;
 mod input;
+mod kept;
 pub mod lane;
 mod live;
 mod log;
@@ -50,6 +51,7 @@ mod state;
 mod subprog;
 pub mod tnum;
 mod transfer;
+mod turns;
 mod widen;
 
 #[cfg(test)]

@@ -226,9 +226,9 @@ impl Verifier<'_, '_, '_> {
             o.kind = Kind::IterSlot(IterState::Active);
             o.off += 1;
         });
-        if let Some((old, mattered)) = self.explored.previous(self.explored.parent_of(self.parent), pc, &turn)
-        {
-            super::widen::widen(old, mattered, &mut turn);
+        let above = self.explored.parent_of(self.parent);
+        if let Some((old, mattered)) = self.explored.previous(above, pc, &turn)? {
+            super::widen::widen(&old, mattered, &mut turn);
         }
         slot(state, &|o| o.kind = Kind::IterSlot(IterState::Drained));
         state.clobber_caller_saved();

@@ -10,6 +10,7 @@
 //! Packet ends that are known to be passed are compared as such, not as numbers.
 
 use super::backtrack::{Halves, Need, halves_of};
+use super::kept::{Kept, KeptFrame, Kinds, Values, bits};
 use super::reg::Reg;
 use super::stack::{Byte, Slot};
 use super::state::{FrameState, State};
@@ -89,11 +90,11 @@ impl IdMap {
 
 /// Whether `old` makes the exploration of `new` needless.
 pub(crate) fn covers(
-    old: &State,
+    old: &Kept,
     new: &State,
     how: Compare,
     mattered: &[Mattered],
-    ids: &mut IdMap,
+    (kinds, ids): (&Kinds, &mut IdMap),
 ) -> Result<bool, OutOfMemory> {
     if old.frames.len() != new.frames.len() {
         return Ok(false);
@@ -105,6 +106,7 @@ pub(crate) fn covers(
     if !holds_alike(old, new, ids)? {
         return Ok(false);
     }
+    let mut values = old.values(kinds);
     for (i, (a, b)) in old.frames.iter().zip(&new.frames).enumerate() {
         let Some(m) = mattered.get(i) else { return Ok(false) };
         if a.func != b.func
@@ -112,7 +114,7 @@ pub(crate) fn covers(
             || a.callback != b.callback
             // A callback that had fewer turns was explored for more of them.
             || a.turns > b.turns
-            || !frame(a, b, how, m, ids)?
+            || !frame(a, &mut values, b, how, m, ids)?
         {
             return Ok(false);
         }
@@ -121,7 +123,7 @@ pub(crate) fn covers(
 }
 
 /// What is held is the same, in the same order.
-fn holds_alike(old: &State, new: &State, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
+fn holds_alike(old: &Kept, new: &State, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
     if old.held.len() != new.held.len() {
         return Ok(false);
     }
@@ -134,25 +136,31 @@ fn holds_alike(old: &State, new: &State, ids: &mut IdMap) -> Result<bool, OutOfM
 }
 
 fn frame(
-    old: &FrameState,
+    old: &KeptFrame,
+    values: &mut Values<'_>,
     new: &FrameState,
     how: Compare,
     m: &Mattered,
     ids: &mut IdMap,
 ) -> Result<bool, OutOfMemory> {
-    for (r, (a, b)) in old.regs.iter().zip(&new.regs).enumerate() {
-        if !reg(a, b, how, m.reg(r), ids)? {
+    for r in bits(u64::from(old.regs)) {
+        if !reg(&values.reg(), &new.regs[r], how, m.reg(r), ids)? {
             return Ok(false);
         }
     }
-    let (a, b) = (old.stack.slots(), new.stack.slots());
-    for i in 0..a.len().max(b.len()) {
-        let halves = halves_of(i);
+    let b = new.stack.slots();
+    let used = 64 - old.slots.leading_zeros() as usize;
+    for i in 0..used.max(b.len()) {
+        let (there, halves) = (old.slots >> i & 1 == 1, halves_of(i));
         if how == Compare::Covers && m.read & halves == 0 {
+            if there {
+                values.skip_slot();
+            }
             continue;
         }
-        let pair = (a.get(i).unwrap_or(&Slot::EMPTY), b.get(i).unwrap_or(&Slot::EMPTY));
-        if !slot(pair.0, pair.1, how, m.precise.halves & halves != 0, ids)? {
+        let a = if there { values.slot() } else { Slot::EMPTY };
+        let b = b.get(i).unwrap_or(&Slot::EMPTY);
+        if !slot(&a, b, how, m.precise.halves & halves != 0, ids)? {
             return Ok(false);
         }
     }

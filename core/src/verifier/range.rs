@@ -55,6 +55,11 @@ impl<const B: u32> Range<B> {
         Range { umin: u, umax: u, smin: s, smax: s }
     }
 
+    /// The bounds that a range of the same width gave.
+    pub(crate) const fn from_bounds(umin: u64, umax: u64, smin: i64, smax: i64) -> Self {
+        Range { umin, umax, smin, smax }
+    }
+
     /// The values that keep all four bounds; empty if there are none.
     pub fn new(umin: u64, umax: u64, smin: i64, smax: i64) -> Self {
         let (umax, smin, smax) = (umax.min(Self::MASK), smin.max(Self::SMIN), smax.min(Self::SMAX));

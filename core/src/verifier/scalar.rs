@@ -98,6 +98,34 @@ impl<const W: u32, const H: u32> Number<W, H> {
         Self::new(Tnum::UNKNOWN, &Range::signed_span(lo, hi), &Range::FULL).unwrap_or(Self::UNKNOWN)
     }
 
+    /// All that is known, as bytes for [`Number::from_bytes`].
+    pub(crate) fn to_bytes(self) -> [u8; 64] {
+        let words = [self.tnum.value(), self.tnum.mask(), self.wide.umin(), self.wide.umax()];
+        let signed = [self.wide.smin(), self.wide.smax()];
+        let mut out = [0; 64];
+        let (front, back) = out.split_at_mut(48);
+        for (to, word) in front.chunks_exact_mut(8).zip(words.into_iter().chain(signed.map(|s| s as u64))) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        let low = self.low_u.into_iter().chain(self.low_s.map(|s| s as u32));
+        for (to, word) in back.chunks_exact_mut(4).zip(low) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        out
+    }
+
+    /// What [`Number::to_bytes`] wrote.
+    pub(crate) fn from_bytes(bytes: &[u8; 64]) -> Self {
+        let word = |i: usize| u64::from_le_bytes(core::array::from_fn(|b| bytes[8 * i + b]));
+        let half = |i: usize| u32::from_le_bytes(core::array::from_fn(|b| bytes[4 * i + b]));
+        Number {
+            tnum: Tnum::new(word(0), word(1)),
+            wide: Range::from_bounds(word(2), word(3), word(4) as i64, word(5) as i64),
+            low_u: [half(12), half(13)],
+            low_s: [half(14) as i32, half(15) as i32],
+        }
+    }
+
     /// What is known of the bits.
     pub const fn tnum(&self) -> Tnum {
         self.tnum

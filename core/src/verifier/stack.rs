@@ -104,6 +104,11 @@ impl Stack {
         Stack { slots: Vec::new() }
     }
 
+    /// Slots, from the frame's end down.
+    pub(crate) const fn from_slots(slots: Vec<Slot>) -> Self {
+        Stack { slots }
+    }
+
     /// A copy.
     pub(crate) fn try_clone(&self) -> Result<Self, OutOfMemory> {
         Ok(Stack { slots: Vec::from_slice(&self.slots)? })
@@ -266,6 +271,7 @@ impl Stack {
     }
 
     /// Heap bytes that a copy takes.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.slots.len() * size_of::<Slot>()
     }

@@ -226,6 +226,7 @@ impl State {
     }
 
     /// Heap bytes that it takes, for the account.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         size_of::<State>()
             + size_of::<Reference>() * self.held.len()

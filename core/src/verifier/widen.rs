@@ -29,8 +29,7 @@ pub(crate) fn widen(old: &State, mattered: &[Mattered], new: &mut State) {
 }
 
 fn number(old: &Reg, new: &mut Reg, precise: bool) {
-    let same = old.var == new.var && (old.id == 0) == (new.id == 0);
-    if old.is_scalar() && new.is_scalar() && !precise && !same {
+    if old.is_scalar() && new.is_scalar() && !precise && old.var != new.var {
         *new = Reg::UNKNOWN;
     }
 }
