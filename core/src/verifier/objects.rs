@@ -141,8 +141,7 @@ impl Verifier<'_, '_, '_> {
         if !matches!(reg.kind, Kind::Stack(_)) {
             return Err(E::IterNotOnStack { arg });
         }
-        let elsewhere = if how == IterUse::New { E::IterNotFree { arg } } else { E::IterNotReady { arg } };
-        let (frame, off) = place(&reg, "iter", ITER_SIZE).map_err(|_| elsewhere)?;
+        let (frame, off) = place(&reg, "iter", ITER_SIZE)?;
         let span = (off, off + ITER_SIZE as i32);
         self.uses_stack(state, frame, span, how != IterUse::New, false)?;
         let slot = state.frames[usize::from(frame)].stack.slot(off);
