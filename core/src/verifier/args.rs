@@ -161,7 +161,11 @@ impl Verifier<'_, '_, '_> {
                     _ => false,
                 };
                 if !fits {
-                    return wrong(if handle == Handle::SockCommon { SOCKETS } else { Kind::Handle(handle).name() });
+                    return wrong(if handle == Handle::SockCommon {
+                        SOCKETS
+                    } else {
+                        Kind::Handle(handle).name()
+                    });
                 }
                 if release { gives_back(call, &reg, num) } else { check::unmodified(&reg, num) }
             }

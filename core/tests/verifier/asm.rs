@@ -5,12 +5,16 @@
 //! line that is not understood is an error of the table.
 
 use std::collections::HashMap;
+use uxdp_core::helpers::{KFUNC_BASE, STANDARD};
 use uxdp_core::isa::{
     AluOp, AtomicOp, Callee, Cond, EndKind, Ext, Insn, JaForm, Op, Operand, PacketMode, Reg, Size, WideImm,
     Width, helper_name,
 };
-use uxdp_core::helpers::STANDARD;
 use uxdp_core::program::{ArgKind, Signature};
+
+/// Kernel functions that uxdp does not have, and the first of the numbers that stand for them here.
+pub(crate) const KERNEL_ONLY: [&str; 2] = ["bpf_throw", "bpf_rcu_read_lock"];
+pub(crate) const OTHERS: u32 = KFUNC_BASE + 200;
 
 /// An assembled program: words, and the functions in it, in order.
 #[derive(Debug, Default, Clone)]
@@ -275,7 +279,9 @@ impl<'a> Parser<'a> {
         if self.take("#") {
             self.at += 1;
         }
-        let kfunc = || Some(Callee::Kfunc { id: STANDARD.kfunc(&format!("bpf_{name}"))? as i32, off: 0 });
+        let full = format!("bpf_{name}");
+        let other = || Some(OTHERS + KERNEL_ONLY.iter().position(|n| *n == full)? as u32);
+        let kfunc = || STANDARD.kfunc(&full).or_else(other).map(|id| Callee::Kfunc { id: id as i32, off: 0 });
         id.map(Callee::Helper).or_else(kfunc).ok_or_else(|| format!("no helper {name}"))
     }
 

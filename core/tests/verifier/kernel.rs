@@ -1,6 +1,6 @@
 //! The kernel's verdict: `bpf(2)` by itself, with real maps. Linux on x86-64 and AArch64 only.
 
-use crate::asm::Assembled;
+use crate::asm::{Assembled, KERNEL_ONLY, OTHERS};
 use crate::btf;
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -146,8 +146,7 @@ impl Kernel {
         let owned = unsafe { OwnedFd::from_raw_fd(fd) };
         if let Some(value) = content {
             let key = 0u32;
-            let attr =
-                Attr::new().u32(0, fd as u32).address(8, &raw const key).address(16, value.as_ptr());
+            let attr = Attr::new().u32(0, fd as u32).address(8, &raw const key).address(16, value.as_ptr());
             attr.call(BPF_MAP_UPDATE_ELEM)?;
             Attr::new().u32(0, fd as u32).call(BPF_MAP_FREEZE)?;
         }
@@ -196,8 +195,9 @@ impl Kernel {
         else {
             return ours;
         };
-        let row = STANDARD.row_of(number).and_then(|row| STANDARD.get(row));
-        let id = row.and_then(|row| self.functions.get(row.name));
+        let row = STANDARD.row_of(number).and_then(|row| STANDARD.get(row)).map(|row| row.name);
+        let other = || KERNEL_ONLY.get(number.checked_sub(OTHERS)? as usize).copied();
+        let id = row.or_else(other).and_then(|name| self.functions.get(name));
         id.map_or(0x7fff_ffff, |id| *id as i32)
     }
 

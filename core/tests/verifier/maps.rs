@@ -1,6 +1,8 @@
 //! Maps of the table by short names: type and bytes of a value, `array16`, `hash8`, `rodata16`, `locked16`, `array_of_hash8`.
 
-use uxdp_core::maps::spec::flags::{BPF_F_INNER_MAP, BPF_F_NO_PREALLOC, BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG};
+use uxdp_core::maps::spec::flags::{
+    BPF_F_INNER_MAP, BPF_F_NO_PREALLOC, BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG,
+};
 use uxdp_core::maps::{MapSpec, MapType, ValueFields};
 
 /// Elements of every map but rings.

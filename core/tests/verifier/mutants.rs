@@ -139,12 +139,7 @@ fn mutate(program: &Assembled, random: &mut Random) -> (Assembled, usize) {
 }
 
 /// Why it is safe to accept a mutant that Linux refuses with these words, if there is a reason that `docs/verifier.md` gives too.
-fn known(
-    seed: &Seed,
-    mutant: &Assembled,
-    changed: &[usize],
-    why: &str,
-) -> Option<&'static str> {
+fn known(seed: &Seed, mutant: &Assembled, changed: &[usize], why: &str) -> Option<&'static str> {
     if why.contains("map_value_or_null") {
         // Were it only for arrays whose key is known, then with hashes in their place it is refused.
         let hashes = seed.maps.iter().map(|m| match m.kind {
@@ -245,12 +240,7 @@ fn a_mutant_that_linux_refuses_is_refused() {
     assert!(counts.holes.is_empty(), "{} holes:\n{}", counts.holes.len(), counts.holes.join("\n"));
 }
 
-fn judge(
-    kernel: &mut Kernel,
-    seed: &Seed,
-    (mutant, changed): (&Assembled, &[usize]),
-    counts: &mut Counts,
-) {
+fn judge(kernel: &mut Kernel, seed: &Seed, (mutant, changed): (&Assembled, &[usize]), counts: &mut Counts) {
     let theirs = kernel.verify(mutant, &seed.maps, seed.attach, Log::None);
     let own = ours::verify(mutant, &seed.maps, seed.attach);
     match (theirs, own) {
