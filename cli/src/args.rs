@@ -69,9 +69,12 @@ pub(crate) struct Inspect {
 pub(crate) struct Verify {
     #[command(flatten)]
     pub(crate) which: Which,
-    /// 0: verdict; 1: the verifier's log; 2: the state after each instruction.
+    /// 0: verdict; 1: the refused path, with states; 2: every path, as the kernel's log shows it.
     #[arg(long, value_name = "LEVEL", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=2))]
     pub(crate) log: u32,
+    /// Of a refused program: the path, what was known of the values, what was demanded, and a check that would prove it.
+    #[arg(long, conflicts_with = "csv")]
+    pub(crate) explain: bool,
     /// Machine-readable output.
     #[arg(long, conflicts_with = "csv")]
     pub(crate) json: bool,

@@ -11,7 +11,7 @@ use uxdp_control::session;
 use uxdp_core::isa::{Callee, Op, WideImm, decode, helper_name};
 use uxdp_core::maps::spec::flags;
 use uxdp_core::object::{MapDef, MapOrigin, Object, ProgramDef, SlotInit};
-use uxdp_core::program::{AttachType, Code};
+use uxdp_core::program::{AttachType, Code, POISON_CORE, POISON_KFUNC};
 
 /// What an object holds, as `--json` prints it.
 #[derive(Serialize)]
@@ -22,6 +22,14 @@ struct Report<'a> {
     core_relocations: u32,
     programs: Vec<ProgramReport>,
     maps: Vec<MapReport<'a>>,
+    /// Maps that cannot be had here; programs that use them cannot be linked.
+    refused_maps: Vec<RefusedReport<'a>>,
+}
+
+#[derive(Serialize)]
+struct RefusedReport<'a> {
+    name: &'a str,
+    reason: String,
 }
 
 #[derive(Serialize)]
@@ -37,6 +45,8 @@ struct ProgramReport {
     kfuncs: BTreeSet<String>,
     maps: BTreeSet<String>,
     lines: bool,
+    /// What CO-RE or a weak kernel function left open: refused only where it is reached.
+    unresolved: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -79,6 +89,11 @@ pub(crate) fn run(args: &Inspect, out: &mut dyn Write) -> Result<Verdict> {
         core_relocations: object.core_relocs(),
         programs: (0..object.programs().len()).map(|i| program(&object, i)).collect(),
         maps: object.maps().iter().map(|m| map(&object, m)).collect(),
+        refused_maps: object
+            .refused_maps()
+            .iter()
+            .map(|m| RefusedReport { name: &m.name, reason: m.error.to_string() })
+            .collect(),
     };
     let unreadable = report.programs.iter().any(|p| p.error.is_some());
     if args.json {
@@ -103,8 +118,12 @@ fn program(object: &Object, index: usize) -> ProgramReport {
         kfuncs: BTreeSet::new(),
         maps: BTreeSet::new(),
         lines: false,
+        unresolved: Vec::new(),
         error: None,
     };
+    if def.foreign {
+        return report;
+    }
     match object.link(index) {
         Ok(linked) => look_through(linked.code(), object, &mut report),
         Err(e) => report.error = Some(e.to_string()),
@@ -117,10 +136,13 @@ fn look_through(code: &Code, object: &Object, report: &mut ProgramReport) {
     report.insns = code.insns.len();
     report.functions = code.subprogs.iter().map(|s| s.name.as_str().to_owned()).collect();
     report.lines = !code.lines.is_empty();
+    report.unresolved = code.unresolved.iter().map(|u| u.why.as_str().to_owned()).collect();
+    let is_open = |id: u32| id as i32 == POISON_CORE || id as i32 >= POISON_KFUNC;
     let mut helpers = BTreeSet::new();
     let mut pc = 0;
     while let Some(insn) = code.insns.get(pc as usize) {
         match decode(&code.insns, pc) {
+            Ok(Op::Call(Callee::Helper(id))) if is_open(id) => {}
             Ok(Op::Call(Callee::Helper(id))) => drop(helpers.insert(id)),
             Ok(Op::Call(Callee::Kfunc { id, .. })) => {
                 report.kfuncs.insert(object.kfunc_name(id).map_or_else(|| format!("#{id}"), str::to_owned));
@@ -137,6 +159,7 @@ fn look_through(code: &Code, object: &Object, report: &mut ProgramReport) {
 
 fn attach(def: &ProgramDef) -> &'static str {
     match def.attach {
+        _ if def.foreign => "not xdp",
         AttachType::Xdp => "xdp",
         AttachType::XdpDevmap => "xdp_devmap",
         AttachType::XdpCpumap => "xdp_cpumap",
@@ -227,7 +250,16 @@ fn show(report: &Report<'_>, out: &mut dyn Write) -> Result<()> {
         }
         out.write_all(text(&t).as_bytes())?;
     }
+    for m in &report.refused_maps {
+        note(&format!("map \"{}\" cannot be had: {}", m.name, m.reason));
+    }
     for p in &report.programs {
+        if p.attach == "not xdp" {
+            note(&format!("program \"{}\" is of another type than XDP", p.name));
+        }
+        for what in &p.unresolved {
+            note(&format!("program \"{}\": {what}", p.name));
+        }
         if let Some(e) = &p.error {
             note(&format!("program \"{}\" cannot be linked: {e}", p.name));
         }

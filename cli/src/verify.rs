@@ -1,4 +1,5 @@
-//! `uxdp verify`: each program's verdict, what it cost, and for a refusal the reason in the kernel's words with instruction and source line.
+//! `uxdp verify`: each program's verdict, what it cost, and for a refusal the reason in the kernel's words with instruction and source line
+//! and what a person can do; with `--explain` also the path, the values and the check that would do.
 
 use crate::args::Verify;
 use crate::engine;
@@ -6,16 +7,15 @@ use crate::outcome::Verdict;
 use anyhow::{Result, bail};
 use serde::Serialize;
 use std::io::Write;
-use std::path::Path;
 use std::time::Instant;
 use uxdp_control::session;
 use uxdp_core::error::Status;
 use uxdp_core::helpers::STANDARD;
-use uxdp_core::isa::Disasm;
+use uxdp_core::isa::{Disasm, Names};
 use uxdp_core::limits::BPF_COMPLEXITY_LIMIT_INSNS;
 use uxdp_core::object::{MapDef, Object, ObjectNames};
 use uxdp_core::program::{AttachType, Code};
-use uxdp_core::verifier::{self, MapInfo, Rejection, VerifyOptions};
+use uxdp_core::verifier::{self, Explanation, MapInfo, Rejection, Step, VerifyOptions, Way};
 use uxdp_core::vm::{EngineChoice, install};
 
 /// One program's verdict, as `--json` prints it.
@@ -59,6 +59,32 @@ struct Refusal {
     insn: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<SourceLine>,
+    /// What a person can do.
+    advice: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<Explained>,
+}
+
+/// What `--explain` adds.
+#[derive(Serialize)]
+struct Explained {
+    path: Vec<PathStep>,
+    values: Vec<String>,
+    demand: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<String>,
+    #[serde(skip)]
+    text: String,
+}
+
+/// A branch of the refused path.
+#[derive(Serialize)]
+struct PathStep {
+    pc: u32,
+    insn: String,
+    way: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<SourceLine>,
 }
 
 #[derive(Serialize)]
@@ -80,8 +106,7 @@ pub(crate) fn run(args: &Verify, out: &mut dyn Write) -> Result<Verdict> {
     if chosen.is_empty() {
         bail!("{} has no program to verify; put one into a section: SEC(\"xdp\")", file.display());
     }
-    let reports: Vec<Report> =
-        chosen.into_iter().map(|i| verify(&object, i, file, args.log)).collect::<Result<_>>()?;
+    let reports: Vec<Report> = chosen.into_iter().map(|i| verify(&object, i, args)).collect::<Result<_>>()?;
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &reports)?;
         writeln!(out)?;
@@ -94,7 +119,8 @@ pub(crate) fn run(args: &Verify, out: &mut dyn Write) -> Result<Verdict> {
     Ok(if good { Verdict::Good } else { Verdict::Refused })
 }
 
-fn verify(object: &Object, index: usize, file: &Path, level: u32) -> Result<Report> {
+fn verify(object: &Object, index: usize, args: &Verify) -> Result<Report> {
+    let (file, level) = (&args.which.file, args.log);
     let shown = file.display().to_string();
     let linked = session::link(object, index, &shown)?;
     let code = linked.code();
@@ -112,7 +138,7 @@ fn verify(object: &Object, index: usize, file: &Path, level: u32) -> Result<Repo
     let time = start.elapsed();
     let (stats, refusal, loaded) = match result {
         Ok(stats) => (stats, None, load(object, index, &shown)?),
-        Err(e) => (e.stats, Some(refusal(object, code, &e)), Ok(0)),
+        Err(e) => (e.stats, Some(refusal(object, code, &e, args.explain)), Ok(0)),
     };
     let (code_bytes, not_here) = match loaded {
         Ok(bytes) => (bytes, None),
@@ -172,19 +198,47 @@ fn load(object: &Object, index: usize, shown: &str) -> Result<Result<usize, Stri
     Ok(installed.map(|p| engine::code_bytes(&p)).map_err(|e| e.to_string()))
 }
 
-fn refusal(object: &Object, code: &Code, rejection: &Rejection) -> Refusal {
+fn refusal(object: &Object, code: &Code, rejection: &Rejection, explain: bool) -> Refusal {
     let names = ObjectNames::new(object, code);
     Refusal {
         reason: rejection.to_string(),
         errno: rejection.errno().0,
         pc: rejection.pc,
         insn: rejection.pc.map(|pc| Disasm::new(&code.insns, pc, &names).to_string()),
-        source: rejection.pc.and_then(|pc| code.line_at(pc)).map(|l| SourceLine {
-            file: code.string(l.file).into(),
-            line: l.line,
-            column: l.column,
-            text: code.string(l.text).trim().into(),
-        }),
+        source: rejection.pc.and_then(|pc| source(code, pc)),
+        advice: rejection.error.advice(),
+        explanation: explain.then(|| explained(code, rejection, &names)),
+    }
+}
+
+fn source(code: &Code, pc: u32) -> Option<SourceLine> {
+    code.line_at(pc).map(|l| SourceLine {
+        file: code.string(l.file).into(),
+        line: l.line,
+        column: l.column,
+        text: code.string(l.text).trim().into(),
+    })
+}
+
+fn explained(code: &Code, rejection: &Rejection, names: &dyn Names) -> Explained {
+    let trail = rejection.trail();
+    let step = |s: &Step| PathStep {
+        pc: s.pc,
+        insn: Disasm::new(&code.insns, s.pc, names).to_string(),
+        way: match s.way {
+            Way::Taken => "taken",
+            Way::NotTaken => "not taken",
+            Way::Called => "called",
+            Way::Returned => "returned",
+        },
+        source: source(code, s.pc),
+    };
+    Explained {
+        path: trail.steps.iter().map(step).collect(),
+        values: trail.values.iter().map(ToString::to_string).collect(),
+        demand: rejection.error.demand(),
+        check: rejection.remedy().map(|r| r.to_string()),
+        text: Explanation::new(code, rejection, names).to_string(),
     }
 }
 
@@ -214,6 +268,10 @@ fn show(r: &Report, out: &mut dyn Write) -> Result<()> {
             }
             if let Some(s) = &refusal.source {
                 writeln!(out, "  {}:{}:{}: {}", s.file, s.line, s.column, s.text)?;
+            }
+            match &refusal.explanation {
+                Some(e) => e.text.lines().try_for_each(|line| writeln!(out, "  {line}"))?,
+                None => writeln!(out, "  what to do: {}", refusal.advice)?,
             }
         }
     }

@@ -24,6 +24,7 @@ fn wrong_usage_ends_with_2() {
         &["run", "x.o"],
         &["run", "x.o", "--in", "a", "--data-in", "b"],
         &["verify", "x.o", "--json", "--csv"],
+        &["verify", "x.o", "--explain", "--csv"],
         &["run", "x.o", "--data-in", FRAME, "--ctx", "nonsense=1"],
         &["run", "x.o", "--data-in", FRAME, "--repeat", "0"],
         &["verify", "x.o", "--log", "3"],
@@ -126,11 +127,43 @@ fn verify_refuses_in_the_kernels_words_with_place() {
 }
 
 #[test]
-fn verify_log_shows_instructions_then_states() {
-    let quiet = uxdp(&["verify", &obj("xdp_tx"), "--log", "1"]).out;
+fn verify_log_shows_the_refused_path_then_every_path() {
+    let accepted = uxdp(&["verify", &obj("xdp_tx"), "--log", "1"]).out;
+    assert!(accepted.starts_with("processed "), "a path that ended well is forgotten: {accepted}");
+    let refused = uxdp(&["verify", &obj("xdping_no_check"), "--log", "1"]).out;
+    let state = "\n0: (61) r1 = *(u32 *)(r1 +0)          ; R1=pkt(r=0)\n";
+    assert!(refused.starts_with("0: R1=ctx() R10=fp0\n") && refused.contains(state), "{refused}");
     let loud = uxdp(&["verify", &obj("xdp_tx"), "--log", "2"]).out;
-    assert!(quiet.contains("0: (") && quiet.contains("processed "), "{quiet}");
-    assert!(loud.contains("R10=fp0") && loud.len() > quiet.len(), "{loud}");
+    assert!(loud.starts_with("func#0 @0\nLive regs before insn:\n"), "{loud}");
+    assert!(loud.contains("R10=fp0") && loud.contains("\nfrom "), "{loud}");
+}
+
+#[test]
+fn verify_explain_shows_path_values_and_the_check_that_would_do() {
+    let object = obj("xdping_no_check");
+    let told = uxdp(&["verify", &object, "--explain"]).out;
+    for part in [
+        "\n  the path:\n    xdping_no_check.c:35: if (eth->h_proto",
+        "\n      1: (71) r2 = *(u8 *)(r1 +13): refused\n",
+        "\n  known there:\n    r1 = packet, nothing of it proven readable\n",
+        "\n    here: 1 byte at r1 +13, which is 13 from the packet's start\n",
+        "\n  this would prove it:\n    if (data + 14 > data_end)\n        return XDP_DROP;\n",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let said: Value = serde_json::from_str(&uxdp(&["verify", &object, "--explain", "--json"]).out).unwrap();
+    let explanation = &said[0]["refusal"]["explanation"];
+    assert_eq!(explanation["values"][0], "r1 = packet, nothing of it proven readable");
+    assert_eq!(explanation["check"], "if (data + 14 > data_end)\n    return XDP_DROP;");
+    let short = uxdp(&["verify", &object]);
+    assert!(
+        short.out.contains("\n  what to do: Compare the end of what is read with data_end"),
+        "{}",
+        short.out
+    );
+    let said: Value = serde_json::from_str(&uxdp(&["verify", &object, "--json"]).out).unwrap();
+    assert!(said[0]["refusal"]["explanation"].is_null());
+    assert!(said[0]["refusal"]["advice"].as_str().unwrap().contains("data_end"));
 }
 
 #[test]

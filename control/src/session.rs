@@ -109,7 +109,7 @@ pub fn open_object(path: &Path) -> Result<Object, SessionError> {
     let bytes =
         std::fs::read(path).map_err(|source| SessionError::Unreadable { path: path.to_owned(), source })?;
     let name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-    Object::open(&bytes, &OpenOptions { name: &name })
+    Object::open(&bytes, &OpenOptions { name: &name, ..OpenOptions::default() })
         .map_err(|error| SessionError::Object { file: path.display().to_string(), error: Box::new(error) })
 }
 

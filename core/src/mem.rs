@@ -215,7 +215,7 @@ impl<'a, T> IntoIterator for &'a mut Vec<T> {
 }
 
 /// One value on the heap. Holds a boxed slice of length one, which can be made fallibly without `unsafe`.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Box<T>(alloc::boxed::Box<[T]>);
 
 impl<T> Box<T> {

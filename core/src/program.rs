@@ -27,10 +27,27 @@ pub struct Code {
     pub lines: Vec<Line>,
     /// Texts that `lines` refers to.
     pub strings: Vec<String>,
+    /// Instructions that stand for something that is not there, sorted by pc.
+    pub unresolved: Vec<Unresolved>,
     /// Whether the section says that it takes multi-buffer packets (`xdp.frags`).
     pub frags: bool,
     /// What the section says of where it attaches; `egress_ifindex` is for devmap programs alone.
     pub attach: AttachType,
+}
+
+/// The helper that a call stands for where CO-RE found nothing that fits: a number that no kernel has, libbpf's.
+pub const POISON_CORE: i32 = 0xbad_2310;
+/// The first of the helpers that calls of missing weak kernel functions stand for, libbpf's.
+pub const POISON_KFUNC: i32 = 2_002_000_000;
+
+/// An instruction that stands for something that is not there: a call of a helper that no kernel has. A program is refused only where it can get
+/// there.
+#[derive(Debug)]
+pub struct Unresolved {
+    /// Its slot.
+    pub pc: u32,
+    /// What is missing, in libbpf's words.
+    pub why: String,
 }
 
 /// Where a program expects to be attached (`xdp`, `xdp/devmap`, `xdp/cpumap`).
@@ -81,6 +98,13 @@ pub enum ArgKind {
         /// Bytes behind the pointer.
         size: u32,
     },
+    /// A pointer to memory of that many bytes (`__arg_nonnull`).
+    Mem {
+        /// Bytes behind the pointer.
+        size: u32,
+    },
+    /// `struct bpf_dynptr *`, an initialised one that the function does not change.
+    Dynptr,
     /// Something that the verifier does not take.
     Unsupported,
 }
@@ -110,6 +134,12 @@ impl Code {
     /// The text of a line or the name of a file.
     pub fn string(&self, index: u32) -> &str {
         self.strings.get(index as usize).map_or("", |s| s.as_str())
+    }
+
+    /// What is missing where an instruction stands for something that is not there.
+    pub fn unresolved_at(&self, pc: u32) -> Option<&str> {
+        let found = self.unresolved.binary_search_by_key(&pc, |u| u.pc).ok()?;
+        self.unresolved.get(found).map(|u| u.why.as_str())
     }
 
     /// The function that holds a slot.

@@ -10,7 +10,7 @@ use uxdp_core::object::{
 use uxdp_core::program::{ArgKind, AttachType, Code, Signature};
 
 fn open(bytes: &[u8]) -> Object {
-    Object::open(bytes, &OpenOptions { name: "features" }).unwrap()
+    Object::open(bytes, &OpenOptions { name: "features", ..OpenOptions::default() }).unwrap()
 }
 
 const FEATURES: &[u8] = include_bytes!("objects/features.o");
@@ -126,8 +126,12 @@ fn legacy_definition_with_other_fields_set_is_refused() {
     let needle = [1u32, 4, 8, 100, 1, 0, 0].map(u32::to_le_bytes).concat();
     let at = bytes.windows(needle.len()).position(|w| w == needle).unwrap();
     bytes[at + 24] = 1;
-    let error = Object::open(&bytes, &OpenOptions::default()).unwrap_err();
+    let object = open(&bytes);
+    assert!(object.find_map("first").is_none() && object.find_map("second").is_some());
+    assert_eq!(object.refused_maps()[0].name.as_str(), "first");
+    let error = object.link(object.find_program("xdp_prog").unwrap()).unwrap_err();
     assert_eq!(error.kind, ObjectErrorKind::NotSupported);
+    assert!(object.link(object.find_program("prog").unwrap()).is_ok(), "a program without that map links");
     assert_eq!(
         error.to_string(),
         "section \"maps\", offset 0x0: a map definition uses fields beyond struct bpf_map_def: \"first\""
@@ -275,7 +279,9 @@ fn files_that_are_no_bpf_objects_are_named_as_such() {
 
 /// Opens whatever it is and links all of its programs; only a panic is wrong.
 fn try_all(bytes: &[u8]) -> bool {
-    let Ok(object) = Object::open(bytes, &OpenOptions { name: "broken" }) else { return false };
+    let Ok(object) = Object::open(bytes, &OpenOptions { name: "broken", ..OpenOptions::default() }) else {
+        return false;
+    };
     for index in 0..object.programs().len() {
         if let Ok(program) = object.link(index) {
             for pc in 0..program.code().insns.len() as u32 {

@@ -186,6 +186,27 @@ impl MapSpec {
         }
     }
 
+    /// The sizes that libbpf leaves to the machine that makes the map: a ring's, rounded up to a power of two of pages, and that of a perf array
+    /// without one, a slot for each CPU. What no machine can round stays, for creation to refuse.
+    pub const fn fitted(self, nr_cpus: u32, page_size: usize) -> MapSpec {
+        let max_entries = match self.kind {
+            MapType::Ringbuf | MapType::UserRingbuf => ring_size(self.max_entries, page_size),
+            MapType::PerfEventArray if self.max_entries == 0 => nr_cpus,
+            _ => self.max_entries,
+        };
+        let inner = match self.inner {
+            Some(inner) => {
+                let max_entries = match inner.kind {
+                    MapType::Ringbuf | MapType::UserRingbuf => ring_size(inner.max_entries, page_size),
+                    _ => inner.max_entries,
+                };
+                Some(InnerSpec { max_entries, ..inner })
+            }
+            None => None,
+        };
+        MapSpec { max_entries, inner, ..self }
+    }
+
     /// Bytes of a value as the control plane sees it in one slot: rounded up to 8 for per-CPU maps.
     pub const fn slot_value_size(&self) -> usize {
         if self.kind.is_percpu() {
@@ -193,5 +214,41 @@ impl MapSpec {
         } else {
             self.value_size as usize
         }
+    }
+}
+
+/// The next power of two of pages; 0 and what is too large stay.
+const fn ring_size(bytes: u32, page_size: usize) -> u32 {
+    let pages = (bytes as usize).div_ceil(page_size);
+    let size = pages.next_power_of_two() * page_size;
+    if bytes == 0 || size > u32::MAX as usize { bytes } else { size as u32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_are_left_to_the_machine_are_fitted_to_it() {
+        let fitted = |kind, entries| MapSpec::new(kind, 0, 0, entries).fitted(6, 4096).max_entries;
+        for (entries, size) in [
+            (0, 0),
+            (1, 4096),
+            (4096, 4096),
+            (4097, 8192),
+            (12288, 16384),
+            (1 << 31, 1 << 31),
+            (u32::MAX, u32::MAX),
+        ] {
+            assert_eq!(fitted(MapType::Ringbuf, entries), size);
+            assert_eq!(fitted(MapType::UserRingbuf, entries), size);
+        }
+        assert_eq!((fitted(MapType::PerfEventArray, 0), fitted(MapType::PerfEventArray, 3)), (6, 3));
+        assert_eq!(fitted(MapType::Array, 5000), 5000);
+        let outer = MapSpec {
+            inner: Some(MapSpec::new(MapType::Ringbuf, 0, 0, 5000).as_inner()),
+            ..MapSpec::new(MapType::ArrayOfMaps, 4, 4, 1)
+        };
+        assert_eq!(outer.fitted(1, 4096).inner.map(|i| i.max_entries), Some(8192));
     }
 }

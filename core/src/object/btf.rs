@@ -61,6 +61,33 @@ impl Kind {
         Kind::Enum64,
     ];
 
+    /// The word for it in messages, as libbpf has it.
+    pub(crate) fn word(self) -> &'static str {
+        const WORDS: [&str; 20] = [
+            "void",
+            "int",
+            "ptr",
+            "array",
+            "struct",
+            "union",
+            "enum",
+            "fwd",
+            "typedef",
+            "volatile",
+            "const",
+            "restrict",
+            "func",
+            "func_proto",
+            "var",
+            "datasec",
+            "float",
+            "decl_tag",
+            "type_tag",
+            "enum64",
+        ];
+        WORDS.get(self as usize).copied().unwrap_or("")
+    }
+
     /// Bytes behind the common part of a record.
     fn extra(self, vlen: usize) -> usize {
         match self {
@@ -81,9 +108,23 @@ pub(crate) struct Type<'a> {
     name: u32,
     /// How many members, parameters, values; of a function its linkage.
     pub(crate) vlen: usize,
+    /// The record's flag: of a struct that members have widths, of an enumeration that its values are signed, of a declaration that it is a union's.
+    pub(crate) flag: bool,
     /// Size in bytes or id of another type, as the kind says.
     pub(crate) size_or_type: u32,
     extra: &'a [u8],
+}
+
+impl Type<'_> {
+    /// Whether it has members.
+    pub(crate) fn is_composite(&self) -> bool {
+        matches!(self.kind, Kind::Struct | Kind::Union)
+    }
+
+    /// Whether it is an enumeration of either size.
+    pub(crate) fn is_enum(&self) -> bool {
+        matches!(self.kind, Kind::Enum | Kind::Enum64)
+    }
 }
 
 /// A member of a struct, a parameter of a function, a variable of a section.
@@ -93,8 +134,10 @@ pub(crate) struct Member<'a> {
     pub(crate) name: &'a str,
     /// Its type.
     pub(crate) type_id: u32,
-    /// Where it is: in bits for a struct (with the width of a bit field above bit 24).
+    /// Where it is: in bits for a struct, in bytes for a section.
     pub(crate) offset: u32,
+    /// Bits of a bit field, else 0.
+    pub(crate) width: u32,
 }
 
 /// The type table of an object.
@@ -178,13 +221,13 @@ impl<'a> Btf<'a> {
         }
         let vlen = (info & 0xffff) as usize;
         let extra = self.types.get(at + 12..)?.get(..kind.extra(vlen))?;
-        Some(Type { kind, name, vlen, size_or_type, extra })
+        Some(Type { kind, name, vlen, flag: info >> 31 != 0, size_or_type, extra })
     }
 
     /// The type with that id.
     pub(crate) fn ty(&self, id: u32) -> Result<Type<'a>> {
         if id == 0 {
-            return Ok(Type { kind: Kind::Void, name: 0, vlen: 0, size_or_type: 0, extra: &[] });
+            return Ok(Type { kind: Kind::Void, name: 0, vlen: 0, flag: false, size_or_type: 0, extra: &[] });
         }
         let at = self.offsets.get(id as usize - 1).copied();
         at.and_then(|at| self.record(at as usize)).ok_or_else(|| {
@@ -216,20 +259,55 @@ impl<'a> Btf<'a> {
 
     /// The members, parameters or variables of a type, as its kind has them.
     pub(crate) fn members(&self, ty: &Type<'a>) -> impl Iterator<Item = Member<'a>> + '_ {
-        let (step, extra) = match ty.kind {
-            Kind::Struct | Kind::Union | Kind::Datasec => (12, ty.extra),
-            Kind::FuncProto => (8, ty.extra),
-            _ => (8, &[][..]),
+        let ty = *ty;
+        (0..ty.vlen).map_while(move |i| self.member(&ty, i))
+    }
+
+    /// One of them.
+    pub(crate) fn member(&self, ty: &Type<'a>, index: usize) -> Option<Member<'a>> {
+        let step = match ty.kind {
+            Kind::Struct | Kind::Union | Kind::Datasec => 12,
+            Kind::FuncProto => 8,
+            _ => return None,
         };
-        let named = ty.kind != Kind::Datasec;
-        extra.chunks_exact(step).map(move |m| {
-            let word = |i: usize| u32_at(m, 4 * i).unwrap_or(0);
-            if named {
-                Member { name: self.string(word(0)), type_id: word(1), offset: word(2) }
-            } else {
-                Member { name: "", type_id: word(0), offset: word(1) }
+        let record = ty.extra.get(index.checked_mul(step)?..)?;
+        let word = |i: usize| u32_at(record, 4 * i);
+        Some(match ty.kind {
+            Kind::Datasec => Member { name: "", type_id: word(0)?, offset: word(1)?, width: 0 },
+            Kind::FuncProto => Member { name: self.string(word(0)?), type_id: word(1)?, offset: 0, width: 0 },
+            _ => {
+                let place = word(2)?;
+                let (offset, width) = if ty.flag { (place & 0xff_ffff, place >> 24) } else { (place, 0) };
+                Member { name: self.string(word(0)?), type_id: word(1)?, offset, width }
             }
         })
+    }
+
+    /// Name and value of one entry of an enumeration, extended to 64 bits as libbpf does.
+    pub(crate) fn enumerator(&self, ty: &Type<'_>, index: usize) -> Option<(&'a str, u64)> {
+        let step = match ty.kind {
+            Kind::Enum => 8,
+            Kind::Enum64 => 12,
+            _ => return None,
+        };
+        let record = ty.extra.get(index.checked_mul(step)?..)?;
+        let low = u32_at(record, 4)?;
+        let value = match ty.kind {
+            Kind::Enum => i64::from(low as i32) as u64,
+            _ => u64::from(low) | u64::from(u32_at(record, 8)?) << 32,
+        };
+        Some((self.string(u32_at(record, 0)?), value))
+    }
+
+    /// Whether an integer is signed, and the offset of its bits (not zero in a notation of bit fields that is no longer used).
+    pub(crate) fn integer(&self, ty: &Type<'_>) -> (bool, u32) {
+        let word = if ty.kind == Kind::Int { u32_at(ty.extra, 0).unwrap_or(0) } else { 0 };
+        (word >> 24 & 1 != 0, word >> 16 & 0xff)
+    }
+
+    /// Which parameter a declaration tag is about; `None` where it is about the whole.
+    pub(crate) fn tagged_part(&self, ty: &Type<'_>) -> Option<usize> {
+        u32_at(ty.extra, 0).filter(|part| *part != u32::MAX).map(|part| part as usize)
     }
 
     /// Element type and number of elements of an array.
@@ -247,13 +325,8 @@ impl<'a> Btf<'a> {
 
     /// The only value of an enumeration that has one, as `__ulong` of map definitions writes a number.
     pub(crate) fn single_value(&self, ty: &Type<'_>) -> Option<u64> {
-        match (ty.kind, ty.vlen) {
-            (Kind::Enum, 1) => u32_at(ty.extra, 4).map(u64::from),
-            (Kind::Enum64, 1) => {
-                Some(u64::from(u32_at(ty.extra, 4)?) | u64::from(u32_at(ty.extra, 8)?) << 32)
-            }
-            _ => None,
-        }
+        let (_, value) = self.enumerator(ty, 0).filter(|_| ty.vlen == 1)?;
+        Some(if ty.kind == Kind::Enum { u64::from(value as u32) } else { value })
     }
 
     /// The type behind const, volatile, restrict, typedefs and tags, with its id.

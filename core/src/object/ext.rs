@@ -1,7 +1,7 @@
 //! `.BTF.ext`: which function starts where, and which source line each instruction comes from.
 //!
-//! Records come out with the index of their ELF section and sorted by it and by slot. CO-RE relocations are counted and their tables are
-//! checked, but nothing is applied: against the object's own types, clang has already written the values that they would give.
+//! Records come out with the index of their ELF section, lines and functions sorted by it and by slot. CO-RE relocations are read here and
+//! applied by `core_reloc`.
 
 use super::btf::{header_len, part, u32_at};
 use super::elf::Elf;
@@ -38,6 +38,21 @@ pub(crate) struct LineInfo {
     pub(crate) line_col: u32,
 }
 
+/// A CO-RE relocation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CoreRecord {
+    /// Index of the ELF section.
+    pub(crate) section: usize,
+    /// Byte offset of the instruction in that section.
+    pub(crate) offset: u32,
+    /// The type that it starts from.
+    pub(crate) type_id: u32,
+    /// Offset of the access string among the BTF strings.
+    pub(crate) access: u32,
+    /// What is asked (`enum bpf_core_relo_kind`).
+    pub(crate) kind: u32,
+}
+
 /// What the section holds.
 #[derive(Default)]
 pub(crate) struct Ext {
@@ -45,8 +60,8 @@ pub(crate) struct Ext {
     pub(crate) funcs: Vec<FuncInfo>,
     /// Sorted by section and slot.
     pub(crate) lines: Vec<LineInfo>,
-    /// How many CO-RE relocations there are.
-    pub(crate) core_relocs: u32,
+    /// CO-RE relocations, in the file's order.
+    pub(crate) core: Vec<CoreRecord>,
 }
 
 impl Ext {
@@ -71,9 +86,11 @@ impl Ext {
             Ok(ext.lines.push(line)?)
         })?;
         if header >= HEADER_WITH_CORE {
-            records(part(data, header, 24, SECTION)?, 16, |_, _| {
-                ext.core_relocs += 1;
-                Ok(())
+            records(part(data, header, 24, SECTION)?, 16, |name, record| {
+                let word = |i: usize| u32_at(record, 4 * i).unwrap_or(0);
+                let Some(section) = section(name) else { return Ok(()) };
+                let (offset, type_id, access, kind) = (word(0), word(1), word(2), word(3));
+                Ok(ext.core.push(CoreRecord { section, offset, type_id, access, kind })?)
             })?;
         }
         ext.funcs.sort_unstable_by_key(|f| (f.section, f.slot));

@@ -1,21 +1,21 @@
 //! Linking: one program, its main function first, every function that it reaches behind it.
 //!
 //! A function is appended where it is met first, and its own references are followed before the rest of its caller's: the order that
-//! libbpf gives, so that both show the same program. Calls and function addresses become relative. Lines of source and the table of
+//! libbpf gives, so that both show the same program. An exception callback, which nothing calls, comes last. Calls and function addresses become relative. Lines of source and the table of
 //! functions follow the instructions. Bounded by the kernel's limits on functions and instructions.
 
 use super::Object;
+use super::btf_match::essential;
 use super::error::{ObjectError, Result};
 use super::ext::LineInfo;
 use super::reloc::{Extern, ExternKind};
-use super::section::{Function, Target, Text, function_at};
+use super::section::{Function, TEXT, Target, Text, function_at};
+use crate::helpers;
 use crate::isa::{Insn, op};
 use crate::limits::{BPF_COMPLEXITY_LIMIT_INSNS, BPF_MAX_SUBPROGS};
 use crate::mem::{String, Vec};
-use crate::program::{Code, Line, Subprog};
+use crate::program::{Code, Line, POISON_KFUNC, Subprog, Unresolved};
 
-/// What libbpf writes in place of a call of a missing weak kernel function: a helper number that no kernel has.
-const POISON_KFUNC: i32 = 2_002_000_000;
 /// Bytes of a source line or file name that are kept.
 const MAX_TEXT: usize = 256;
 
@@ -29,29 +29,30 @@ struct Linker<'o> {
     object: &'o Object,
     insns: Vec<Insn>,
     placed: Vec<Placed>,
+    unresolved: Vec<Unresolved>,
 }
 
 /// Links the program whose main function has that index, into `code`.
 pub(crate) fn link(object: &Object, main: usize, code: &mut Code) -> Result<()> {
-    let mut linker = Linker { object, insns: Vec::new(), placed: Vec::new() };
+    let mut linker = Linker { object, insns: Vec::new(), placed: Vec::new(), unresolved: Vec::new() };
     linker.place(main)?;
-    // The functions whose slots are being looked at, innermost last, each with its next slot.
-    let mut open = Vec::new();
-    open.push((0usize, 0u32))?;
-    while let Some(&mut (index, ref mut next)) = open.last_mut() {
-        let slot = *next;
-        match linker.step(index, slot)? {
-            Step::End => {
-                open.pop();
-            }
-            Step::Next(width) => *next += width,
-            Step::Enter(callee, width) => {
-                *next += width;
-                open.push((callee, 0))?;
-            }
-        }
+    linker.follow(0)?;
+    if let Some(callback) = exception_callback(object, main)?
+        && !linker.placed.iter().any(|p| p.function == callback)
+    {
+        let placed = linker.place(callback)?;
+        linker.follow(placed)?;
     }
     linker.finish(code)
+}
+
+/// The function that runs where the program throws, by its name; it has to be a global one of `.text`.
+fn exception_callback(object: &Object, main: usize) -> Result<Option<usize>> {
+    let Some(main) = object.functions.get(main) else { return Ok(None) };
+    let Some(name) = main.exception_callback.as_deref() else { return Ok(None) };
+    let in_text = |f: &Function| object.texts.get(f.text).is_some_and(|t| t.name.as_str() == TEXT);
+    let found = object.functions.iter().position(|f| f.global && f.name.as_str() == name && in_text(f));
+    found.map(Some).ok_or_else(|| ObjectError::undefined("an exception callback is not defined").named(name))
 }
 
 enum Step {
@@ -64,6 +65,27 @@ enum Step {
 }
 
 impl<'o> Linker<'o> {
+    /// Resolves every reference of a placed function, and of those that it brings in.
+    fn follow(&mut self, first: usize) -> Result<()> {
+        // The functions whose slots are being looked at, innermost last, each with its next slot.
+        let mut open = Vec::new();
+        open.push((first, 0u32))?;
+        while let Some(&mut (index, ref mut next)) = open.last_mut() {
+            let slot = *next;
+            match self.step(index, slot)? {
+                Step::End => {
+                    open.pop();
+                }
+                Step::Next(width) => *next += width,
+                Step::Enter(callee, width) => {
+                    *next += width;
+                    open.push((callee, 0))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn parts(&self, index: usize) -> Option<(&'o Function, &'o Text, u32)> {
         let placed = self.placed.get(index)?;
         let function = self.object.functions.get(placed.function)?;
@@ -96,6 +118,9 @@ impl<'o> Linker<'o> {
             return Ok(Step::End);
         }
         let Some(&insn) = text.insns.get(source as usize) else { return Ok(Step::End) };
+        if let Some(fault) = text.fault_at(source) {
+            return Err(fault);
+        }
         let width = if insn.is_wide() { 2 } else { 1 };
         let at = |e: ObjectError| e.at(&text.name, u64::from(source) * 8);
         let target = match text.refs.binary_search_by_key(&source, |r| r.slot).ok() {
@@ -137,34 +162,66 @@ impl<'o> Linker<'o> {
         }
     }
 
-    /// Resolves a reference to a symbol that the object does not define.
+    /// Resolves a reference to a symbol that the object does not define. A kernel function that is known has a number of its own
+    /// ([`helpers::KFUNC_BASE`]); a call of one that is not known keeps its index among the object's symbols, so that the refusal can name it.
     fn external(&mut self, pc: u32, insn: Insn, index: usize) -> Result<()> {
         let Some(symbol) = self.object.externs.get(index) else { return Ok(()) };
+        let known = match symbol.kind {
+            ExternKind::Kfunc => helpers::STANDARD.kfunc(essential(&symbol.name)),
+            _ => None,
+        };
         let wide = insn.is_wide();
-        let (first, second) = match (symbol.kind, symbol.weak) {
-            (ExternKind::Kconfig, _) => {
+        let constant = |imm: i32| Insn::new(insn.code, insn.dst(), 0, 0, imm);
+        let call = |number: i32| Insn::new(insn.code, 0, op::BPF_PSEUDO_KFUNC_CALL, 0, number);
+        let word = match (symbol.kind, known, symbol.weak) {
+            (ExternKind::Kconfig, ..) => {
                 return Err(refuse(symbol, "configuration values (.kconfig) are not supported"));
             }
-            (_, true) if wide => (Insn::new(insn.code, insn.dst(), 0, 0, 0), Some(0)),
-            (ExternKind::Kfunc, true) => (Insn::new(insn.code, 0, 0, 0, POISON_KFUNC + index as i32), None),
-            (ExternKind::Kfunc, false) if !wide => {
-                (Insn::new(insn.code, 0, op::BPF_PSEUDO_KFUNC_CALL, 0, index as i32), None)
+            // Whether it is there (`bpf_ksym_exists`) is asked by its address: some number, or zero.
+            (_, Some(number), true) if wide => constant(number as i32),
+            (_, None, true) if wide => constant(0),
+            (ExternKind::Kfunc, Some(number), _) if !wide => call(number as i32),
+            (ExternKind::Kfunc, None, true) => {
+                let mut why = String::from_text("kfunc '")?;
+                why.push_str(&symbol.name)?;
+                why.push_str("' is referenced but wasn't resolved")?;
+                self.unresolved.push(Unresolved { pc, why })?;
+                Insn::new(insn.code, 0, 0, 0, POISON_KFUNC + index as i32)
             }
-            (ExternKind::Kfunc | ExternKind::Ksym, false) => {
+            (ExternKind::Kfunc, None, false) if !wide => call(index as i32),
+            (ExternKind::Kfunc | ExternKind::Ksym, ..) => {
                 return Err(refuse(symbol, "addresses of kernel symbols are not supported"));
             }
             _ => return Err(ObjectError::undefined("a symbol is not defined").named(&symbol.name)),
         };
-        if let Some(word) = self.insns.get_mut(pc as usize) {
-            *word = first;
+        if let Some(first) = self.insns.get_mut(pc as usize) {
+            *first = word;
         }
-        if let (Some(imm), Some(word)) = (second, self.insns.get_mut(pc as usize + 1)) {
-            word.imm = imm;
+        if let Some(second) = self.insns.get_mut(pc as usize + 1).filter(|_| wide) {
+            second.imm = 0;
         }
         Ok(())
     }
 
-    fn finish(self, code: &mut Code) -> Result<()> {
+    /// Notes the instructions of the placed functions that CO-RE poisoned.
+    fn poisons(&mut self) -> Result<()> {
+        for placed in self.placed.iter() {
+            let Some(f) = self.object.functions.get(placed.function) else { continue };
+            let poisons = self.object.texts.get(f.text).map_or(&[][..], |t| &t.poisons);
+            let from = poisons.partition_point(|p| p.slot < f.start);
+            let inside = poisons.iter().skip(from).take_while(|p| p.slot < f.end);
+            for poison in inside {
+                let pc = poison.slot - f.start + placed.start;
+                self.unresolved.push(Unresolved { pc, why: poison.why.try_clone()? })?;
+            }
+        }
+        self.unresolved.sort_unstable_by_key(|u| u.pc);
+        Ok(())
+    }
+
+    fn finish(mut self, code: &mut Code) -> Result<()> {
+        self.poisons()?;
+        code.unresolved = self.unresolved;
         let ends = self.placed.iter().skip(1).map(|p| p.start).chain([self.insns.len() as u32]);
         for (placed, end) in self.placed.iter().zip(ends) {
             let Some(f) = self.object.functions.get(placed.function) else { continue };

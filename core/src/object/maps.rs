@@ -7,7 +7,8 @@
 use super::btf::{Btf, Kind, Type, u32_at};
 use super::data::DataKind;
 use super::elf::{Elf, Place, Section, Symbol, SymbolType};
-use super::error::{ObjectError, Result};
+use super::error::{ObjectError, ObjectErrorKind, Result};
+use super::fields::Fields;
 use crate::maps::{MapSpec, MapType, ValueFields};
 use crate::mem::{String, Vec};
 
@@ -17,8 +18,6 @@ pub(crate) const BTF_MAPS: &str = ".maps";
 pub(crate) const LEGACY_MAPS: &str = "maps";
 /// `struct bpf_map_def`: type, key size, value size, elements, flags.
 const LEGACY_DEF: usize = 20;
-/// Structs inside structs of a value that are looked into, as deep as the kernel does.
-const MAX_VALUE_NESTING: u32 = 8;
 /// `LIBBPF_PIN_BY_NAME`.
 const PIN_BY_NAME: u64 = 1;
 
@@ -78,6 +77,44 @@ impl MapDef {
     }
 }
 
+/// A map that an object defines and that cannot be had here: programs that use it are refused, others are not.
+#[derive(Debug)]
+pub struct RefusedMap {
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub error: ObjectError,
+}
+
+/// The maps of a file.
+#[derive(Default)]
+pub(crate) struct MapList {
+    /// Those that can be made, in order.
+    pub(crate) maps: Vec<MapDef>,
+    /// Those that cannot.
+    pub(crate) refused: Vec<RefusedMap>,
+    /// Where the definitions of both are.
+    pub(crate) places: Vec<MapPlace>,
+}
+
+impl MapList {
+    /// Adds a definition; one that is well formed but not supported is kept as refused.
+    pub(crate) fn add(&mut self, mut place: MapPlace, name: &str, def: Result<MapDef>) -> Result<()> {
+        match def {
+            Ok(def) => {
+                place.map = Ok(self.maps.len());
+                self.maps.push(def)?;
+            }
+            Err(error) if error.kind == ObjectErrorKind::NotSupported => {
+                place.map = Err(error);
+                self.refused.push(RefusedMap { name: String::from_text(name)?, error })?;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(self.places.push(place)?)
+    }
+}
+
 /// Where a map's definition is in the file, for relocations.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MapPlace {
@@ -89,13 +126,19 @@ pub(crate) struct MapPlace {
     pub(crate) size: u64,
     /// Byte offset of its static contents inside the definition, if it has some.
     pub(crate) values: Option<u32>,
-    /// Its index in the object's list.
-    pub(crate) map: usize,
+    /// Its index in the object's list, or why it is not there.
+    pub(crate) map: Result<usize>,
+}
+
+impl MapPlace {
+    pub(crate) fn new(section: usize, offset: u64, size: u64) -> Self {
+        MapPlace { section, offset, size, values: None, map: Ok(0) }
+    }
 }
 
 /// The numbers of a definition before its type is known to exist.
 #[derive(Default)]
-struct Fields {
+struct Numbers {
     kind: Option<u32>,
     key_size: Option<u32>,
     value_size: Option<u32>,
@@ -104,16 +147,54 @@ struct Fields {
     extra: u64,
     numa_node: Option<u32>,
     pin_by_name: bool,
-    value_fields: ValueFields,
+    /// The types of key and value, where they are given as types.
+    key_type: Option<u32>,
+    value_type: Option<u32>,
     inner: Option<MapSpec>,
     values: Option<u32>,
 }
 
-impl Fields {
-    fn spec(&self) -> Result<MapSpec> {
-        let number = self.kind.ok_or_else(|| ObjectError::malformed("the map has no type"))?;
-        let kind = MapType::from_number(number)
-            .ok_or_else(|| ObjectError::not_supported("a map type that XDP programs do not use"))?;
+/// Map types that XDP programs may name in a kernel, and that are not had here.
+const REFUSED_TYPES: [(u32, &str); 14] = [
+    (7, "maps of type stack_trace are not supported"),
+    (8, "maps of type cgroup_array are not supported"),
+    (15, "maps of type sockmap are not supported"),
+    (18, "maps of type sockhash are not supported"),
+    (19, "maps of type cgroup_storage are not supported"),
+    (20, "maps of type reuseport_sockarray are not supported"),
+    (21, "maps of type percpu_cgroup_storage are not supported"),
+    (24, "maps of type sk_storage are not supported"),
+    (26, "maps of type struct_ops are not supported"),
+    (28, "maps of type inode_storage are not supported"),
+    (29, "maps of type task_storage are not supported"),
+    (32, "maps of type cgrp_storage are not supported"),
+    (33, "maps of type arena are not supported in this version"),
+    (34, "maps of type insn_array are not supported"),
+];
+
+impl Numbers {
+    fn kind(&self) -> Result<MapType> {
+        let number = self.kind.filter(|n| *n != 0);
+        let number = number.ok_or_else(|| ObjectError::malformed("the map has no type"))?;
+        if let Some((_, why)) = REFUSED_TYPES.iter().find(|(n, _)| *n == number) {
+            return Err(ObjectError::not_supported(why));
+        }
+        MapType::from_number(number)
+            .ok_or_else(|| ObjectError::not_supported("a map type that does not exist"))
+    }
+
+    fn spec(&self, btf: Option<&Btf<'_>>) -> Result<MapSpec> {
+        let kind = self.kind()?;
+        let mut fields = ValueFields::default();
+        // The kernel takes the types of key and value together; of an array the key has to be an integer.
+        if let (Some(btf), Some(key), Some(value)) = (btf, self.key_type, self.value_type) {
+            let integer = btf.plain(key)?.1.kind == Kind::Int;
+            if integer || !matches!(kind, MapType::Array | MapType::PercpuArray) {
+                let mut found = Fields::default();
+                found.look(btf, value, 0)?;
+                fields = found.in_map(kind, self.flags)?;
+            }
+        }
         Ok(MapSpec {
             kind,
             key_size: self.key_size.unwrap_or(0),
@@ -122,19 +203,14 @@ impl Fields {
             flags: self.flags,
             extra: self.extra,
             numa_node: self.numa_node.map_or(-1, |n| n as i32),
-            fields: self.value_fields,
+            fields,
             inner: self.inner.map(|m| m.as_inner()),
         })
     }
 }
 
 /// Appends the maps of `.maps`.
-pub(crate) fn btf_maps(
-    elf: &Elf<'_>,
-    btf: Option<&Btf<'_>>,
-    maps: &mut Vec<MapDef>,
-    places: &mut Vec<MapPlace>,
-) -> Result<()> {
+pub(crate) fn btf_maps(elf: &Elf<'_>, btf: Option<&Btf<'_>>, list: &mut MapList) -> Result<()> {
     let Some((section, header)) = elf.section_by_name(BTF_MAPS) else { return Ok(()) };
     let at = |error: ObjectError| error.at(BTF_MAPS, 0);
     let btf = btf.ok_or_else(|| at(ObjectError::malformed("map definitions need BTF (clang -g)")))?;
@@ -149,17 +225,21 @@ pub(crate) fn btf_maps(
         }
         let symbol = symbols.iter().find(|s| s.name == name);
         let symbol = symbol.ok_or_else(|| at(ObjectError::undefined("a map has no symbol").named(name)))?;
-        let place = |e: ObjectError| e.at(BTF_MAPS, symbol.value).named(name);
+        let place_of = |e: ObjectError| e.at(BTF_MAPS, symbol.value).named(name);
         if symbol.value.checked_add(symbol.size).is_none_or(|end| end > header.size) {
-            return Err(place(ObjectError::malformed("a map definition reaches beyond its section")));
+            return Err(place_of(ObjectError::malformed("a map definition reaches beyond its section")));
         }
-        let fields = definition(btf, var.size_or_type, Nesting::Outer).map_err(place)?;
-        let mut def = MapDef::new(String::from_text(name)?, fields.spec().map_err(place)?, MapOrigin::Btf);
-        def.section = String::from_text(BTF_MAPS)?;
-        def.pin_by_name = fields.pin_by_name;
-        let (offset, size, values) = (symbol.value, symbol.size, fields.values);
-        places.push(MapPlace { section, offset, size, values, map: maps.len() })?;
-        maps.push(def)?;
+        let mut place = MapPlace::new(section, symbol.value, symbol.size);
+        let mut make = || {
+            let numbers = definition(btf, var.size_or_type, Nesting::Outer)?;
+            place.values = numbers.values;
+            let mut def = MapDef::new(String::from_text(name)?, numbers.spec(Some(btf))?, MapOrigin::Btf);
+            def.section = String::from_text(BTF_MAPS)?;
+            def.pin_by_name = numbers.pin_by_name;
+            Ok(def)
+        };
+        let def = make().map_err(place_of);
+        list.add(place, name, def)?;
     }
     Ok(())
 }
@@ -184,12 +264,12 @@ enum Nesting {
 }
 
 /// Reads one definition; `id` is its struct.
-fn definition(btf: &Btf<'_>, id: u32, nesting: Nesting) -> Result<Fields> {
+fn definition(btf: &Btf<'_>, id: u32, nesting: Nesting) -> Result<Numbers> {
     let (_, ty) = btf.plain(id)?;
     if ty.kind != Kind::Struct {
         return Err(ObjectError::malformed("a map definition is not a struct"));
     }
-    let mut fields = Fields::default();
+    let mut fields = Numbers::default();
     for member in btf.members(&ty) {
         let number = || number(btf, member.type_id).map_err(|e| e.named(member.name));
         let small = || {
@@ -204,11 +284,15 @@ fn definition(btf: &Btf<'_>, id: u32, nesting: Nesting) -> Result<Fields> {
             "map_extra" => fields.extra = number()?,
             "key_size" => agree(&mut fields.key_size, small()?)?,
             "value_size" => agree(&mut fields.value_size, small()?)?,
-            "key" => agree(&mut fields.key_size, pointee_size(btf, member.type_id)?)?,
+            "key" => {
+                let (id, size) = pointee_size(btf, member.type_id)?;
+                agree(&mut fields.key_size, size)?;
+                fields.key_type = Some(id);
+            }
             "value" => {
-                agree(&mut fields.value_size, pointee_size(btf, member.type_id)?)?;
-                let (_, pointer) = btf.plain(member.type_id)?;
-                fields.value_fields = value_fields(btf, pointer.size_or_type)?;
+                let (id, size) = pointee_size(btf, member.type_id)?;
+                agree(&mut fields.value_size, size)?;
+                fields.value_type = Some(id);
             }
             "pinning" => {
                 if nesting == Nesting::Inner {
@@ -260,42 +344,16 @@ fn pointee<'a>(btf: &Btf<'a>, ty: &Type<'a>) -> Result<Option<Type<'a>>> {
     Ok(Some(btf.plain(ty.size_or_type)?.1))
 }
 
-fn pointee_size(btf: &Btf<'_>, id: u32) -> Result<u32> {
+/// The type behind a pointer, and its size.
+fn pointee_size(btf: &Btf<'_>, id: u32) -> Result<(u32, u32)> {
     let (_, ty) = btf.plain(id)?;
     let size = if ty.kind == Kind::Ptr { btf.size(ty.size_or_type)? } else { None };
-    size.ok_or_else(|| ObjectError::malformed("the key or value type of a map has no size"))
-}
-
-/// The fields of a value type that only helpers touch, however deep they stand in its structs.
-pub(crate) fn value_fields(btf: &Btf<'_>, id: u32) -> Result<ValueFields> {
-    let mut found = ValueFields::default();
-    // Structs to look into, with their offset; a type cannot hold itself, so that the depth bounds the list.
-    let mut todo: Vec<(u32, u32, u32)> = Vec::new();
-    todo.push((id, 0, 0))?;
-    while let Some((id, at, depth)) = todo.pop() {
-        let (_, ty) = btf.plain(id)?;
-        if depth > MAX_VALUE_NESTING || ty.kind != Kind::Struct {
-            continue;
-        }
-        let field = match btf.name(&ty) {
-            "bpf_spin_lock" => &mut found.spin_lock,
-            "bpf_timer" => &mut found.timer,
-            _ => {
-                for member in btf.members(&ty) {
-                    todo.push((member.type_id, at.saturating_add(member.offset / 8), depth + 1))?;
-                }
-                continue;
-            }
-        };
-        if field.replace(at).is_some() {
-            return Err(ObjectError::malformed("a map value has two locks or two timers"));
-        }
-    }
-    Ok(found)
+    let size = size.ok_or_else(|| ObjectError::malformed("the key or value type of a map has no size"))?;
+    Ok((ty.size_or_type, size))
 }
 
 /// The `values` member: says what is inside, and where static contents begin.
-fn values(btf: &Btf<'_>, fields: &mut Fields, id: u32, bits: u32, nesting: Nesting) -> Result<()> {
+fn values(btf: &Btf<'_>, fields: &mut Numbers, id: u32, bits: u32, nesting: Nesting) -> Result<()> {
     if nesting == Nesting::Inner {
         return Err(ObjectError::not_supported("maps of maps of maps"));
     }
@@ -311,7 +369,7 @@ fn values(btf: &Btf<'_>, fields: &mut Fields, id: u32, bits: u32, nesting: Nesti
         Kind::Struct => {
             let mut inner = definition(btf, pointer.size_or_type, Nesting::Inner)?;
             inner.pin_by_name = false;
-            fields.inner = Some(inner.spec()?);
+            fields.inner = Some(inner.spec(Some(btf))?);
         }
         Kind::FuncProto => {}
         _ => return Err(ObjectError::malformed("values holds neither maps nor programs")),
@@ -322,7 +380,7 @@ fn values(btf: &Btf<'_>, fields: &mut Fields, id: u32, bits: u32, nesting: Nesti
 }
 
 /// Appends the maps of `maps`.
-pub(crate) fn legacy_maps(elf: &Elf<'_>, maps: &mut Vec<MapDef>, places: &mut Vec<MapPlace>) -> Result<()> {
+pub(crate) fn legacy_maps(elf: &Elf<'_>, list: &mut MapList) -> Result<()> {
     let Some((section, header)) = elf.section_by_name(LEGACY_MAPS) else { return Ok(()) };
     if header.executable || header.data.is_empty() {
         return Ok(());
@@ -339,18 +397,18 @@ pub(crate) fn legacy_maps(elf: &Elf<'_>, maps: &mut Vec<MapDef>, places: &mut Ve
     };
     for symbol in symbols.iter() {
         let at = |e: ObjectError| e.at(LEGACY_MAPS, symbol.value).named(symbol.name);
-        let fields = legacy_definition(header, symbol.value, size).map_err(at)?;
-        let spec = fields.spec().map_err(at)?;
-        let mut def = MapDef::new(String::from_text(symbol.name)?, spec, MapOrigin::Legacy);
-        def.section = String::from_text(LEGACY_MAPS)?;
-        let (offset, size) = (symbol.value, size as u64);
-        places.push(MapPlace { section, offset, size, values: None, map: maps.len() })?;
-        maps.push(def)?;
+        let make = || {
+            let spec = legacy_definition(header, symbol.value, size)?.spec(None)?;
+            let mut def = MapDef::new(String::from_text(symbol.name)?, spec, MapOrigin::Legacy);
+            def.section = String::from_text(LEGACY_MAPS)?;
+            Ok(def)
+        };
+        list.add(MapPlace::new(section, symbol.value, size as u64), symbol.name, make().map_err(at))?;
     }
     Ok(())
 }
 
-fn legacy_definition(section: &Section<'_>, offset: u64, size: usize) -> Result<Fields> {
+fn legacy_definition(section: &Section<'_>, offset: u64, size: usize) -> Result<Numbers> {
     let bytes = usize::try_from(offset).ok().and_then(|o| section.data.get(o..)?.get(..size));
     let Some(bytes) = bytes.filter(|b| b.len() >= 16) else {
         return Err(ObjectError::malformed("a map definition is cut"));
@@ -359,12 +417,12 @@ fn legacy_definition(section: &Section<'_>, offset: u64, size: usize) -> Result<
         return Err(ObjectError::not_supported("a map definition uses fields beyond struct bpf_map_def"));
     }
     let word = |i: usize| u32_at(bytes, 4 * i);
-    Ok(Fields {
+    Ok(Numbers {
         kind: word(0),
         key_size: word(1),
         value_size: word(2),
         max_entries: word(3).unwrap_or(0),
         flags: word(4).unwrap_or(0),
-        ..Fields::default()
+        ..Numbers::default()
     })
 }

@@ -6,13 +6,13 @@
 //!
 //! Any byte string is opened or refused with section, offset and reason ([`ObjectError`]). Memory is in proportion to the file, with a
 //! linked program bounded by the kernel's limits. What instructions do is not looked at: that is the verifier's part.
-//! CO-RE relocations are taken against the object's own types, for which the compiler has already written every value.
+//! CO-RE relocations are applied against the object's own types, or by option against a BTF that the caller gives.
 //!
 //! ```
 //! # fn load(bytes: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
 //! use uxdp_core::object::{Object, OpenOptions};
 //!
-//! let mut object = Object::open(bytes, &OpenOptions { name: "xdp_firewall" })?;
+//! let mut object = Object::open(bytes, &OpenOptions { name: "xdp_firewall", ..OpenOptions::default(), ..OpenOptions::default() })?;
 //! let rules = object.find_map("rules").ok_or("no such map")?;
 //! object.set_max_entries(rules, 65536)?;
 //! let main = object.find_program("xdp")?;
@@ -22,29 +22,35 @@
 //! ```
 
 mod btf;
+mod btf_match;
+mod core_reloc;
+mod core_spec;
 mod data;
 mod elf;
 mod error;
 mod ext;
+mod fields;
 mod link;
 mod maps;
 mod names;
 mod reloc;
 mod section;
+mod signature;
 
 pub use data::DataKind;
 pub use error::{Label, ObjectError, ObjectErrorKind};
-pub use maps::{MapDef, MapOrigin, SlotInit};
+pub use maps::{MapDef, MapOrigin, RefusedMap, SlotInit};
 pub use names::ObjectNames;
 
 use crate::error::Errno;
+use crate::helpers;
 use crate::mem::{String, Vec};
 use crate::program::{AttachType, Code, Loaded, Program};
 use btf::Btf;
 use elf::{Elf, SectionType};
 use error::Result;
-use ext::Ext;
-use maps::MapPlace;
+use ext::{CoreRecord, Ext};
+use maps::MapList;
 use reloc::{Extern, ExternKind, Targets};
 use section::{Function, Role, SectionHint, Text};
 
@@ -56,6 +62,10 @@ const MAX_MAPS: usize = 4096;
 pub struct OpenOptions<'a> {
     /// The object's name, usually the file's without folder and `.o`: the maps of global data are named after it.
     pub name: &'a str,
+    /// The types that CO-RE relocations are applied against, for example the contents of `/sys/kernel/btf/vmlinux` (or an ELF file with a `.BTF`
+    /// section). `None`: the object's own, which is what the packets and maps of a program need; a kernel's types say what that kernel's
+    /// structs are like, and none of those is here.
+    pub btf: Option<&'a [u8]>,
 }
 
 /// A program that an object offers.
@@ -73,6 +83,8 @@ pub struct ProgramDef {
     pub autoload: bool,
     /// Instruction slots of its main function.
     pub insn_count: u32,
+    /// Whether its section says that it is of another type than XDP: it cannot be linked.
+    pub foreign: bool,
     function: usize,
 }
 
@@ -117,6 +129,7 @@ pub struct Object {
     functions: Vec<Function>,
     programs: Vec<ProgramDef>,
     maps: Vec<MapDef>,
+    refused: Vec<RefusedMap>,
     externs: Vec<Extern>,
     /// The strings of the BTF, for source lines.
     strings: Vec<u8>,
@@ -141,23 +154,36 @@ impl Object {
         let functions = section::functions(&elf, &texts, btf.as_ref(), &ext)?;
         let programs = programs(&texts, &functions)?;
         let externs = reloc::externs(&elf, btf.as_ref())?;
-        let (mut maps, places) = all_maps(&elf, btf.as_ref(), options.name)?;
-        let roles = roles(&elf, &texts, &maps, &places)?;
+        let list = all_maps(&elf, btf.as_ref(), options.name)?;
+        let roles = roles(&elf, &texts, &list)?;
+        let MapList { mut maps, refused, mut places } = list;
+        let targets =
+            Targets { elf: &elf, roles: &roles, places: &places, functions: &functions, externs: &externs };
+        let program_of = |f| programs.iter().position(|p| p.function == f).map(|p| p as u32);
+        let without = reloc::map_slots(&targets, &mut maps, program_of)?;
+        for (map, error) in without.iter() {
+            for place in places.iter_mut().filter(|p| p.map == Ok(*map)) {
+                place.map = Err(*error);
+            }
+        }
         let targets =
             Targets { elf: &elf, roles: &roles, places: &places, functions: &functions, externs: &externs };
         for text in texts.iter_mut() {
             reloc::text(text, &targets)?;
         }
-        if let Some((section, _)) = elf.section_by_name(maps::BTF_MAPS) {
-            let program_of = |f| programs.iter().position(|p| p.function == f).map(|p| p as u32);
-            reloc::map_slots(section, &targets, &mut maps, program_of)?;
+        if let Some(btf) = &btf {
+            core_relocs(&mut texts, &ext.core, btf, options.btf)?;
+        }
+        for text in texts.iter_mut() {
+            text.faults.sort_unstable_by_key(|f| f.slot);
+            text.poisons.sort_unstable_by_key(|p| p.slot);
         }
         Ok(Object {
             name: String::from_text(options.name)?,
             license: license(&elf)?,
             version: elf.section_by_name("version").and_then(|(_, s)| btf::u32_at(s.data, 0)),
             has_btf: btf.is_some(),
-            core_relocs: ext.core_relocs,
+            core_relocs: ext.core.len() as u32,
             strings: match &btf {
                 Some(btf) => Vec::from_slice(btf.strings())?,
                 None => Vec::new(),
@@ -166,6 +192,7 @@ impl Object {
             functions,
             programs,
             maps,
+            refused,
             externs,
         })
     }
@@ -205,9 +232,18 @@ impl Object {
         &self.maps
     }
 
+    /// Maps that it defines and that cannot be had here. A program that uses one cannot be linked.
+    pub fn refused_maps(&self) -> &[RefusedMap] {
+        &self.refused
+    }
+
     /// The name of the kernel function that a linked program calls by that number (`BPF_PSEUDO_KFUNC_CALL`).
     pub fn kfunc_name(&self, id: i32) -> Option<&str> {
-        let symbol = self.externs.get(usize::try_from(id).ok()?)?;
+        let number = u32::try_from(id).ok()?;
+        if let Some(row) = helpers::STANDARD.row_of(number).filter(|_| number >= helpers::KFUNC_BASE) {
+            return helpers::STANDARD.get(row).map(|h| h.name);
+        }
+        let symbol = self.externs.get(number as usize)?;
         (symbol.kind == ExternKind::Kfunc).then_some(symbol.name.as_str())
     }
 
@@ -272,10 +308,14 @@ impl Object {
     /// Links a program: its main function first, every function that it reaches behind it.
     ///
     /// # Errors
-    /// A symbol that nothing defines, a call that leads to no function, more functions or instructions than the kernel takes.
+    /// A program of another type, a symbol that nothing defines, a relocation in error, a map that is refused, a call that leads to no function, more functions or instructions than the kernel takes.
     pub fn link(&self, program: usize) -> core::result::Result<Program<Loaded>, ObjectError> {
         let def = self.programs.get(program);
         let def = def.ok_or_else(|| ObjectError::undefined("the object has no such program"))?;
+        if def.foreign {
+            let error = ObjectError::not_supported("the section is that of another type of program, not XDP");
+            return Err(error.at(&def.section, 0).named(&def.name));
+        }
         let mut code = Code {
             name: def.name.try_clone()?,
             section: def.section.try_clone()?,
@@ -286,6 +326,26 @@ impl Object {
         link::link(self, def.function, &mut code)?;
         Ok(Program::new(code))
     }
+}
+
+/// Applies CO-RE relocations against the object's own types or the given ones.
+fn core_relocs(
+    texts: &mut [Text],
+    records: &[CoreRecord],
+    own: &Btf<'_>,
+    given: Option<&[u8]>,
+) -> Result<()> {
+    let Some(bytes) = given.filter(|_| !records.is_empty()) else {
+        return core_reloc::apply(texts, records, own, &core_reloc::Target::Own);
+    };
+    let from_elf = || -> Result<Option<&[u8]>> {
+        let elf = Elf::parse(bytes)?;
+        Ok(elf.section_by_name(btf::SECTION).map(|(_, s)| s.data))
+    };
+    let data = if bytes.starts_with(b"\x7fELF") { from_elf()? } else { Some(bytes) };
+    let data = data.ok_or_else(|| ObjectError::malformed("the file to relocate against has no BTF"))?;
+    let types = Btf::parse(data)?;
+    core_reloc::apply(texts, records, own, &core_reloc::Target::other(&types)?)
 }
 
 /// The functions that are programs: exported ones outside `.text`; where there are none, those of `.text`.
@@ -305,6 +365,7 @@ fn programs(texts: &[Text], functions: &[Function]) -> Result<Vec<ProgramDef>> {
                 frags: hint.frags,
                 autoload: hint.autoload,
                 insn_count: f.end - f.start,
+                foreign: hint.foreign,
                 function: index,
             })?;
         }
@@ -315,35 +376,34 @@ fn programs(texts: &[Text], functions: &[Function]) -> Result<Vec<ProgramDef>> {
     Ok(found)
 }
 
-/// Every map of the file, and where the defined ones are.
-fn all_maps(elf: &Elf<'_>, btf: Option<&Btf<'_>>, object: &str) -> Result<(Vec<MapDef>, Vec<MapPlace>)> {
-    let (mut maps, mut places) = (Vec::new(), Vec::new());
-    maps::btf_maps(elf, btf, &mut maps, &mut places)?;
-    maps::legacy_maps(elf, &mut maps, &mut places)?;
-    for (index, section) in elf.sections.iter().enumerate() {
-        if let Some(def) = data::map_of(section, object)? {
-            places.push(MapPlace { section: index, offset: 0, size: 0, values: None, map: maps.len() })?;
-            maps.push(def)?;
-        }
-    }
-    if maps.len() > MAX_MAPS {
+/// Every map of the file.
+fn all_maps(elf: &Elf<'_>, btf: Option<&Btf<'_>>, object: &str) -> Result<MapList> {
+    let mut list = MapList::default();
+    maps::btf_maps(elf, btf, &mut list)?;
+    maps::legacy_maps(elf, &mut list)?;
+    data::maps(elf, btf, object, &mut list)?;
+    if list.places.len() > MAX_MAPS {
         return Err(ObjectError::too_big("the object has too many maps"));
     }
-    Ok((maps, places))
+    Ok(list)
 }
 
 /// What each section is for.
-fn roles(elf: &Elf<'_>, texts: &[Text], maps: &[MapDef], places: &[MapPlace]) -> Result<Vec<Role>> {
+fn roles(elf: &Elf<'_>, texts: &[Text], list: &MapList) -> Result<Vec<Role>> {
     let mut roles = Vec::filled(Role::Other, elf.sections.len())?;
     for (i, text) in texts.iter().enumerate() {
         if let Some(role) = roles.get_mut(text.section) {
             *role = Role::Text(i);
         }
     }
-    for place in places {
-        let data = maps.get(place.map).is_some_and(|m| matches!(m.origin, MapOrigin::Data(_)));
+    for place in list.places.iter() {
+        let map = place.map.ok();
+        let data = |map: usize| list.maps.get(map).is_some_and(|m| matches!(m.origin, MapOrigin::Data(_)));
         if let Some(role) = roles.get_mut(place.section) {
-            *role = if data { Role::Data(place.map) } else { Role::Maps };
+            *role = match map.filter(|map| data(*map)) {
+                Some(map) => Role::Data(map),
+                None => Role::Maps,
+            };
         }
     }
     Ok(roles)

@@ -6,9 +6,10 @@
 
 use super::btf::{Btf, Kind};
 use super::elf::{Elf, Place, Reloc, Symbol, SymbolType};
-use super::error::{ObjectError, Result};
+use super::error::{ObjectError, ObjectErrorKind, Result};
 use super::maps::{MapDef, MapPlace, SlotInit};
-use super::section::{CodeRef, Function, Role, Target, Text, function_at};
+use super::section::{CodeRef, Fault, Function, Role, Target, Text, function_at};
+use crate::helpers;
 use crate::isa::{Insn, op};
 use crate::limits::BPF_COMPLEXITY_LIMIT_INSNS;
 use crate::mem::{String, Vec};
@@ -65,6 +66,9 @@ pub(crate) fn externs(elf: &Elf<'_>, btf: Option<&Btf<'_>>) -> Result<Vec<Extern
         let name = String::from_text(symbol.name)?;
         all.push(Extern { name, kind: ExternKind::Unknown, weak: symbol.weak, symbol: index })?;
     }
+    if all.len() >= helpers::KFUNC_BASE as usize {
+        return Err(ObjectError::too_big("the object has too many undefined symbols"));
+    }
     let Some(btf) = btf.filter(|_| !all.is_empty()) else { return Ok(all) };
     for (section, config) in [(".ksyms", false), (".kconfig", true)] {
         let Some(datasec) = btf.datasec(section)? else { continue };
@@ -84,7 +88,7 @@ pub(crate) fn externs(elf: &Elf<'_>, btf: Option<&Btf<'_>>) -> Result<Vec<Extern
     Ok(all)
 }
 
-/// Applies the relocations of one text.
+/// Applies the relocations of one text. One in error is a fault of its instruction: other programs of the object do not need it.
 pub(crate) fn text(text: &mut Text, targets: &Targets<'_, '_>) -> Result<()> {
     let mut last = None;
     for reloc in targets.elf.relocs(text.section)?.iter() {
@@ -96,23 +100,34 @@ pub(crate) fn text(text: &mut Text, targets: &Targets<'_, '_>) -> Result<()> {
             return Err(at(ObjectError::malformed("two relocations at one instruction")));
         }
         last = Some(reloc.offset);
-        let slot = (reloc.offset / 8) as usize;
+        let slot = (reloc.offset / 8) as u32;
         let symbol = targets.elf.symbol(reloc.symbol).map_err(at)?;
-        let name = |e: ObjectError| at(e).named(symbol.name);
-        let code_ref = match text.insns.get_mut(slot..) {
-            Some([insn, ..]) if is_call(insn) && reloc.kind == R_BPF_64_32 => {
-                Some(targets.called(insn, reloc, &symbol).map_err(name)?)
-            }
-            Some([first, second, ..]) if first.is_wide() && reloc.kind == R_BPF_64_64 => {
-                targets.referred(first, second, reloc, &symbol).map_err(name)?
-            }
-            _ => return Err(name(ObjectError::malformed("the relocation does not fit its instruction"))),
-        };
-        if let Some(target) = code_ref {
-            text.refs.push(CodeRef { slot: slot as u32, target })?;
+        let rest = text.insns.get_mut(slot as usize..).unwrap_or(&mut []);
+        match one(rest, reloc, &symbol, targets) {
+            Ok(None) => {}
+            Ok(Some(target)) => text.refs.push(CodeRef { slot, target })?,
+            Err(e) if e.kind == ObjectErrorKind::OutOfMemory => return Err(e),
+            Err(e) => text.faults.push(Fault { slot, error: at(e).named(symbol.name) })?,
         }
     }
     Ok(())
+}
+
+fn one(
+    insns: &mut [Insn],
+    reloc: &Reloc,
+    symbol: &Symbol<'_>,
+    targets: &Targets<'_, '_>,
+) -> Result<Option<Target>> {
+    match insns {
+        [insn, ..] if is_call(insn) && reloc.kind == R_BPF_64_32 => {
+            targets.called(insn, reloc, symbol).map(Some)
+        }
+        [first, second, ..] if first.is_wide() && reloc.kind == R_BPF_64_64 => {
+            targets.referred(first, second, reloc, symbol)
+        }
+        _ => Err(ObjectError::malformed("the relocation does not fit its instruction")),
+    }
 }
 
 /// A byte offset that a 32-bit addend cannot make overflow; no section is that large.
@@ -193,7 +208,11 @@ impl Targets<'_, '_> {
             Role::Other => match symbol.place {
                 Place::Section(s) => {
                     let name = self.elf.sections.get(s).map_or("", |s| s.name);
-                    Err(ObjectError::not_supported("a reference to a section of unknown meaning").named(name))
+                    Err(ObjectError::not_supported(match name {
+                        ".addr_space.1" => "arenas are not supported in this version",
+                        _ => "a reference to a section of unknown meaning",
+                    })
+                    .named(name))
                 }
                 _ => Err(ObjectError::not_supported("a reference to an absolute or common symbol")),
             },
@@ -206,7 +225,9 @@ impl Targets<'_, '_> {
         };
         let offset = u64::try_from(offset).ok();
         let found = self.places.iter().find(|p| p.section == section && Some(p.offset) == offset);
-        found.map(|p| p.map).ok_or_else(|| ObjectError::malformed("no map is defined there"))
+        // A section of global data that is refused has one place for all of it.
+        let whole = || self.places.iter().find(|p| p.section == section && p.size == 0);
+        found.or_else(whole).map_or(Err(ObjectError::malformed("no map is defined there")), |p| p.map)
     }
 }
 
@@ -216,13 +237,15 @@ fn set_wide(first: &mut Insn, second: &mut Insn, kind: u8, low: usize, high: i32
     second.imm = high;
 }
 
-/// Fills in the static contents of maps in `.maps`. `program_of` gives the index of the program that a function is.
+/// Fills in the static contents of maps in `.maps`. `program_of` gives the index of the program that a function is. Returned are maps that hold one
+/// which is refused, with the reason: a program cannot use them either.
 pub(crate) fn map_slots(
-    section: usize,
     targets: &Targets<'_, '_>,
     maps: &mut [MapDef],
     program_of: impl Fn(usize) -> Option<u32>,
-) -> Result<()> {
+) -> Result<Vec<(usize, ObjectError)>> {
+    let mut refused = Vec::new();
+    let Some((section, _)) = targets.elf.section_by_name(super::maps::BTF_MAPS) else { return Ok(refused) };
     for reloc in targets.elf.relocs(section)?.iter() {
         let at = |e: ObjectError| e.at(super::maps::BTF_MAPS, reloc.offset);
         let symbol = targets.elf.symbol(reloc.symbol).map_err(at)?;
@@ -232,6 +255,7 @@ pub(crate) fn map_slots(
         let place = targets.places.iter().find(inside);
         let place =
             place.ok_or_else(|| name(ObjectError::malformed("a relocation is in no map definition")))?;
+        let Ok(map) = place.map else { continue };
         let index = place.values.and_then(|start| {
             let from = (reloc.offset - place.offset).checked_sub(u64::from(start))?;
             (from.is_multiple_of(8) && matches!(reloc.kind, R_BPF_64_64 | R_BPF_64_ABS64)).then_some(from / 8)
@@ -239,7 +263,7 @@ pub(crate) fn map_slots(
         let index = index.and_then(|i| u32::try_from(i).ok());
         let index = index
             .ok_or_else(|| name(ObjectError::malformed("a relocation is not in the values of a map")))?;
-        let Some(def) = maps.get_mut(place.map) else { continue };
+        let Some(def) = maps.get_mut(map) else { continue };
         let slot = match targets.role(&symbol) {
             Role::Maps if def.spec.inner.is_some() => {
                 targets.map(&symbol, signed(symbol.value)).map(|map| SlotInit::Map(map as u32))
@@ -256,7 +280,11 @@ pub(crate) fn map_slots(
                 "a value of a map is neither a map nor a program, as it should be",
             )),
         };
-        def.slots.push((index, slot.map_err(name)?))?;
+        match slot {
+            Ok(slot) => def.slots.push((index, slot))?,
+            Err(e) if e.kind == ObjectErrorKind::NotSupported => refused.push((map, name(e)))?,
+            Err(e) => return Err(name(e)),
+        }
     }
-    Ok(())
+    Ok(refused)
 }

@@ -3,13 +3,15 @@
 //! Every section gets one [`Role`]. Executable sections become [`Text`]s with their instructions; the symbols in them become
 //! [`Function`]s, sorted by place so that a branch target finds its function by binary search.
 
-use super::btf::{Btf, Kind};
+use super::btf::Btf;
+use super::core_reloc::Poison;
 use super::elf::{Elf, Place, Section, SectionType, SymbolType};
 use super::error::{ObjectError, Result};
 use super::ext::{Ext, LineInfo};
+use super::signature::Prototypes;
 use crate::isa::Insn;
 use crate::mem::{String, Vec};
-use crate::program::{ArgKind, AttachType, Signature};
+use crate::program::{AttachType, Signature};
 
 /// The section of subprograms.
 pub(crate) const TEXT: &str = ".text";
@@ -40,6 +42,27 @@ pub(crate) struct Text {
     pub(crate) refs: Vec<CodeRef>,
     /// Source lines, sorted by slot.
     pub(crate) lines: Vec<LineInfo>,
+    /// Relocations in error, sorted by slot: only a program with that instruction is refused.
+    pub(crate) faults: Vec<Fault>,
+    /// Instructions that nothing in the target fits, sorted by slot.
+    pub(crate) poisons: Vec<Poison>,
+}
+
+impl Text {
+    /// What is wrong with the relocation of an instruction.
+    pub(crate) fn fault_at(&self, slot: u32) -> Option<ObjectError> {
+        let found = self.faults.partition_point(|f| f.slot < slot);
+        self.faults.get(found).filter(|f| f.slot == slot).map(|f| f.error)
+    }
+}
+
+/// A relocation in error.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    /// The slot in its text.
+    pub(crate) slot: u32,
+    /// What is wrong.
+    pub(crate) error: ObjectError,
 }
 
 /// A reference from code that linking resolves.
@@ -77,6 +100,8 @@ pub(crate) struct Function {
     pub(crate) global: bool,
     /// Its BTF prototype, for a global one.
     pub(crate) signature: Option<Signature>,
+    /// The name of its exception callback.
+    pub(crate) exception_callback: Option<String>,
 }
 
 /// What the name of a section says of its programs.
@@ -86,9 +111,58 @@ pub(crate) struct SectionHint {
     pub(crate) attach: AttachType,
     /// Whether they take multi-buffer packets.
     pub(crate) frags: bool,
-    /// Whether they are loaded unless asked otherwise (a leading `?` says no).
+    /// Whether they are loaded unless asked otherwise (a leading `?` says no, and so does another type than XDP).
     pub(crate) autoload: bool,
+    /// Whether they are of another type than XDP.
+    pub(crate) foreign: bool,
 }
+
+/// Names of sections, alone or before `/` or `.`, whose programs are not XDP's (libbpf's table).
+const FOREIGN: &[&str] = &[
+    "action",
+    "cgroup",
+    "cgroup_skb",
+    "classifier",
+    "fentry",
+    "fexit",
+    "flow_dissector",
+    "fmod_ret",
+    "freplace",
+    "fsession",
+    "iter",
+    "kprobe",
+    "kretprobe",
+    "kretsyscall",
+    "ksyscall",
+    "lirc_mode2",
+    "lsm",
+    "lsm_cgroup",
+    "lwt_in",
+    "lwt_out",
+    "lwt_seg6local",
+    "lwt_xmit",
+    "netfilter",
+    "netkit",
+    "perf_event",
+    "raw_tp",
+    "raw_tracepoint",
+    "sk_lookup",
+    "sk_msg",
+    "sk_reuseport",
+    "sk_skb",
+    "socket",
+    "sockops",
+    "struct_ops",
+    "syscall",
+    "tc",
+    "tcx",
+    "tp",
+    "tp_btf",
+    "tracepoint",
+    "uprobe",
+    "uretprobe",
+    "usdt",
+];
 
 impl SectionHint {
     /// Reads the name.
@@ -107,7 +181,9 @@ impl SectionHint {
         } else {
             AttachType::Xdp
         };
-        SectionHint { attach, frags, autoload: name.len() == section.len() }
+        let first = name.split(['/', '.']).next().unwrap_or("");
+        let foreign = FOREIGN.contains(&first);
+        SectionHint { attach, frags, autoload: name.len() == section.len() && !foreign, foreign }
     }
 }
 
@@ -130,7 +206,8 @@ pub(crate) fn texts(elf: &Elf<'_>, ext: &Ext) -> Result<Vec<Text>> {
         }
         let lines = Vec::from_slice(ext.section_lines(index))?;
         let name = String::from_text(section.name)?;
-        texts.push(Text { name, section: index, insns, refs: Vec::new(), lines })?;
+        let (refs, faults, poisons) = (Vec::new(), Vec::new(), Vec::new());
+        texts.push(Text { name, section: index, insns, refs, lines, faults, poisons })?;
     }
     Ok(texts)
 }
@@ -143,6 +220,7 @@ pub(crate) fn functions(
     ext: &Ext,
 ) -> Result<Vec<Function>> {
     let mut functions: Vec<Function> = Vec::new();
+    let prototypes = btf.map(Prototypes::new).transpose()?;
     for symbol in elf.symbols() {
         let (_, symbol) = symbol?;
         let Place::Section(section) = symbol.place else { continue };
@@ -161,10 +239,12 @@ pub(crate) fn functions(
         if end > insns.len() as u64 || start >= insns.len() as u64 {
             return bad("a function reaches beyond its section");
         }
-        let (global, signature) = match btf {
-            Some(btf) => prototype(btf, ext.func_type(section, start as u32), symbol.hidden)?,
+        let func = ext.func_type(section, start as u32);
+        let (global, signature) = match &prototypes {
+            Some(prototypes) => prototypes.of(func, symbol.hidden)?,
             None => (false, None),
         };
+        let callback = prototypes.as_ref().and_then(|p| p.exception_callback(func));
         functions.push(Function {
             name: String::from_text(symbol.name)?,
             text,
@@ -173,6 +253,7 @@ pub(crate) fn functions(
             exported: symbol.global,
             global,
             signature,
+            exception_callback: callback.map(String::from_text).transpose()?,
         })?;
     }
     functions.sort_unstable_by_key(|f| (f.text, f.start, f.end));
@@ -197,52 +278,6 @@ fn close(functions: &mut [Function], texts: &[Text]) {
     }
 }
 
-/// Whether the BTF calls a function global, and then its prototype.
-fn prototype(btf: &Btf<'_>, type_id: Option<u32>, hidden: bool) -> Result<(bool, Option<Signature>)> {
-    const GLOBAL: u32 = 1;
-    let Some(id) = type_id else { return Ok((false, None)) };
-    let func = btf.ty(id)?;
-    if func.kind != Kind::Func || btf.linkage(&func) != GLOBAL || hidden {
-        return Ok((false, None));
-    }
-    let proto = btf.ty(func.size_or_type)?;
-    let mut signature = Signature { args: [None; 5], returns_scalar: false };
-    if proto.kind != Kind::FuncProto || proto.vlen > signature.args.len() {
-        return Ok((true, None));
-    }
-    let (_, result) = btf.plain(proto.size_or_type)?;
-    signature.returns_scalar = is_scalar(result.kind);
-    if !signature.returns_scalar && result.kind != Kind::Void {
-        return Ok((true, None));
-    }
-    for (slot, param) in signature.args.iter_mut().zip(btf.members(&proto)) {
-        *slot = Some(argument(btf, param.type_id)?);
-    }
-    Ok((true, Some(signature)))
-}
-
-fn is_scalar(kind: Kind) -> bool {
-    matches!(kind, Kind::Int | Kind::Enum | Kind::Enum64)
-}
-
-fn argument(btf: &Btf<'_>, id: u32) -> Result<ArgKind> {
-    let (_, ty) = btf.plain(id)?;
-    if is_scalar(ty.kind) {
-        return Ok(ArgKind::Scalar);
-    }
-    if ty.kind != Kind::Ptr {
-        return Ok(ArgKind::Unsupported);
-    }
-    let (_, behind) = btf.plain(ty.size_or_type)?;
-    if behind.kind == Kind::Struct && btf.name(&behind) == "xdp_md" {
-        return Ok(ArgKind::Ctx);
-    }
-    Ok(match btf.size(ty.size_or_type)? {
-        Some(size) if size > 0 => ArgKind::MemOrNull { size },
-        _ => ArgKind::Unsupported,
-    })
-}
-
 /// The function that starts at a slot of a text.
 pub(crate) fn function_at(functions: &[Function], text: usize, start: u32) -> Option<usize> {
     let first = functions.partition_point(|f| (f.text, f.start) < (text, start));
@@ -255,7 +290,7 @@ mod tests {
 
     #[test]
     fn section_names_say_where_a_program_attaches() {
-        let hint = |attach, frags, autoload| SectionHint { attach, frags, autoload };
+        let hint = |attach, frags, autoload| SectionHint { attach, frags, autoload, foreign: false };
         for (name, wanted) in [
             ("xdp", hint(AttachType::Xdp, false, true)),
             ("xdp/prog", hint(AttachType::Xdp, false, true)),
@@ -270,6 +305,23 @@ mod tests {
             ("?xdp", hint(AttachType::Xdp, false, false)),
         ] {
             assert_eq!(SectionHint::of(name), wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn section_names_say_that_a_program_is_not_for_xdp() {
+        for (name, foreign) in [
+            ("tc", true),
+            ("tcx/ingress", true),
+            ("?fentry.s/foo", true),
+            ("freplace", true),
+            ("uprobe.multi/x", true),
+            ("tcpdump", false),
+            ("xdp.frags", false),
+            ("xdp_socket", false),
+        ] {
+            let hint = SectionHint::of(name);
+            assert_eq!((hint.foreign, hint.autoload), (foreign, !foreign), "{name}");
         }
     }
 }

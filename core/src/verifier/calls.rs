@@ -16,7 +16,7 @@ use crate::helpers::{ArgType, Callback, DynptrKind, Helper, RetType};
 use crate::isa::{Callee, Op, Reg as R};
 use crate::maps::MapType;
 use crate::maps::spec::flags::{BPF_F_INNER_MAP, BPF_F_RDONLY_PROG};
-use crate::program::MapSel;
+use crate::program::{MapSel, POISON_CORE, POISON_KFUNC};
 
 /// What a call is found to be.
 #[derive(Debug, Default)]
@@ -64,7 +64,11 @@ impl Verifier<'_, '_, '_> {
         let at = |e: E| Reject::at(pc, e);
         let unknown = match *self.cfg.op(pc).unwrap_or(&Op::Exit) {
             Op::Call(Callee::Kfunc { id, .. }) => E::Kfunc { id },
-            _ => E::NoSuchHelper { id },
+            _ => match id as i32 {
+                POISON_CORE => E::CoreUnresolved,
+                POISON_KFUNC.. => E::KfuncUnresolved,
+                _ => E::NoSuchHelper { id },
+            },
         };
         let row = self.input.helpers.row_of(id).ok_or(at(unknown))?;
         let helper = self.input.helpers.get(row).ok_or(at(unknown))?;

@@ -1,9 +1,10 @@
 //! Why a program is refused, in the kernel's words, and what a refusal carries.
 
 use super::tnum::Tnum;
+use super::trail::Trail;
 use crate::error::{Errno, Status};
 use crate::isa::InsnError;
-use crate::mem::OutOfMemory;
+use crate::mem::{Box, OutOfMemory};
 use core::fmt;
 
 macro_rules! reasons {
@@ -178,6 +179,10 @@ reasons! {
     PointerOutOfBounds { kind: &'static str, value: i64 } = EACCES, "value {value} makes {kind} pointer be out of bounds";
 
     // Calls.
+    /// CO-RE found nothing that fits, and the instruction is reached: the log says what it looked for.
+    CoreUnresolved = EINVAL, "<invalid CO-RE relocation>";
+    /// A weak kernel function is called that is not there.
+    KfuncUnresolved = EINVAL, "<invalid kfunc call>";
     /// A number that is no helper here.
     NoSuchHelper { id: u32 } = EINVAL, "program of this type cannot use helper #{id}, or this version does not have it";
     /// The argument is of another kind.
@@ -291,6 +296,8 @@ reasons! {
     Recursion = EINVAL, "the call stack of 8 frames is too deep !: a function calls itself";
     /// A callee's stack is gone when it returns.
     ReturnsStack = EINVAL, "cannot return stack pointer to the caller";
+    /// A global function takes no null there.
+    NullArg { reg: u8 } = EINVAL, "arg#{} is expected to be non-NULL", reg - 1;
     /// Argument of a global function.
     NotScalarArg { reg: u8 } = EINVAL, "R{reg} is not a scalar";
     /// No BTF, or a type that cannot be checked.
@@ -350,8 +357,8 @@ impl From<OutOfMemory> for VerifierError {
 
 impl core::error::Error for VerifierError {}
 
-/// A refusal: why, and where.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// A refusal: why, where, and how the path came there.
+#[derive(Debug, PartialEq)]
 pub struct Rejection {
     /// Why.
     pub error: VerifierError,
@@ -359,6 +366,21 @@ pub struct Rejection {
     pub pc: Option<u32>,
     /// What had been spent by then.
     pub stats: crate::program::VerifierStats,
+    /// The path, and what was known at its end; none where no path was refused.
+    pub trail: Option<Box<Trail>>,
+}
+
+impl Rejection {
+    /// The check that would prove what was refused, where one can.
+    pub fn remedy(&self) -> Option<super::remedy::Remedy> {
+        super::remedy::of(&self.error, self.trail())
+    }
+
+    /// The path, and what was known at its end; empty where there is none.
+    pub fn trail(&self) -> &Trail {
+        const NONE: &Trail = &Trail::none();
+        self.trail.as_deref().unwrap_or(NONE)
+    }
 }
 
 impl fmt::Display for Rejection {

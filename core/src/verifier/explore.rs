@@ -20,6 +20,7 @@ use super::log::Log;
 use super::obligation;
 use super::reg::{Kind, Reg};
 use super::state::State;
+use super::trail::Trail;
 use crate::isa::{Callee, Op, Operand, Reg as R};
 use crate::limits::{BPF_COMPLEXITY_LIMIT_JMP_SEQ, MAX_USED_MAPS};
 use crate::maps::MapSpec;
@@ -77,7 +78,7 @@ pub(crate) struct Verifier<'a, 'l, 'o> {
     used_maps: Vec<bool>,
     pub(crate) explored: Explored,
     /// The path at hand.
-    trace: Vec<Entry>,
+    pub(crate) trace: Vec<Entry>,
     /// What the instruction at hand did.
     pub(crate) note: Note,
     /// The kept state above the path at hand.
@@ -91,6 +92,8 @@ pub(crate) struct Verifier<'a, 'l, 'o> {
     jumps: u32,
     last_kept: (u32, u32),
     pointer_store_warned: bool,
+    /// Of a path that is refused.
+    pub(crate) trail: Trail,
     /// Sees every state before its instruction.
     observer: Option<Observer<'o>>,
 }
@@ -147,6 +150,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             jumps: 0,
             last_kept: (0, 0),
             pointer_store_warned: false,
+            trail: Trail::default(),
             observer,
             input,
         })
@@ -201,7 +205,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             if !core::mem::take(&mut first) {
                 self.log.take_up(w.from, w.log);
             }
-            self.path(w)?;
+            self.path(w).inspect_err(|r| self.blame_path(r))?;
         }
         self.log.function_good(self.input, func);
         Ok(())
@@ -261,7 +265,8 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             if let Some(Observer { see, .. }) = &mut self.observer {
                 see(pc, &state);
             }
-            match self.step(&mut state, pc, &op)? {
+            let next = self.step(&mut state, pc, &op).inspect_err(|_| self.blame(pc, &op, &state))?;
+            match next {
                 Next::At(to) => pc = to,
                 Next::End => break,
             }

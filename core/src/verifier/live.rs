@@ -33,7 +33,7 @@ pub(crate) fn called_row(op: &Op) -> Option<u32> {
 }
 
 /// What an instruction reads, and what it writes for sure.
-fn use_def(op: &Op, helpers: &HelperSet) -> (u16, u16) {
+pub(crate) fn use_def(op: &Op, helpers: &HelperSet) -> (u16, u16) {
     match *op {
         Op::Alu { dst, src, .. } => (bit(dst) | operand(src), bit(dst)),
         Op::Mov { dst, src, .. } => (operand(src), bit(dst)),

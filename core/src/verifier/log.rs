@@ -203,9 +203,7 @@ impl<'l> Log<'l> {
         depth: usize,
         part: Part,
     ) {
-        if let Some(frame) = state.frames.get(depth) {
-            self.line(format_args!("{start}{}", ShownFrame { input, frame, depth, part }));
-        }
+        self.line(format_args!("{start}{}", ShownFrame { input, state, depth, part }));
     }
 
     /// What was touched since the last state was shown: behind its instruction, or on a line of its own.
@@ -214,7 +212,7 @@ impl<'l> Log<'l> {
         match self.open.take() {
             Some(chars) => {
                 let depth = state.depth();
-                let shown = ShownFrame { input, frame: state.frame(), depth, part };
+                let shown = ShownFrame { input, state, depth, part };
                 self.raw(format_args!("{:1$};{shown}\n", "", column(chars) - chars));
             }
             None => self.frame(format_args!("{pc}:"), input, state, state.depth(), part),
@@ -255,6 +253,9 @@ impl<'l> Log<'l> {
 
     /// Bytes of some frame's stack are read or written.
     pub(crate) fn stack(&mut self, from: i32, to: i32) {
+        if self.level == 0 {
+            return;
+        }
         for off in from.max(-512)..to.min(0) {
             self.touched.slots |= 1 << ((-off - 1) / 8);
         }

@@ -12,11 +12,13 @@
 //!   iterators on the stack), `held` (what must be given back);
 //! - exploring: `explore` (the loop), `explored` (states that were met), `prune` (when one covers another), `backtrack` (which numbers
 //!   a judgement rests on), `widen` and `turns` (how loops of callbacks and iterators end);
-//! - results: `facts`, `frames` (slots to clear), `log` and `show` (states as text), `loops`, `error`.
+//! - results: `facts`, `frames` (slots to clear), `log` and `show` (states as text), `loops`, `error`;
+//! - refusals for people: `advice`, `trail` (path and values), `remedy` (the check that would do), `explain`.
 //!
 //! Invariant of the whole: a state describes every concrete state that can be at its instruction on its path; an instruction is passed only
 //! when its obligations hold for all of them. What is not supported is refused by name, never accepted.
 
+mod advice;
 pub mod alu;
 mod args;
 mod backtrack;
@@ -26,6 +28,7 @@ mod calls;
 mod cfg;
 mod check;
 mod error;
+mod explain;
 mod explore;
 mod explored;
 mod facts;
@@ -44,12 +47,14 @@ mod prune;
 pub mod range;
 pub mod refine;
 mod reg;
+mod remedy;
 pub mod scalar;
 mod show;
 mod stack;
 mod state;
 mod subprog;
 pub mod tnum;
+mod trail;
 mod transfer;
 mod turns;
 mod widen;
@@ -66,11 +71,14 @@ mod sampled;
 mod tests;
 
 pub use error::{Rejection, VerifierError};
+pub use explain::Explanation;
 pub use input::{MapInfo, VerifyOptions};
+pub use remedy::Remedy;
+pub use trail::{Access, Base, Step, Trail, Value, Way};
 
 use crate::helpers::HelperSet;
 use crate::maps::Map;
-use crate::mem::Vec;
+use crate::mem::{Box, Vec};
 use crate::program::{Code, Facts, Loaded, Program, Rewrites, Verified, VerifierStats};
 use crate::sync::Arc;
 use error::Reject;
@@ -108,7 +116,12 @@ pub fn verify(
     let proof = match infos {
         Ok(infos) => prove(program.code(), &infos, helpers, opts, log)?,
         Err(e) => {
-            return Err(Rejection { error: e.into(), pc: None, stats: VerifierStats::default() });
+            return Err(Rejection {
+                error: e.into(),
+                pc: None,
+                stats: VerifierStats::default(),
+                trail: None,
+            });
         }
     };
     Ok(program.into_verified(maps, proof.rewrites, proof.facts, proof.stats))
@@ -147,11 +160,13 @@ pub(crate) fn prove_observed(
     observer: Option<Observer<'_>>,
 ) -> Result<Proof, Rejection> {
     let (code, opts) = (input.code, input.opts);
-    let mut stats = VerifierStats::default();
+    let (mut stats, mut trail) = (VerifierStats::default(), None);
     let result = Verifier::new(input, Log::new(log, opts.log_level), observer).and_then(|mut v| {
         let outcome = v.run().and_then(|()| proof(&v));
         v.log.flush();
         stats = v.counts();
+        let found = core::mem::take(&mut v.trail);
+        trail = if outcome.is_err() { Box::new(found).ok() } else { None };
         outcome
     });
     let mut log = Log::new(log, opts.log_level);
@@ -165,9 +180,12 @@ pub(crate) fn prove_observed(
             )),
             None => log.reason(format_args!("{error}")),
         }
+        if let Some(why) = pc.and_then(|pc| code.unresolved_at(pc)) {
+            log.reason(format_args!("{why}"));
+        }
     }
     log.closing(&stats, opts.insn_budget);
-    result.map_err(|Reject { error, pc }| Rejection { error, pc, stats })
+    result.map_err(|Reject { error, pc }| Rejection { error, pc, stats, trail })
 }
 
 fn proof(v: &Verifier<'_, '_, '_>) -> Result<Proof, Reject> {

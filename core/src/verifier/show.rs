@@ -6,10 +6,10 @@
 //! refuses nothing.
 
 use super::input::Input;
-use super::reg::{Kind, Reg};
+use super::reg::{INNER, Kind, Reg, Slice};
 use super::scalar::Scalar;
 use super::stack::{Byte, Slot};
-use super::state::FrameState;
+use super::state::State;
 use super::tnum::Tnum;
 use core::fmt;
 
@@ -25,26 +25,27 @@ impl Part {
     pub(crate) const NONE: Part = Part { regs: 0, slots: 0 };
 }
 
-/// One frame; with its number in front where it is not the first.
+/// One frame, with its number in front where it is not the first, and what the path holds.
 pub(crate) struct ShownFrame<'a> {
     pub(crate) input: Input<'a>,
-    pub(crate) frame: &'a FrameState,
+    pub(crate) state: &'a State,
     pub(crate) depth: usize,
     pub(crate) part: Part,
 }
 
 impl fmt::Display for ShownFrame<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(frame) = self.state.frames.get(self.depth) else { return Ok(()) };
         if self.depth > 0 {
             write!(f, " frame{}:", self.depth)?;
         }
         let shown = |reg| ShownReg { input: self.input, reg, depth: self.depth };
-        for (i, reg) in self.frame.regs.iter().enumerate() {
+        for (i, reg) in frame.regs.iter().enumerate() {
             if reg.kind != Kind::NotInit && self.part.regs >> i & 1 == 1 {
                 write!(f, " R{i}={}", shown(reg))?;
             }
         }
-        for (i, slot) in self.frame.stack.slots().iter().enumerate() {
+        for (i, slot) in frame.stack.slots().iter().enumerate() {
             if slot.bytes == [Byte::Invalid; 8] || self.part.slots >> i & 1 == 0 {
                 continue;
             }
@@ -54,7 +55,14 @@ impl fmt::Display for ShownFrame<'_> {
                 write!(f, "{}", shown(reg))?;
             }
         }
-        Ok(())
+        for (i, r) in self.state.held.iter().enumerate() {
+            write!(f, "{}{}", if i == 0 { " refs=" } else { "," }, r.id)?;
+        }
+        match &frame.callback {
+            Some(returns) if returns.is_async => f.write_str(" async_cb"),
+            Some(_) => f.write_str(" cb"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -100,10 +108,17 @@ impl fmt::Display for ShownReg<'_> {
                 false => list.put(format_args!("id={}", r.id))?,
             }
         }
-        if let Kind::MapPtr(m) | Kind::MapValue(m) | Kind::MapValueOrNull(m) = r.kind
+        if r.owner != 0 {
+            list.put(format_args!("ref_obj_id={}", r.owner))?;
+        }
+        if let Kind::MapPtr(m)
+        | Kind::MapPtrOrNull(m)
+        | Kind::MapKey(m)
+        | Kind::MapValue(m)
+        | Kind::MapValueOrNull(m) = r.kind
             && let Some(map) = self.input.map(m)
         {
-            if !map.name.is_empty() {
+            if m & INNER == 0 && !map.name.is_empty() {
                 list.put(format_args!("map={}", map.name))?;
             }
             list.put(format_args!("ks={},vs={}", map.spec.key_size, map.spec.value_size))?;
@@ -114,7 +129,13 @@ impl fmt::Display for ShownReg<'_> {
         if r.kind.is_packet() {
             list.put(format_args!("r={}", Unsigned(i64::from(r.range) as u64)))?;
         }
-        if let Kind::Mem(size) | Kind::MemOrNull(size) = r.kind {
+        if let Kind::Mem(size)
+        | Kind::MemOrNull(size)
+        | Kind::Ring(size)
+        | Kind::RingOrNull(size)
+        | Kind::Slice(Slice { size, .. })
+        | Kind::SliceOrNull(Slice { size, .. }) = r.kind
+        {
             list.put(format_args!("sz={}", Unsigned(size.into())))?;
         }
         match r.var.known() {

@@ -12,6 +12,7 @@ use super::explore::Verifier;
 use super::objects;
 use super::reg::{Kind, Reg};
 use super::state::State;
+use crate::helpers::DynptrUse;
 use crate::isa::{Callee, Op, Reg as R, WideImm};
 use crate::limits::{MAX_BPF_STACK, MAX_CALL_FRAMES, MAX_TAIL_CALL_CALLER_STACK};
 use crate::mem::Vec;
@@ -67,7 +68,13 @@ impl Verifier<'_, '_, '_> {
                 ArgKind::Scalar => return Err(E::NotScalarArg { reg: num }),
                 ArgKind::Ctx if reg.kind == Kind::Ctx => check::unmodified(&reg, num)?,
                 ArgKind::Ctx => return Err(E::ArgType { reg: num, kind: reg.kind.name(), expected: "ctx" }),
-                ArgKind::MemOrNull { size } => self.global_memory(state, r, size)?,
+                ArgKind::Mem { .. } if reg.is_null() || reg.kind != reg.kind.non_null() => {
+                    return Err(E::NullArg { reg: num });
+                }
+                ArgKind::MemOrNull { size } | ArgKind::Mem { size } => self.global_memory(state, r, size)?,
+                ArgKind::Dynptr => {
+                    self.dynptr_argument(state, r, DynptrUse::Read, None)?;
+                }
                 ArgKind::Unsupported => return Err(E::BadSignature { arg: i as u8 }),
             }
         }
@@ -163,6 +170,8 @@ impl Verifier<'_, '_, '_> {
                 ArgKind::MemOrNull { size } => {
                     Reg { id: self.ids.fresh(), ..Reg::pointer(Kind::MemOrNull(size)) }
                 }
+                ArgKind::Mem { size } => Reg::pointer(Kind::Mem(size)),
+                ArgKind::Dynptr => Reg { uid: self.ids.fresh(), ..Reg::pointer(Kind::Dynptr) },
                 ArgKind::Unsupported => return Err(E::BadSignature { arg: i as u8 }),
             };
             state.set(r, value);

@@ -33,7 +33,9 @@ pub fn create_maps(
         let made = match def.reuse {
             Some(map) => Ok(map.clone()),
             None => env.new_map_id().and_then(|id| {
-                Map::create(def.name, id, &def.spec, &env.map_config(memory)).map_err(|e| e.errno())
+                let config = env.map_config(memory);
+                let spec = def.spec.fitted(config.nr_cpus, config.page_size);
+                Map::create(def.name, id, &spec, &config).map_err(|e| e.errno())
             }),
         };
         maps.push(made.map_err(|e| (index, e))?).map_err(|e| (index, e.errno()))?;

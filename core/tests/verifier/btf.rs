@@ -115,7 +115,8 @@ fn function(b: &mut Builder, int: u32, f: &Function) -> u32 {
         let of_type = match *arg {
             ArgKind::Scalar => int,
             ArgKind::Ctx => pointer(b, "xdp_md", 24),
-            ArgKind::MemOrNull { size } => pointer(b, "memory", size),
+            ArgKind::MemOrNull { size } | ArgKind::Mem { size } => pointer(b, "memory", size),
+            ArgKind::Dynptr => pointer(b, "bpf_dynptr", 16),
             ArgKind::Unsupported => b.add("", PTR, 0, 0, &[]),
         };
         params.extend([b.text(&format!("a{i}")), of_type]);

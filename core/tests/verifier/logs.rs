@@ -54,7 +54,7 @@ fn case(name: &str) -> Subject {
 
 fn object(path: &str, name: &str) -> Subject {
     let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
-    let object = Object::open(&bytes, &OpenOptions { name: "test" }).unwrap();
+    let object = Object::open(&bytes, &OpenOptions { name: "test", ..OpenOptions::default() }).unwrap();
     let maps = object.maps().iter().map(|m| {
         let mut content = m.initial.to_vec();
         content.resize(m.spec.value_size as usize, 0);
@@ -75,14 +75,15 @@ fn subject(name: &str) -> Subject {
 
 /// Our log.
 fn ours(subject: &Subject) -> String {
-    let infos: Vec<_> = subject
-        .maps
-        .iter()
-        .map(|m| MapInfo { spec: m.spec, name: &m.name, frozen: m.content.as_deref().filter(|_| m.frozen) })
-        .collect();
+    let maps = subject.maps.iter().map(|m| MapInfo {
+        spec: m.spec,
+        name: &m.name,
+        frozen: m.content.as_deref().filter(|_| m.frozen),
+    });
+    let maps: Vec<_> = maps.collect();
     let opts = VerifyOptions { log_level: 2, ..VerifyOptions::default() };
     let mut log = String::new();
-    judge(subject.program.code(), &infos, STANDARD, &opts, &mut log).unwrap_or_else(|e| panic!("{e}"));
+    judge(subject.program.code(), &maps, STANDARD, &opts, &mut log).unwrap_or_else(|e| panic!("{e}"));
     log
 }
 
@@ -141,6 +142,12 @@ fn without_address(line: &str) -> String {
 }
 
 fn renumbered(line: &str, ids: &mut HashMap<u32, usize>) -> String {
+    // References are ids as well: `refs=2,5`.
+    if let Some((rest, refs)) = line.split_once(" refs=") {
+        let (refs, after) = refs.split_once(' ').unwrap_or((refs, ""));
+        let as_ids: Vec<_> = refs.split(',').map(|r| format!("id={r}")).collect();
+        return renumbered(&format!("{rest} refs {} {after}", as_ids.join(",")), ids).trim_end().to_owned();
+    }
     let mut parts = line.split("id=");
     let mut out = parts.next().unwrap_or("").to_owned();
     for part in parts {
@@ -200,7 +207,8 @@ fn log_of_thirty_programs_is_the_kernels_line_by_line() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// Prints how many of all cases and objects have equal logs, and the first difference of each that has not.
+/// Prints how many of all cases and objects whose name has the text in `UXDP_LOGS` have equal logs, and the first difference of each that has not;
+/// `file:program` is any object's.
 #[test]
 fn logs_of_all_programs_are_compared_where_asked() {
     let Some(filter) = std::env::var_os("UXDP_LOGS") else { return };
@@ -215,9 +223,15 @@ fn logs_of_all_programs_are_compared_where_asked() {
             else {
                 continue;
             };
-            let Ok(object) = Object::open(&bytes, &OpenOptions { name: "test" }) else { continue };
+            let Ok(object) = Object::open(&bytes, &OpenOptions { name: "test", ..OpenOptions::default() })
+            else {
+                continue;
+            };
             names.extend(object.programs().iter().map(|p| format!("{folder}/{file}:{}", p.name.as_str())));
         }
+    }
+    if filter.contains(':') {
+        names = vec![filter.to_owned()];
     }
     let (mut equal, mut all) = (0, 0);
     for name in names.iter().filter(|n| n.contains(filter)) {

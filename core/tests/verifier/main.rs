@@ -6,6 +6,7 @@
 
 mod asm;
 mod btf;
+mod explained;
 mod kernel;
 mod logs;
 mod maps;

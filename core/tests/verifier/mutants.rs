@@ -71,7 +71,7 @@ fn seeds() -> Vec<Seed> {
 fn programs(file: &Path) -> Vec<Seed> {
     let bytes = std::fs::read(file).unwrap();
     let name = file.file_stem().unwrap().to_str().unwrap();
-    let object = Object::open(&bytes, &OpenOptions { name }).unwrap();
+    let object = Object::open(&bytes, &OpenOptions { name, ..OpenOptions::default() }).unwrap();
     let maps: Vec<_> = object.maps().iter().map(|m| m.spec).collect();
     let link = |index: usize| {
         let linked = object.link(index).unwrap();
@@ -89,8 +89,8 @@ fn programs(file: &Path) -> Vec<Seed> {
 /// Changes one instruction: an offset, a register, an operation, a condition, an immediate; or drops it, swaps it with its neighbour or puts that
 /// in its place.
 ///
-/// The second answer is the place.
-fn mutate(program: &Assembled, random: &mut Random) -> (Assembled, usize) {
+/// The second answer is the places.
+fn mutate(program: &Assembled, random: &mut Random) -> (Assembled, Vec<usize>) {
     let mut mutant = program.clone();
     let at = random.below(mutant.insns.len());
     let insn = mutant.insns[at];
@@ -107,7 +107,7 @@ fn mutate(program: &Assembled, random: &mut Random) -> (Assembled, usize) {
             8 => mutant.insns.swap(at, at + 1),
             _ => mutant.insns[at] = mutant.insns[at + 1],
         }
-        return (mutant, at);
+        return (mutant, vec![at, at + 1]);
     }
     mutant.insns[at] = match how {
         _ if class == BPF_LD || control => with(dst, src, insn.off, insn.imm.wrapping_add(step)),
@@ -135,11 +135,14 @@ fn mutate(program: &Assembled, random: &mut Random) -> (Assembled, usize) {
         6 => Insn::new(BPF_ALU64 | 0xb0, dst, 0, 0, 0),
         _ => with(dst, src, insn.off, insn.imm.wrapping_add(step)),
     };
-    (mutant, at)
+    (mutant, vec![at])
 }
 
 /// Why it is safe to accept a mutant that Linux refuses with these words, if there is a reason that `docs/verifier.md` gives too.
 fn known(seed: &Seed, mutant: &Assembled, changed: &[usize], why: &str) -> Option<&'static str> {
+    if why.contains("verifier bug: No program to jit") {
+        return Some("a callback that is named and never called is no error here, Linux does not compile it");
+    }
     if why.contains("map_value_or_null") {
         // Were it only for arrays whose key is known, then with hashes in their place it is refused.
         let hashes = seed.maps.iter().map(|m| match m.kind {
@@ -213,12 +216,11 @@ fn a_mutant_that_linux_refuses_is_refused() {
     let seeds = seeds();
     for n in 0..wanted {
         let seed = &seeds[n % seeds.len()];
-        let (mut mutant, at) = mutate(&seed.program, &mut random);
-        let mut changed = vec![at];
+        let (mut mutant, mut changed) = mutate(&seed.program, &mut random);
         if random.below(4) == 0 {
-            let (twice, at) = mutate(&mutant, &mut random);
+            let (twice, places) = mutate(&mutant, &mut random);
             mutant = twice;
-            changed.push(at);
+            changed.extend(places);
         }
         judge(&mut kernel, seed, (&mutant, &changed), &mut counts);
     }

@@ -3,10 +3,11 @@
 use crate::asm::Assembled;
 use uxdp_core::error::Status;
 use uxdp_core::helpers::STANDARD;
+use uxdp_core::isa::NoNames;
 use uxdp_core::maps::MapSpec;
 use uxdp_core::mem::{String as Text, Vec as List};
 use uxdp_core::program::{AttachType, Code, Subprog};
-use uxdp_core::verifier::{MapInfo, VerifyOptions, judge};
+use uxdp_core::verifier::{Explanation, MapInfo, Rejection, VerifyOptions, judge};
 
 /// What our verifier says of a program.
 #[derive(Debug)]
@@ -18,18 +19,26 @@ pub(crate) enum Verdict {
 
 /// Judges a program that stands in a section of that kind.
 pub(crate) fn verify(program: &Assembled, maps: &[MapSpec], attach: AttachType) -> Verdict {
-    let frozen: Vec<_> =
-        maps.iter().map(|m| crate::maps::is_frozen(m).then(|| crate::maps::rodata(m))).collect();
-    let infos: Vec<_> = maps
-        .iter()
-        .zip(&frozen)
-        .map(|(spec, frozen)| MapInfo { spec: *spec, name: "m", frozen: frozen.as_deref() })
-        .collect();
-    let mut log = String::new();
-    match judge(&code(program, attach), &infos, STANDARD, &VerifyOptions::default(), &mut log) {
-        Ok(_) => Verdict::Accepted,
+    match judged(&code(program, attach), maps) {
+        Ok(()) => Verdict::Accepted,
         Err(e) => Verdict::Refused(e.errno().0, e.to_string()),
     }
+}
+
+/// The explanation of a refusal.
+pub(crate) fn explain(program: &Assembled, maps: &[MapSpec], attach: AttachType) -> String {
+    let code = code(program, attach);
+    let rejection = judged(&code, maps).expect_err("an unsafe program");
+    format!("{rejection}\n{}", Explanation::new(&code, &rejection, &NoNames))
+}
+
+fn judged(code: &Code, maps: &[MapSpec]) -> Result<(), Rejection> {
+    let frozen: Vec<_> =
+        maps.iter().map(|m| crate::maps::is_frozen(m).then(|| crate::maps::rodata(m))).collect();
+    let infos = maps.iter().zip(&frozen);
+    let infos = infos.map(|(spec, frozen)| MapInfo { spec: *spec, name: "m", frozen: frozen.as_deref() });
+    let infos: Vec<_> = infos.collect();
+    judge(code, &infos, STANDARD, &VerifyOptions::default(), &mut String::new()).map(|_| ())
 }
 
 /// A program as the loader of objects would have made it.

@@ -33,7 +33,7 @@ fn packets(name: &str) -> Vec<String> {
 fn contents(name: &str) -> Vec<String> {
     let Some(file) = json(&format!("{name}.maps.json")) else { return Vec::new() };
     let elf = std::fs::read(object(name)).unwrap();
-    let parsed = Object::open(&elf, &OpenOptions { name }).unwrap();
+    let parsed = Object::open(&elf, &OpenOptions { name, ..OpenOptions::default() }).unwrap();
     let mut arguments = Vec::new();
     for (map, entries) in file["maps"].as_object().unwrap() {
         let spec = parsed.maps()[parsed.find_map(map).unwrap()].spec;

@@ -33,7 +33,7 @@ fn object(name: &str) -> Vec<u8> {
 
 /// Opens, loads and runs a file as far as it lets itself.
 fn try_file(bytes: &[u8], env: &Arc<Env>, tally: &mut Tally) {
-    let Ok(object) = Object::open(bytes, &OpenOptions { name: "damaged" }) else {
+    let Ok(object) = Object::open(bytes, &OpenOptions { name: "damaged", ..OpenOptions::default() }) else {
         tally.refused += 1;
         return;
     };

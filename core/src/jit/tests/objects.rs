@@ -106,7 +106,7 @@ fn memory_of(maps: &[Arc<Map>]) -> std::vec::Vec<u8> {
 fn objects_run_alike_interpreted_and_compiled() {
     let (mut compiled, mut ran) = (0, 0);
     for bytes in objects() {
-        let object = Object::open(&bytes, &OpenOptions { name: "object" }).unwrap();
+        let object = Object::open(&bytes, &OpenOptions { name: "object", ..OpenOptions::default() }).unwrap();
         for index in 0..object.programs().len() {
             let Some(p) = verified(&object, index) else { continue };
             // SAFETY: the program is verified, and trace() gives it a whole context.

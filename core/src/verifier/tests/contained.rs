@@ -312,8 +312,11 @@ fn real_programs_keep_within_their_states() {
         if path.extension().is_none_or(|e| e != "o") || path.to_string_lossy().contains("no_check") {
             continue;
         }
-        let object = Object::open(&std::fs::read(&path).expect("readable"), &OpenOptions { name: "real" })
-            .expect("opens");
+        let object = Object::open(
+            &std::fs::read(&path).expect("readable"),
+            &OpenOptions { name: "real", ..OpenOptions::default() },
+        )
+        .expect("opens");
         let defs: Vec<MapDef<'_>> = object
             .maps()
             .iter()

@@ -17,7 +17,8 @@ fn verdicts(root: PathBuf) -> Vec<(String, Result<crate::program::VerifierStats,
                 folders.push(path);
             } else if path.extension().is_some_and(|e| e == "o") {
                 let bytes = std::fs::read(&path).expect("readable");
-                let object = Object::open(&bytes, &OpenOptions { name: "test" }).expect("opens");
+                let object = Object::open(&bytes, &OpenOptions { name: "test", ..OpenOptions::default() })
+                    .expect("opens");
                 let mut constants = Vec::new();
                 for m in object.maps() {
                     let mut value = m.initial.to_vec();
