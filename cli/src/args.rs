@@ -75,12 +75,28 @@ pub(crate) struct Verify {
     /// Of a refused program: the path, what was known of the values, what was demanded, and a check that would prove it.
     #[arg(long, conflicts_with = "csv")]
     pub(crate) explain: bool,
+    /// What is demanded beyond safety, of where addresses go.
+    #[arg(long, value_name = "MODE", default_value = "compat")]
+    pub(crate) mode: ModeArg,
+    /// BTF that CO-RE relocations are resolved against, such as /sys/kernel/btf/vmlinux; without it the object's own types.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) btf: Option<PathBuf>,
     /// Machine-readable output.
     #[arg(long, conflicts_with = "csv")]
     pub(crate) json: bool,
     /// Comma-separated, with veristat's columns.
     #[arg(long)]
     pub(crate) csv: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModeArg {
+    /// The verdict of Linux for a privileged loader.
+    Compat,
+    /// No pointers into maps, packets and records.
+    Hygiene,
+    /// No numbers from pointers either, and no reads of unwritten stack.
+    Strict,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,7 +1,7 @@
 //! `uxdp verify`: each program's verdict, what it cost, and for a refusal the reason in the kernel's words with instruction and source line
 //! and what a person can do; with `--explain` also the path, the values and the check that would do.
 
-use crate::args::Verify;
+use crate::args::{ModeArg, Verify};
 use crate::engine;
 use crate::outcome::Verdict;
 use anyhow::{Result, bail};
@@ -15,7 +15,7 @@ use uxdp_core::isa::{Disasm, Names};
 use uxdp_core::limits::BPF_COMPLEXITY_LIMIT_INSNS;
 use uxdp_core::object::{MapDef, Object, ObjectNames};
 use uxdp_core::program::{AttachType, Code};
-use uxdp_core::verifier::{self, Explanation, MapInfo, Rejection, Step, VerifyOptions, Way};
+use uxdp_core::verifier::{self, Explanation, MapInfo, Mode, Rejection, Step, VerifyOptions, Way};
 use uxdp_core::vm::{EngineChoice, install};
 
 /// One program's verdict, as `--json` prints it.
@@ -97,7 +97,7 @@ struct SourceLine {
 
 pub(crate) fn run(args: &Verify, out: &mut dyn Write) -> Result<Verdict> {
     let file = &args.which.file;
-    let object = session::open_object(file)?;
+    let object = session::open_object_against(file, args.btf.as_deref())?;
     let shown = file.display().to_string();
     let chosen: Vec<usize> = match &args.which.prog {
         Some(name) => vec![session::choose(&object, Some(name), &shown)?],
@@ -124,7 +124,12 @@ fn verify(object: &Object, index: usize, args: &Verify) -> Result<Report> {
     let shown = file.display().to_string();
     let linked = session::link(object, index, &shown)?;
     let code = linked.code();
-    let options = VerifyOptions { log_level: level, ..VerifyOptions::default() };
+    let mode = match args.mode {
+        ModeArg::Compat => Mode::Compat,
+        ModeArg::Hygiene => Mode::Hygiene,
+        ModeArg::Strict => Mode::Strict,
+    };
+    let options = VerifyOptions { log_level: level, mode, ..VerifyOptions::default() };
     let constants = constants(object);
     let maps: Vec<MapInfo<'_>> = object
         .maps()

@@ -106,10 +106,21 @@ pub struct Session {
 /// # Errors
 /// A file that cannot be read, or that is no object.
 pub fn open_object(path: &Path) -> Result<Object, SessionError> {
-    let bytes =
-        std::fs::read(path).map_err(|source| SessionError::Unreadable { path: path.to_owned(), source })?;
+    open_object_against(path, None)
+}
+
+/// As [`open_object`], with CO-RE relocations resolved against the types of another file: raw BTF, or an ELF file with it.
+///
+/// # Errors
+/// As above, for either file.
+pub fn open_object_against(path: &Path, btf: Option<&Path>) -> Result<Object, SessionError> {
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|source| SessionError::Unreadable { path: path.to_owned(), source })
+    };
+    let bytes = read(path)?;
+    let btf = btf.map(read).transpose()?;
     let name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-    Object::open(&bytes, &OpenOptions { name: &name, ..OpenOptions::default() })
+    Object::open(&bytes, &OpenOptions { name: &name, btf: btf.as_deref() })
         .map_err(|error| SessionError::Object { file: path.display().to_string(), error: Box::new(error) })
 }
 
@@ -173,6 +184,14 @@ pub fn make_maps(env: &Env, object: &Object, file: &str) -> Result<Vec<Arc<Map>>
         }
     };
     let maps = create_maps(env, &defs, None).map_err(|(index, e)| refused(index, e))?;
+    for (index, (def, map)) in object.maps().iter().zip(&maps).enumerate() {
+        for &(slot, init) in def.slots.iter() {
+            if let SlotInit::Map(inner) = init {
+                let inner = maps.get(inner as usize).ok_or_else(|| refused(index, Errno::EINVAL))?;
+                env.set_map(map, &slot.to_le_bytes(), inner, 0).map_err(|e| refused(index, e))?;
+            }
+        }
+    }
     for (index, (def, map)) in object.maps().iter().zip(&maps).enumerate() {
         if matches!(def.origin, MapOrigin::Data(_)) {
             map.set_initial(&def.initial).map_err(|e| refused(index, e))?;
@@ -351,6 +370,6 @@ impl Target for Session {
     }
 
     fn update(&self, map: &Map, key: &[u8], value: &[u8]) -> Result<(), Errno> {
-        map.update_elem(self.env.client_slot().slot(), key, value, 0)
+        self.env.update_elem(map, key, value, 0)
     }
 }

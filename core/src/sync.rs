@@ -1,7 +1,7 @@
 //! Where every atomic and every shared pointer of core comes from, so that loom can take their place.
 //!
 //! [`Arc`] is `alloc::sync::Arc` without weak references and with a constructor that reports a shortage of memory instead of aborting.
-//! Everything else re-exports `core::sync::atomic`.
+//! Everything else re-exports `core::sync::atomic`; tests under `--cfg loom` put loom's atomics in its place (`model`).
 
 use crate::mem::OutOfMemory;
 use core::alloc::Layout;
@@ -9,9 +9,14 @@ use core::fmt;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
-pub use core::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-};
+#[cfg(all(loom, test))]
+pub(crate) mod model;
+
+pub use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+#[cfg(not(all(loom, test)))]
+pub use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, fence};
+#[cfg(all(loom, test))]
+pub use model::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, fence};
 
 struct Inner<T> {
     count: AtomicUsize,

@@ -1,6 +1,6 @@
 //! What CI runs, in order; the first failure ends it.
 
-use crate::{archive, header, licences, runpath};
+use crate::{archive, header, licences, proofs, runpath};
 use anyhow::{Result, ensure};
 use xshell::{Shell, cmd};
 
@@ -28,6 +28,8 @@ pub(crate) fn run(sh: &Shell) -> Result<()> {
     conformance_driver(sh)?;
     step("the C library");
     archive::dist(sh)?;
+    step("loom models");
+    proofs::loom(sh)?;
     step("tests");
     cmd!(sh, "cargo test --workspace {ALONE...}").run()?;
     Ok(())

@@ -5,6 +5,7 @@ mod ci;
 mod header;
 mod install;
 mod licences;
+mod proofs;
 mod runpath;
 
 use anyhow::Result;
@@ -48,6 +49,12 @@ enum Task {
     ConformanceDriver,
     /// Shows that the release code of the run path neither panics nor allocates.
     RunPath,
+    /// Runs the loom models: every order of a few threads' accesses to maps and grace periods.
+    Loom,
+    /// Runs the portable paths of maps in miri.
+    Miri,
+    /// Runs the thread tests of maps under ThreadSanitizer.
+    Tsan,
     /// Lists the licences of all dependencies and fails on one that is not allowed.
     Licences,
 }
@@ -67,6 +74,9 @@ fn main() -> Result<()> {
         }
         Task::ConformanceDriver => ci::conformance_driver(&sh),
         Task::RunPath => runpath::run(&sh),
+        Task::Loom => proofs::loom(&sh),
+        Task::Miri => proofs::miri(&sh),
+        Task::Tsan => proofs::tsan(&sh),
         Task::Licences => licences::run(&sh),
     }
 }

@@ -1,7 +1,7 @@
 //! What the kernel refuses at creation: sizes, flags and their combinations, in the kernel's order and with its errors.
 //!
 //! Refuses by name every type that this version does not make. The table test holds the answers that Linux 6.18 gave through bpf(2).
-//! Source: `array_map_alloc_check`, `fd_array_map_alloc_check` and `htab_map_alloc_check` in the kernel's `kernel/bpf`.
+//! Source: `array_map_alloc_check`, `fd_array_map_alloc_check` and `htab_map_alloc_check` in the kernel's `kernel/bpf`; the rounding is `htab_map_alloc`'s.
 
 use super::spec::flags::*;
 use super::{MapError, MapSpec, MapType};
@@ -17,9 +17,13 @@ const HASH_MAX_ENTRIES: u32 = (1 << 30) - (1 << 16);
 const ACCESS: u32 = BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG;
 const ARRAY_FLAGS: u32 = BPF_F_NUMA_NODE | BPF_F_MMAPABLE | BPF_F_INNER_MAP | ACCESS;
 const HASH_FLAGS: u32 = BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED | ACCESS;
+const LRU_FLAGS: u32 = HASH_FLAGS | BPF_F_NO_COMMON_LRU;
 
 /// Whether the kernel would make this map.
 pub(super) fn check(spec: &MapSpec) -> Result<(), MapError> {
+    if spec.extra != 0 && spec.kind != MapType::BloomFilter {
+        return Err(MapError::Extra(spec.kind, spec.extra));
+    }
     match spec.kind {
         MapType::Array | MapType::PercpuArray => array(spec),
         MapType::ProgArray => {
@@ -31,9 +35,45 @@ pub(super) fn check(spec: &MapSpec) -> Result<(), MapError> {
             }
             array(spec)
         }
-        MapType::Hash | MapType::PercpuHash => hash(spec),
+        MapType::Hash | MapType::PercpuHash => hash(spec, HASH_FLAGS),
+        MapType::LruHash | MapType::LruPercpuHash => {
+            flags(&MapSpec { flags: spec.flags & !BPF_F_NUMA_NODE, ..*spec }, LRU_FLAGS)?;
+            if spec.flags & BPF_F_NO_PREALLOC != 0 {
+                return Err(MapError::LruPrealloc(spec.kind));
+            }
+            if spec.flags & BPF_F_NO_COMMON_LRU != 0 && spec.flags & BPF_F_NUMA_NODE != 0 {
+                return Err(MapError::Flags(spec.kind, spec.flags));
+            }
+            hash(spec, LRU_FLAGS)
+        }
+        MapType::ArrayOfMaps => {
+            super::map_of_maps::check(spec)?;
+            array(spec)
+        }
+        MapType::HashOfMaps => {
+            super::map_of_maps::check(spec)?;
+            hash(spec, HASH_FLAGS)
+        }
+        MapType::Devmap | MapType::DevmapHash | MapType::Cpumap | MapType::Xskmap => {
+            super::redirect::check(spec)
+        }
+        MapType::Queue | MapType::Stack => super::queue::check(spec, ACCESS | BPF_F_NUMA_NODE),
+        MapType::BloomFilter => super::bloom::check(spec, ACCESS | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED),
+        MapType::LpmTrie => super::lpm::check(spec, ACCESS | BPF_F_NUMA_NODE),
+        MapType::Ringbuf => super::ringbuf::check(spec),
+        MapType::PerfEventArray => super::perf::check(spec),
         other => Err(MapError::Type(other)),
     }
+}
+
+/// The spec as a map has it: an LRU with a list for each CPU has the same number of elements in each.
+pub(super) fn rounded(spec: &MapSpec, nr_cpus: u32) -> MapSpec {
+    let lru = matches!(spec.kind, MapType::LruHash | MapType::LruPercpuHash);
+    if !lru || spec.flags & BPF_F_NO_COMMON_LRU == 0 || nr_cpus == 0 {
+        return *spec;
+    }
+    let up = spec.max_entries.checked_next_multiple_of(nr_cpus);
+    MapSpec { max_entries: up.unwrap_or(spec.max_entries / nr_cpus * nr_cpus), ..*spec }
 }
 
 fn array(spec: &MapSpec) -> Result<(), MapError> {
@@ -57,8 +97,8 @@ fn array(spec: &MapSpec) -> Result<(), MapError> {
     Ok(())
 }
 
-fn hash(spec: &MapSpec) -> Result<(), MapError> {
-    flags(spec, HASH_FLAGS)?;
+fn hash(spec: &MapSpec, known: u32) -> Result<(), MapError> {
+    flags(spec, known)?;
     if spec.max_entries == 0 {
         return Err(MapError::NoEntries(spec.kind));
     }
@@ -78,7 +118,7 @@ fn hash(spec: &MapSpec) -> Result<(), MapError> {
     Ok(())
 }
 
-fn flags(spec: &MapSpec, known: u32) -> Result<(), MapError> {
+pub(super) fn flags(spec: &MapSpec, known: u32) -> Result<(), MapError> {
     let both = |a: u32, b: u32| spec.flags & (a | b) == a | b;
     let percpu_node = spec.kind.is_percpu() && spec.flags & BPF_F_NUMA_NODE != 0;
     if spec.flags & !known != 0
@@ -105,55 +145,72 @@ mod tests {
     use super::*;
     use crate::error::Status;
 
-    const KINDS: [MapType; 5] =
-        [MapType::Hash, MapType::Array, MapType::ProgArray, MapType::PercpuHash, MapType::PercpuArray];
+    const KINDS: [MapType; 7] = [
+        MapType::Hash,
+        MapType::Array,
+        MapType::ProgArray,
+        MapType::PercpuHash,
+        MapType::PercpuArray,
+        MapType::LruHash,
+        MapType::LruPercpuHash,
+    ];
 
     /// key size, value size, entries, flags, and what Linux 6.18 answers for each of `KINDS`: 0 or an errno.
     #[rustfmt::skip]
-    const KERNEL: &[(u32, u32, u32, u32, [i32; 5])] = &[
-        (4, 4, 1, 0, [0, 0, 0, 0, 0]),
-        (0, 4, 1, 0, [22, 22, 22, 22, 22]),
-        (4, 0, 1, 0, [22, 22, 22, 22, 22]),
-        (4, 4, 0, 0, [22, 22, 22, 22, 22]),
-        (3, 4, 1, 0, [0, 22, 22, 0, 22]),
-        (8, 4, 1, 0, [0, 22, 22, 0, 22]),
-        (4, 8, 1, 0, [0, 0, 22, 0, 0]),
-        (4, 3, 1, 0, [0, 0, 22, 0, 0]),
-        (512, 4, 1, 0, [0, 22, 22, 0, 22]),
-        (513, 4, 1, 0, [0, 22, 22, 0, 22]),
-        (65536, 4, 1, 0, [0, 22, 22, 0, 22]),
-        (0x7fff_ffff, 4, 1, 0, [7, 22, 22, 7, 22]),
-        (0xffff_ffff, 4, 1, 0, [7, 22, 22, 7, 22]),
-        (4, 32761, 1, 0, [0, 0, 22, 0, 0]),
-        (4, 32768, 1, 0, [0, 0, 22, 0, 0]),
-        (4, 32769, 1, 0, [0, 0, 22, 7, 7]),
-        (4, 4_194_251, 1, 0, [0, 0, 22, 7, 7]),
-        (4, 4_194_252, 1, 0, [7, 0, 22, 7, 7]),
-        (4, 4_194_304, 1, 0, [7, 0, 22, 7, 7]),
-        (4, 0x7fff_ffff, 1, 0, [7, 0, 22, 7, 7]),
-        (4, 0x8000_0000, 1, 0, [7, 7, 22, 7, 7]),
-        (4, 0xffff_ffff, 1, 0, [7, 7, 22, 7, 7]),
-        (4, 4, 0x8000_0001, 0x1, [7, 22, 22, 7, 22]),
-        (4, 4, 0xffff_ffff, 0x1, [7, 22, 22, 7, 22]),
-        (4, 4, 1, 0x1, [0, 22, 22, 0, 22]),
-        (4, 4, 1, 0x2, [22, 22, 22, 22, 22]),
-        (4, 4, 1, 0x3, [22, 22, 22, 22, 22]),
-        (4, 4, 1, 0x4, [0, 0, 0, 22, 22]),
-        (4, 4, 1, 0x8, [0, 0, 0, 0, 0]),
-        (4, 4, 1, 0x10, [0, 0, 0, 0, 0]),
-        (4, 4, 1, 0x18, [22, 22, 22, 22, 22]),
-        (4, 4, 1, 0x20, [22, 22, 22, 22, 22]),
-        (4, 4, 1, 0x40, [0, 22, 22, 0, 22]),
-        (4, 4, 1, 0x41, [0, 22, 22, 0, 22]),
-        (4, 4, 1, 0x80, [0, 0, 22, 0, 0]),
-        (4, 4, 1, 0x100, [0, 0, 22, 0, 0]),
-        (4, 4, 1, 0x180, [22, 22, 22, 22, 22]),
-        (4, 4, 1, 0x200, [22, 22, 22, 22, 22]),
-        (4, 4, 1, 0x400, [22, 0, 22, 22, 22]),
-        (4, 4, 1, 0x800, [22, 22, 22, 22, 22]),
-        (4, 4, 1, 0x1000, [22, 0, 22, 22, 22]),
-        (4, 4, 1, 0x2000, [22, 22, 22, 22, 22]),
-        (4, 4, 1, 0x8000_0000, [22, 22, 22, 22, 22]),
+    const KERNEL: &[(u32, u32, u32, u32, [i32; 7])] = &[
+        (4, 4, 1, 0, [0, 0, 0, 0, 0, 0, 0]),
+        (0, 4, 1, 0, [22, 22, 22, 22, 22, 22, 22]),
+        (4, 0, 1, 0, [22, 22, 22, 22, 22, 22, 22]),
+        (4, 4, 0, 0, [22, 22, 22, 22, 22, 22, 22]),
+        (3, 4, 1, 0, [0, 22, 22, 0, 22, 0, 0]),
+        (8, 4, 1, 0, [0, 22, 22, 0, 22, 0, 0]),
+        (4, 8, 1, 0, [0, 0, 22, 0, 0, 0, 0]),
+        (4, 3, 1, 0, [0, 0, 22, 0, 0, 0, 0]),
+        (512, 4, 1, 0, [0, 22, 22, 0, 22, 0, 0]),
+        (513, 4, 1, 0, [0, 22, 22, 0, 22, 0, 0]),
+        (65536, 4, 1, 0, [0, 22, 22, 0, 22, 0, 0]),
+        (0x7fff_ffff, 4, 1, 0, [7, 22, 22, 7, 22, 7, 7]),
+        (0xffff_ffff, 4, 1, 0, [7, 22, 22, 7, 22, 7, 7]),
+        (4, 32761, 1, 0, [0, 0, 22, 0, 0, 0, 0]),
+        (4, 32768, 1, 0, [0, 0, 22, 0, 0, 0, 0]),
+        (4, 32769, 1, 0, [0, 0, 22, 7, 7, 0, 7]),
+        (4, 4_194_251, 1, 0, [0, 0, 22, 7, 7, 0, 7]),
+        (4, 4_194_252, 1, 0, [7, 0, 22, 7, 7, 7, 7]),
+        (4, 4_194_304, 1, 0, [7, 0, 22, 7, 7, 7, 7]),
+        (4, 0x7fff_ffff, 1, 0, [7, 0, 22, 7, 7, 7, 7]),
+        (4, 0x8000_0000, 1, 0, [7, 7, 22, 7, 7, 7, 7]),
+        (4, 0xffff_ffff, 1, 0, [7, 7, 22, 7, 7, 7, 7]),
+        (4, 4, 0x8000_0001, 0x1, [7, 22, 22, 7, 22, 524, 524]),
+        (4, 4, 0xffff_ffff, 0x1, [7, 22, 22, 7, 22, 524, 524]),
+        (4, 4, 1, 0x1, [0, 22, 22, 0, 22, 524, 524]),
+        (4, 4, 1, 0x2, [22, 22, 22, 22, 22, 0, 0]),
+        (4, 4, 1, 0x3, [22, 22, 22, 22, 22, 524, 524]),
+        (4, 4, 1, 0x4, [0, 0, 0, 22, 22, 0, 22]),
+        (4, 4, 1, 0x8, [0, 0, 0, 0, 0, 0, 0]),
+        (4, 4, 1, 0x10, [0, 0, 0, 0, 0, 0, 0]),
+        (4, 4, 1, 0x18, [22, 22, 22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x20, [22, 22, 22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x40, [0, 22, 22, 0, 22, 0, 0]),
+        (4, 4, 1, 0x41, [0, 22, 22, 0, 22, 524, 524]),
+        (4, 4, 1, 0x80, [0, 0, 22, 0, 0, 0, 0]),
+        (4, 4, 1, 0x100, [0, 0, 22, 0, 0, 0, 0]),
+        (4, 4, 1, 0x180, [22, 22, 22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x200, [22, 22, 22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x400, [22, 0, 22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x800, [22, 22, 22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x1000, [22, 0, 22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x2000, [22, 22, 22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x8000_0000, [22, 22, 22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x6, [22, 22, 22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x42, [22, 22, 22, 22, 22, 0, 0]),
+        (4, 4, 3, 0x2, [22, 22, 22, 22, 22, 0, 0]),
+        (4, 4, 0, 0x2, [22, 22, 22, 22, 22, 22, 22]),
+        (4, 4, 0, 0x1, [22, 22, 22, 22, 22, 524, 524]),
+        (4, 0, 1, 0x1, [22, 22, 22, 22, 22, 524, 524]),
+        (0, 4, 1, 0x1, [22, 22, 22, 22, 22, 524, 524]),
+        (4, 4, 1, 0x21, [22, 22, 22, 22, 22, 22, 22]),
+        (4, 4, 1, 0x5, [0, 22, 22, 22, 22, 524, 524]),
+        (4, 4, 1, 0x7, [22, 22, 22, 22, 22, 524, 524]),
     ];
 
     #[test]
@@ -169,11 +226,11 @@ mod tests {
 
     #[test]
     fn a_type_of_later_versions_is_refused_by_name() {
-        let spec = MapSpec::new(MapType::LpmTrie, 8, 4, 1).with_flags(BPF_F_NO_PREALLOC);
+        let spec = MapSpec::new(MapType::Arena, 0, 0, 1);
         let refused = check(&spec).unwrap_err();
         assert_eq!(refused.errno(), crate::error::Errno::EOPNOTSUPP);
         let mut text = crate::mem::String::new();
         core::fmt::Write::write_fmt(&mut text, format_args!("{refused}")).unwrap();
-        assert_eq!(text.as_str(), "map type lpm_trie is not supported in this version");
+        assert_eq!(text.as_str(), "map type arena is not supported in this version");
     }
 }

@@ -4,7 +4,7 @@
 //! constant from then on: writers announce themselves before they look at the flag, and freezing refuses while one is announced.
 
 use super::spec::flags::{BPF_EXIST, BPF_F_LOCK, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY};
-use super::{Kind, Map, MapSpec, header};
+use super::{Kind, Map, MapSpec, Reference, header};
 use crate::error::Errno;
 use crate::mem::{OutOfMemory, Vec};
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
@@ -43,7 +43,7 @@ impl Access {
         self.flags & BPF_F_RDONLY_PROG != 0
     }
 
-    fn may_read(&self) -> Result<(), Errno> {
+    pub(super) fn may_read(&self) -> Result<(), Errno> {
         if self.flags & BPF_F_WRONLY != 0 { Err(Errno::EPERM) } else { Ok(()) }
     }
 
@@ -89,7 +89,12 @@ impl Holds {
         Ok(Holds(Vec::from_fn(slots as usize, |_| AtomicBool::new(false))?))
     }
 
-    fn hold(&self, slot: u32) -> Result<Held<'_>, Errno> {
+    /// As `hold`, where the map has writers at all.
+    pub(super) fn hold_if_any(&self, slot: u32) -> Result<Option<Held<'_>>, Errno> {
+        if self.0.is_empty() { Ok(None) } else { self.hold(slot).map(Some) }
+    }
+
+    pub(super) fn hold(&self, slot: u32) -> Result<Held<'_>, Errno> {
         let held = self.0.get(slot as usize).ok_or(Errno::EBUSY)?;
         // Acquire: pairs with the Release of the holder before.
         if held.swap(true, Ordering::Acquire) { Err(Errno::EBUSY) } else { Ok(Held(held)) }
@@ -97,7 +102,7 @@ impl Holds {
 }
 
 /// A slot in use; ends when dropped.
-struct Held<'a>(&'a AtomicBool);
+pub(super) struct Held<'a>(&'a AtomicBool);
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
@@ -106,7 +111,7 @@ impl Drop for Held<'_> {
 }
 
 /// A four-byte key as an index.
-fn index(key: &[u8]) -> Result<u32, Errno> {
+pub(super) fn index(key: &[u8]) -> Result<u32, Errno> {
     Ok(u32::from_le_bytes(key.try_into().map_err(|_| Errno::EINVAL)?))
 }
 
@@ -117,7 +122,7 @@ impl Map {
         self.spec.slot_value_size() * slots
     }
 
-    fn check_sizes(&self, key: &[u8], value: Option<usize>) -> Result<(), Errno> {
+    pub(super) fn check_sizes(&self, key: &[u8], value: Option<usize>) -> Result<(), Errno> {
         let fits = key.len() == self.spec.key_size as usize
             && value.is_none_or(|size| size == self.value_buffer_size());
         if fits { Ok(()) } else { Err(Errno::EINVAL) }
@@ -136,13 +141,15 @@ impl Map {
         match &self.kind {
             Kind::Array(a) => a.read(index(key)?, out),
             Kind::PercpuArray(a) => a.read_all(index(key)?, out),
-            Kind::Hash(h) => h.read(key, out),
-            Kind::PercpuHash(h) => h.read_all(key, out),
+            Kind::Hash(_) | Kind::PercpuHash(_) | Kind::LruHash(_) | Kind::LruPercpuHash(_) => {
+                self.hashed().ok_or(Errno::EINVAL)?.read(key, out)
+            }
             Kind::ProgArray(a) => {
                 let id = a.id(index(key)?)?;
                 out.copy_from_slice(&id.to_le_bytes());
                 Ok(())
             }
+            Kind::Ops(k) => k.read(key, out),
         }
     }
 
@@ -150,7 +157,8 @@ impl Map {
     /// holds.
     ///
     /// # Errors
-    /// EEXIST, ENOENT, E2BIG as the kernel's; EINVAL for flags, sizes and PROG_ARRAY ([`Map::set_prog`] takes programs); EPERM for a map whose control
+    /// EEXIST, ENOENT, E2BIG as the kernel's; EINVAL for flags, sizes and maps that hold references ([`Map::set_prog`],
+    /// [`Map::set_map`], [`Map::set_target`]); EPERM for a map whose control
     /// plane may not write; EBUSY for a slot that is none or in use.
     pub fn update_elem(&self, slot: u32, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         self.access.write(|| {
@@ -172,19 +180,30 @@ impl Map {
                     // SAFETY: as above, the value being that of all slots.
                     unsafe { h.update_all(key.as_ptr(), value.as_ptr(), flags, slot) }
                 }
+                Kind::LruHash(h) => {
+                    let _held = self.holds.hold(slot)?;
+                    // SAFETY: as for HASH.
+                    unsafe { h.update(key.as_ptr(), value.as_ptr(), flags, slot) }
+                }
+                Kind::LruPercpuHash(h) => {
+                    let _held = self.holds.hold(slot)?;
+                    // SAFETY: as for PERCPU_HASH.
+                    unsafe { h.update_all(key.as_ptr(), value.as_ptr(), flags, slot) }
+                }
                 Kind::ProgArray(a) => match index(key)? {
                     i if flags == 0 && i >= a.geometry().max_entries => Err(Errno::E2BIG),
                     _ => Err(Errno::EINVAL),
                 },
+                Kind::Ops(k) => k.write(slot, key, value, flags),
             }
         })?
     }
 
-    /// Removes a key. A program that a PROG_ARRAY held comes back in `retired`: drop it after a grace period.
+    /// Removes a key. What its entry referred to comes back: drop it after a grace period.
     ///
     /// # Errors
     /// ENOENT; EINVAL for arrays and sizes; E2BIG beyond the end of a PROG_ARRAY; EPERM, EBUSY as [`Map::update_elem`].
-    pub fn delete_elem(&self, slot: u32, key: &[u8]) -> Result<Option<super::ProgRef>, Errno> {
+    pub fn delete_elem(&self, slot: u32, key: &[u8]) -> Result<Option<Reference>, Errno> {
         self.access.write(|| {
             self.check_sizes(key, None)?;
             match &self.kind {
@@ -198,8 +217,24 @@ impl Map {
                     // SAFETY: as above.
                     unsafe { h.delete(key.as_ptr(), slot).map(|()| None) }
                 }
+                Kind::LruHash(h) => {
+                    let _held = self.holds.hold(slot)?;
+                    // SAFETY: as above.
+                    unsafe { h.delete(key.as_ptr(), slot).map(|()| None) }
+                }
+                Kind::LruPercpuHash(h) => {
+                    let _held = self.holds.hold(slot)?;
+                    // SAFETY: as above.
+                    unsafe { h.delete(key.as_ptr(), slot).map(|()| None) }
+                }
                 Kind::Array(_) | Kind::PercpuArray(_) => Err(Errno::EINVAL),
-                Kind::ProgArray(a) => a.set(index(key)?, None)?.map(Some).ok_or(Errno::ENOENT),
+                Kind::ProgArray(a) => {
+                    a.set(index(key)?, None)?.map(|p| Some(Reference::Prog(p))).ok_or(Errno::ENOENT)
+                }
+                Kind::Ops(k) => {
+                    let _held = self.holds.hold_if_any(slot)?;
+                    k.remove(slot, key)
+                }
             }
         })?
     }
@@ -215,8 +250,10 @@ impl Map {
             self.check_sizes(key, None)?;
         }
         match &self.kind {
-            Kind::Hash(h) => h.next(key, out),
-            Kind::PercpuHash(h) => h.next(key, out),
+            Kind::Hash(_) | Kind::PercpuHash(_) | Kind::LruHash(_) | Kind::LruPercpuHash(_) => {
+                self.hashed().ok_or(Errno::EINVAL)?.next(key, out)
+            }
+            Kind::Ops(k) => k.next(key, out),
             Kind::Array(_) | Kind::PercpuArray(_) | Kind::ProgArray(_) => {
                 let next = super::array::next_index(key.map(index).transpose()?, self.spec.max_entries)?;
                 out.copy_from_slice(&next.to_le_bytes());

@@ -1,26 +1,27 @@
-//! HASH: keys of any size in a table that many writers change at once without a lock.
+//! HASH and LRU_HASH: keys of any size in a table that many writers change at once without a lock.
 //!
-//! An element is the key, padded to words, and the value. An update of an existing key fills the writer's spare and installs it with one exchange: a
-//! reader sees the old value or the new one, never a mixture. As in the kernel, a program that still holds the old element's value may
+//! An element is the key, padded to words, the mark of an LRU, and the value. An update of an existing key fills another element and installs it with one
+//! exchange: a reader sees the old value or the new one, never a mixture. Which other element, and what a full map does, is the [`Supply`]'s matter: a HASH
+//! refuses, an LRU evicts. As in the kernel, a program that still holds the old element's value may
 //! see it become another key's.
 //! Kernel: BPF_F_NO_PREALLOC frees elements; uxdp: they are reused as preallocated ones are, because memory that nobody touched costs nothing here.
 //! Source of the semantics: `htab_map_update_elem` and its neighbours in the kernel's `kernel/bpf/hashtab.c`.
 
+use super::hashed::Hashed;
 use super::layout::Layout;
 use super::memory::{Region, load, store};
 use super::spec::flags::{BPF_EXIST, BPF_NOEXIST};
-use super::table::{Exists, Found, Key, Table, with_key};
+use super::table::{Exists, Key, Supply, Table, with_key, with_key_form};
 use super::{MapConfig, MapSpec};
 use crate::error::Errno;
+use core::ops::ControlFlow;
 use core::ptr::null_mut;
-
-/// Times that a copy of a value is tried again while writers replace it.
-const RETRIES: u32 = 1000;
 
 /// The table, and where values stand in its elements.
 #[derive(Debug)]
-pub(super) struct Hash {
+pub(super) struct Hash<S> {
     table: Table,
+    supply: S,
     value_offset: usize,
     value_size: usize,
 }
@@ -30,11 +31,12 @@ pub(super) fn check_flags(flags: u64) -> Result<(), Errno> {
     if flags > BPF_EXIST { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
-impl Hash {
-    pub(super) fn new(region: &Region, spec: &MapSpec, cfg: &MapConfig, l: &Layout) -> Hash {
+impl<S: Supply> Hash<S> {
+    pub(super) fn new(region: &Region, spec: &MapSpec, cfg: &MapConfig, l: &Layout) -> Self {
         Hash {
             table: Table::new(region, spec, cfg, l),
-            value_offset: (spec.key_size as usize).next_multiple_of(8),
+            supply: S::new(region, spec, cfg, l),
+            value_offset: (spec.key_size as usize).next_multiple_of(8) + S::MARK_BYTES,
             value_size: spec.value_size as usize,
         }
     }
@@ -42,16 +44,24 @@ impl Hash {
     #[inline]
     fn value(&self, index: u32) -> *mut u8 {
         match self.table.pool().element(index) {
-            // SAFETY: an element is its key, `value_offset` bytes, and its value.
+            // SAFETY: an element is its key and mark, `value_offset` bytes, and its value.
             Some(element) => unsafe { element.cast::<u8>().add(self.value_offset).cast_mut() },
             None => null_mut(),
         }
     }
 
+    /// What a program looks at, which counts as a use.
+    ///
     /// # Safety
     /// `key` is readable for the key size.
     pub(super) unsafe fn lookup(&self, key: *const u8) -> *mut u8 {
-        with_key!(self.table, key, |k| self.table.find(&k).map_or(null_mut(), |f| self.value(f.index())))
+        with_key!(self.table, key, |k| self.table.find(&k).map_or(null_mut(), |f| self.used(f.index())))
+    }
+
+    #[inline]
+    fn used(&self, index: u32) -> *mut u8 {
+        self.supply.mark_used(&self.table, index);
+        self.value(index)
     }
 
     /// # Safety
@@ -74,16 +84,17 @@ impl Hash {
     /// # Safety
     /// As [`Hash::update`].
     unsafe fn set<K: Key>(&self, key: &K, value: *const u8, flags: u64, slot: u32) -> Result<(), Errno> {
+        let (table, supply) = (&self.table, &self.supply);
         loop {
-            let Some(found) = self.table.find(key) else {
+            let Some(found) = table.find(key) else {
                 if flags == BPF_EXIST {
                     return Err(Errno::ENOENT);
                 }
-                let index = self.table.pool().take(slot).ok_or(Errno::E2BIG)?;
+                let index = supply.take(table, slot).ok_or(S::NONE_LEFT)?;
                 // SAFETY: the caller's word; the element is ours.
                 unsafe { self.fill(key, value, index) };
-                let Err(why) = self.table.insert(key, index) else { return Ok(()) };
-                self.table.pool().give(slot, index);
+                let Err(why) = table.insert(key, index) else { return Ok(()) };
+                supply.give(table, slot, index);
                 if why == Exists::NoSlot {
                     return Err(Errno::ENOMEM);
                 }
@@ -92,13 +103,14 @@ impl Hash {
             if flags == BPF_NOEXIST {
                 return Err(Errno::EEXIST);
             }
-            let spare = self.table.pool().spare(slot);
-            // SAFETY: the caller's word; the spare is its slot's alone.
-            unsafe { self.fill(key, value, spare) };
-            if self.table.replace(found, spare).is_ok() {
-                self.table.pool().set_spare(slot, found.index());
+            let other = supply.take_other(table, slot, found.index()).ok_or(S::NONE_LEFT)?;
+            // SAFETY: the caller's word; the element is ours.
+            unsafe { self.fill(key, value, other) };
+            if table.replace(found, other).is_ok() {
+                supply.give_replaced(table, slot, found.index());
                 return Ok(());
             }
+            supply.give_other(table, slot, other);
         }
     }
 
@@ -121,55 +133,55 @@ impl Hash {
         if !self.table.pool().has(slot) {
             return Err(Errno::EBUSY);
         }
-        with_key!(self.table, key, |k| delete(&self.table, &k, slot))
+        with_key!(self.table, key, |k| delete(&self.table, &self.supply, &k, slot))
     }
 
-    /// Copies a value out: one that the key had, as a whole, but for writes in place.
-    pub(super) fn read(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
-        with_key!(self.table, key.as_ptr(), |k| copy_found(&self.table, &k, |found| {
-            let from = self.value(found.index());
-            if !from.is_null() {
-                // SAFETY: the value of an element, 8-aligned, of `value_size` bytes.
-                unsafe { load(out.as_mut_ptr(), from, self.value_size.min(out.len())) };
+    /// Shows every element to `visit`; see [`Table::each`].
+    pub(super) fn each(&self, mut visit: impl FnMut(*const u8, *mut u8) -> ControlFlow<()>) -> u64 {
+        self.table.each(|key, index| visit(key, self.value(index)))
+    }
+
+    /// Looks up to [`BURST`] keys up.
+    ///
+    /// # Safety
+    /// The keys are readable for the key size.
+    pub(super) unsafe fn lookup_burst(&self, keys: &[*const u8], out: &mut [*mut u8]) {
+        let mut out = out.iter_mut();
+        let found = |index: Option<u32>| {
+            if let Some(out) = out.next() {
+                *out = index.map_or(null_mut(), |i| self.used(i));
             }
-        }))
+        };
+        // SAFETY: the caller's word; the form is for the key size.
+        with_key_form!(self.table.key_size(), |K| unsafe { self.table.find_burst::<K>(keys, |_| {}, found) });
+    }
+}
+
+impl<S: Supply> Hashed for Hash<S> {
+    fn table(&self) -> &Table {
+        &self.table
     }
 
-    /// Copies the key after `key` to `out`.
-    pub(super) fn next(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
-        next(&self.table, key, out)
+    fn give(&self, slot: u32, index: u32) {
+        self.supply.give(&self.table, slot, index);
+    }
+
+    fn copy(&self, index: u32, out: &mut [u8]) {
+        let from = self.value(index);
+        if !from.is_null() {
+            // SAFETY: the value of an element, 8-aligned, of `value_size` bytes.
+            unsafe { load(out.as_mut_ptr(), from, self.value_size.min(out.len())) };
+        }
     }
 }
 
 /// Removes a key and gives its element back.
-pub(super) fn delete<K: Key>(table: &Table, key: &K, slot: u32) -> Result<(), Errno> {
+pub(super) fn delete<K: Key>(table: &Table, supply: &impl Supply, key: &K, slot: u32) -> Result<(), Errno> {
     loop {
         let found = table.find(key).ok_or(Errno::ENOENT)?;
         if let Ok(index) = table.remove(found) {
-            table.pool().give(slot, index);
+            supply.give(table, slot, index);
             return Ok(());
         }
     }
-}
-
-/// Finds a key, lets `copy` read its element, and sees to it that the element was the key's all the time.
-pub(super) fn copy_found<K: Key>(table: &Table, key: &K, mut copy: impl FnMut(Found)) -> Result<(), Errno> {
-    for _ in 0..RETRIES {
-        let found = table.find(key).ok_or(Errno::ENOENT)?;
-        copy(found);
-        if table.is_still(found) {
-            return Ok(());
-        }
-    }
-    // A key that is replaced a thousand times in a row, each within one copy: no reader can have it whole.
-    Err(Errno::EBUSY)
-}
-
-/// Copies the key after `key`, which has the key size, to `out`, which has it too.
-pub(super) fn next(table: &Table, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
-    let more = match key {
-        Some(key) => with_key!(table, key.as_ptr(), |k| table.next(&k, out)),
-        None => table.first(out),
-    };
-    if more { Ok(()) } else { Err(Errno::ENOENT) }
 }

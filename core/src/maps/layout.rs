@@ -4,7 +4,7 @@
 //! start of the memory. Sections that a type does not have are empty at offset 0.
 
 use super::spec::flags::BPF_F_MMAPABLE;
-use super::table::{BUCKET_BYTES, buckets_for};
+use super::table::{BUCKET_BYTES, Clock, FreeLists, PART_BYTES, Supply, buckets_for};
 use super::{MapConfig, MapError, MapSpec, MapType};
 
 /// Bytes of a cache line: what sections and per-CPU blocks are padded to.
@@ -33,13 +33,13 @@ pub(super) struct Layout {
     pub(super) buckets: usize,
     /// How many.
     pub(super) nr_buckets: usize,
-    /// A hash's watermark, on a line of its own.
+    /// A hash's watermark on a line of its own, or the parts of an LRU.
     pub(super) pool: usize,
     /// Blocks of a hash's writers.
     pub(super) writers: usize,
     /// Elements of a hash.
     pub(super) elements: usize,
-    /// How many: max_entries and, where updates install another element, a spare for each writer.
+    /// How many: max_entries and for a HASH, whose updates install another element, a spare for each writer.
     pub(super) nr_elements: usize,
     /// Bytes of an element.
     pub(super) element_stride: usize,
@@ -79,15 +79,18 @@ impl Layout {
                 l.values = at.take(l.cpu_stride.checked_mul(cfg.nr_cpus as usize)?, CACHE_LINE)?;
             }
             MapType::ProgArray => l.ids = at.take(entries.checked_mul(4)?, CACHE_LINE)?,
-            MapType::Hash | MapType::PercpuHash => {
+            MapType::Hash | MapType::PercpuHash | MapType::LruHash | MapType::LruPercpuHash => {
                 let percpu = spec.kind.is_percpu();
+                let lru = matches!(spec.kind, MapType::LruHash | MapType::LruPercpuHash);
                 let writers = cfg.writer_slots as usize;
-                let key = (spec.key_size as usize).checked_next_multiple_of(8)?;
-                l.nr_elements = entries.checked_add(if percpu { 0 } else { writers })?;
+                let mark = if lru { Clock::MARK_BYTES } else { FreeLists::MARK_BYTES };
+                let key = (spec.key_size as usize).checked_next_multiple_of(8)?.checked_add(mark)?;
+                let pool = if lru { Clock::parts(spec, cfg) as usize * PART_BYTES } else { CACHE_LINE };
+                l.nr_elements = entries.checked_add(if percpu || lru { 0 } else { writers })?;
                 l.element_stride = if percpu { key } else { key.checked_add(stride)? };
                 l.nr_buckets = buckets_for(entries, writers)?;
                 l.buckets = at.take(l.nr_buckets.checked_mul(BUCKET_BYTES)?, CACHE_LINE)?;
-                l.pool = at.take(CACHE_LINE, WRITER_BYTES)?;
+                l.pool = at.take(pool, WRITER_BYTES)?;
                 l.writers = at.take(writers.checked_mul(WRITER_BYTES)?, WRITER_BYTES)?;
                 l.elements = at.take(l.nr_elements.checked_mul(l.element_stride)?, CACHE_LINE)?;
                 if percpu {
@@ -96,6 +99,17 @@ impl Layout {
                     l.values = at.take(l.cpu_stride.checked_mul(cfg.nr_cpus as usize)?, CACHE_LINE)?;
                 }
             }
+            MapType::ArrayOfMaps | MapType::Devmap | MapType::Cpumap | MapType::Xskmap => {
+                super::slots::layout(spec, &mut at, &mut l)?;
+            }
+            MapType::HashOfMaps | MapType::DevmapHash => {
+                return Self::sections(&super::keyed::hash_spec(spec), cfg);
+            }
+            MapType::Queue | MapType::Stack => super::queue::layout(spec, &mut at, &mut l)?,
+            MapType::BloomFilter => super::bloom::layout(spec, &mut at, &mut l)?,
+            MapType::LpmTrie => super::lpm::layout(spec, &mut at, &mut l)?,
+            MapType::Ringbuf => super::ringbuf::layout(spec, cfg, &mut at, &mut l)?,
+            MapType::PerfEventArray => super::perf::layout(spec, cfg, &mut at, &mut l)?,
             _ => return None,
         }
         l.total = at.0.checked_next_multiple_of(l.align)?;
@@ -104,10 +118,10 @@ impl Layout {
 }
 
 /// The first free byte.
-struct Cursor(usize);
+pub(super) struct Cursor(usize);
 
 impl Cursor {
-    fn take(&mut self, size: usize, align: usize) -> Option<usize> {
+    pub(super) fn take(&mut self, size: usize, align: usize) -> Option<usize> {
         let start = self.0.checked_next_multiple_of(align)?;
         self.0 = start.checked_add(size)?;
         Some(start)

@@ -8,26 +8,51 @@
 //! `docs/maps.md` has the memory layout and the argument why concurrent use is sound. Source of the semantics: the kernel's `kernel/bpf/syscall.c` and map files.
 
 mod array;
+mod batch;
+mod bloom;
 mod check;
 mod config;
 mod control;
+mod each;
 mod error;
 mod hash;
+mod hashed;
 mod header;
+mod keyed;
 mod layout;
+mod lock;
+mod lpm;
+mod map_of_maps;
 mod memory;
+mod ops;
 mod percpu_array;
 mod percpu_hash;
+mod perf;
 mod prog_array;
+mod queue;
+mod reclaim;
+mod redirect;
+mod ringbuf;
+mod shadow;
+mod slots;
 pub mod spec;
 mod table;
+mod target;
 #[cfg(test)]
 mod tests;
 
+pub use batch::{Batch, BatchInput};
 pub use config::MapConfig;
 pub use error::MapError;
+pub use ops::Reference;
+pub use perf::PerfRecord;
 pub use prog_array::{ProgArrayGeometry, ProgRef, TailTarget};
+pub use reclaim::Epochs;
 pub use spec::{InnerSpec, MapSpec, MapType, ValueFields};
+pub use target::Target;
+
+pub(crate) use ringbuf::{Commit, commit};
+pub(crate) use target::names_program;
 
 use crate::error::Errno;
 use crate::mem::String;
@@ -39,10 +64,12 @@ use core::ptr::null_mut;
 use hash::Hash;
 use layout::Layout;
 use memory::Region;
+use ops::Ops;
 use percpu_array::PercpuArray;
 use percpu_hash::PercpuHash;
 use prog_array::ProgArray;
 use spec::flags::BPF_F_RDONLY_PROG;
+use table::{Clock, FreeLists};
 
 /// One map, private side.
 #[derive(Debug)]
@@ -65,9 +92,13 @@ pub struct Map {
 enum Kind {
     Array(Array),
     PercpuArray(PercpuArray),
-    Hash(Hash),
-    PercpuHash(PercpuHash),
+    Hash(Hash<FreeLists>),
+    PercpuHash(PercpuHash<FreeLists>),
+    LruHash(Hash<Clock>),
+    LruPercpuHash(PercpuHash<Clock>),
     ProgArray(ProgArray),
+    /// Every other type.
+    Ops(Ops),
 }
 
 // SAFETY: the addresses in the kinds point into `region` (or private regions beside them), whose contents are only touched by atomic accesses; no kind has
@@ -97,7 +128,7 @@ pub struct ArrayGeometry {
 /// As [`Map::create`] for a spec that is refused.
 pub fn memory_size(spec: &MapSpec, cfg: &MapConfig) -> Result<usize, MapError> {
     check::check(spec)?;
-    Ok(Layout::of(spec, cfg)?.total)
+    Ok(Layout::of(&check::rounded(spec, cfg.nr_cpus), cfg)?.total)
 }
 
 impl Map {
@@ -109,21 +140,32 @@ impl Map {
     /// What the kernel refuses, with its errno; EOPNOTSUPP names a type that this version lacks; ENOMEM where memory cannot be had. Nothing is left behind.
     pub fn create(name: &str, id: u32, spec: &MapSpec, cfg: &MapConfig) -> Result<Arc<Map>, MapError> {
         check::check(spec)?;
+        let spec = &check::rounded(spec, cfg.nr_cpus);
         let l = Layout::of(spec, cfg)?;
         let constant = spec.kind == MapType::Array && spec.flags & BPF_F_RDONLY_PROG != 0;
         let memory = if constant { cfg.private_memory } else { cfg.memory };
         let request = MemRequest { name, size: l.total, align: l.align, numa_node: spec.numa_node };
         let full_name = String::from_text(name)?;
         let region = Region::new(&request, memory)?;
-        let is_hash = matches!(spec.kind, MapType::Hash | MapType::PercpuHash);
+        let is_hash = matches!(
+            spec.kind,
+            MapType::Hash
+                | MapType::PercpuHash
+                | MapType::LruHash
+                | MapType::LruPercpuHash
+                | MapType::HashOfMaps
+                | MapType::DevmapHash
+        );
         let holds = Holds::new(if is_hash { cfg.writer_slots } else { 0 })?;
         let kind = match spec.kind {
             MapType::Array => Kind::Array(Array::new(&region, spec, &l)),
             MapType::PercpuArray => Kind::PercpuArray(PercpuArray::new(&region, spec, cfg, &l)),
             MapType::Hash => Kind::Hash(Hash::new(&region, spec, cfg, &l)),
             MapType::PercpuHash => Kind::PercpuHash(PercpuHash::new(&region, spec, cfg, &l)),
+            MapType::LruHash => Kind::LruHash(Hash::new(&region, spec, cfg, &l)),
+            MapType::LruPercpuHash => Kind::LruPercpuHash(PercpuHash::new(&region, spec, cfg, &l)),
             MapType::ProgArray => Kind::ProgArray(ProgArray::new(&region, name, spec, cfg, &l)?),
-            other => return Err(MapError::Type(other)),
+            _ => Kind::Ops(Ops::new(&region, name, spec, cfg, &l)?),
         };
         header::publish(&region, name, spec, cfg, &l);
         Ok(Arc::new(Map {
@@ -176,7 +218,7 @@ impl Map {
         }
     }
 
-    /// The value of a key, or null; of a per-CPU map the value of `slot`. It stays mapped as long as the map lives; a deleted element may be reused at once.
+    /// The value of a key, or null; of a per-CPU map the value of `slot`, which may be any CPU slot (`bpf_map_lookup_percpu_elem`). In an LRU this is a use of the key. It stays mapped as long as the map lives; a deleted element may be reused at once.
     ///
     /// # Safety
     /// `key` is readable for the key size.
@@ -190,7 +232,13 @@ impl Map {
             Kind::Hash(h) => unsafe { h.lookup(key) },
             // SAFETY: the caller's word.
             Kind::PercpuHash(h) => unsafe { h.lookup(key, slot) },
+            // SAFETY: the caller's word.
+            Kind::LruHash(h) => unsafe { h.lookup(key) },
+            // SAFETY: the caller's word.
+            Kind::LruPercpuHash(h) => unsafe { h.lookup(key, slot) },
             Kind::ProgArray(_) => null_mut(),
+            // SAFETY: the caller's word.
+            Kind::Ops(k) => unsafe { k.lookup(key) },
         }
     }
 
@@ -217,8 +265,14 @@ impl Map {
             // SAFETY: the caller's word.
             Kind::Hash(h) => unsafe { h.update(key, value, flags, slot) },
             // SAFETY: the caller's word.
-            Kind::PercpuHash(h) => unsafe { h.update(key, value, flags, slot) },
+            Kind::PercpuHash(h) => unsafe { h.update(key, (slot, value), flags, slot) },
+            // SAFETY: the caller's word.
+            Kind::LruHash(h) => unsafe { h.update(key, value, flags, slot) },
+            // SAFETY: the caller's word.
+            Kind::LruPercpuHash(h) => unsafe { h.update(key, (slot, value), flags, slot) },
             Kind::ProgArray(_) => Err(Errno::EINVAL),
+            // SAFETY: the caller's word.
+            Kind::Ops(k) => unsafe { k.update(key, value, flags, slot) },
         }
     }
 
@@ -235,7 +289,13 @@ impl Map {
             Kind::Hash(h) => unsafe { h.delete(key, slot) },
             // SAFETY: the caller's word.
             Kind::PercpuHash(h) => unsafe { h.delete(key, slot) },
+            // SAFETY: the caller's word.
+            Kind::LruHash(h) => unsafe { h.delete(key, slot) },
+            // SAFETY: the caller's word.
+            Kind::LruPercpuHash(h) => unsafe { h.delete(key, slot) },
             Kind::Array(_) | Kind::PercpuArray(_) | Kind::ProgArray(_) => Err(Errno::EINVAL),
+            // SAFETY: the caller's word.
+            Kind::Ops(k) => unsafe { k.delete(key, slot) },
         }
     }
 
@@ -254,11 +314,11 @@ impl Map {
     }
 
     /// One user handle less. With the last one a PROG_ARRAY loses its programs, each of which goes to `retire`: drop them after a grace period.
-    pub fn drop_user(&self, retire: &mut dyn FnMut(ProgRef)) {
+    pub fn drop_user(&self, retire: &mut dyn FnMut(Reference)) {
         // AcqRel: what other handles did happens before the last one clears.
         let last = self.users.fetch_sub(1, Ordering::AcqRel) == 1;
         if let (true, Kind::ProgArray(a)) = (last, &self.kind) {
-            a.clear(retire);
+            a.clear(&mut |p| retire(Reference::Prog(p)));
         }
     }
 }

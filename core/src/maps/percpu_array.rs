@@ -82,6 +82,17 @@ impl PercpuArray {
         Ok(())
     }
 
+    /// Reads one slot's value.
+    pub(super) fn read_one(&self, index: u32, slot: u32, out: &mut [u8]) -> Result<(), Errno> {
+        let from = self.lookup(index, slot);
+        if from.is_null() {
+            return Err(Errno::ENOENT);
+        }
+        // SAFETY: an element of `value_size` bytes, 8-aligned; the length is the minimum of both.
+        unsafe { load(out.as_mut_ptr(), from, self.value_size.min(out.len())) };
+        Ok(())
+    }
+
     /// Reads every slot's value, one behind the other in `out`, each `stride` bytes.
     pub(super) fn read_all(&self, index: u32, out: &mut [u8]) -> Result<(), Errno> {
         for (slot, value) in (0..self.nr_cpus).zip(out.chunks_exact_mut(self.stride)) {

@@ -1,17 +1,19 @@
-//! PERCPU_HASH: a hash whose keys have a value for each CPU slot; each slot's values stand on cache lines of their own.
+//! PERCPU_HASH and LRU_PERCPU_HASH: a hash whose keys have a value for each CPU slot; each slot's values stand on cache lines of their own.
 //!
 //! Values are written in place: by programs through pointers, by updates of the slot, by the control plane. An update in place pins its element
 //! first, so that the element cannot become another key's under its hands ([`super::table`], `pool`). A new element's values are written before it is
 //! published: the inserting slot's, zero for all others.
 //! Kernel: two updates of one key from the control plane take turns; uxdp: they may interleave between slots, because no writer waits for another.
 
-use super::hash::{check_flags, copy_found, delete, next};
+use super::hash::{check_flags, delete};
+use super::hashed::Hashed;
 use super::layout::Layout;
 use super::memory::{Region, load, store, zero};
 use super::spec::flags::{BPF_EXIST, BPF_NOEXIST};
-use super::table::{Exists, Key, Table, with_key};
+use super::table::{Exists, Key, Supply, Table, prefetch, with_key, with_key_form};
 use super::{MapConfig, MapSpec};
 use crate::error::Errno;
+use core::ops::ControlFlow;
 use core::ptr::{NonNull, null_mut};
 
 /// Free elements that an insert skips because somebody writes them in place.
@@ -19,8 +21,9 @@ const PINNED_AT_MOST: usize = 8;
 
 /// The table, and where values stand beside it.
 #[derive(Debug)]
-pub(super) struct PercpuHash {
+pub(super) struct PercpuHash<S> {
     table: Table,
+    supply: S,
     values: NonNull<u8>,
     stride: usize,
     cpu_stride: usize,
@@ -32,16 +35,17 @@ pub(super) struct PercpuHash {
 /// The value of an update.
 #[derive(Clone, Copy)]
 enum Values {
-    /// Of the updating slot; a new element's others are zero.
-    Own(*const u8),
+    /// Of one CPU slot; a new element's others are zero.
+    One(u32, *const u8),
     /// Of all slots, one behind the other, each `stride` bytes.
     All(*const u8),
 }
 
-impl PercpuHash {
-    pub(super) fn new(region: &Region, spec: &MapSpec, cfg: &MapConfig, l: &Layout) -> PercpuHash {
+impl<S: Supply> PercpuHash<S> {
+    pub(super) fn new(region: &Region, spec: &MapSpec, cfg: &MapConfig, l: &Layout) -> Self {
         PercpuHash {
             table: Table::new(region, spec, cfg, l),
+            supply: S::new(region, spec, cfg, l),
             values: region.section(l.values, l.cpu_stride * cfg.nr_cpus as usize),
             stride: l.stride,
             cpu_stride: l.cpu_stride,
@@ -60,28 +64,33 @@ impl PercpuHash {
         unsafe { self.values.as_ptr().add(cpu as usize * self.cpu_stride + index as usize * self.stride) }
     }
 
+    /// What a program looks at, which counts as a use.
+    ///
     /// # Safety
     /// `key` is readable for the key size.
-    pub(super) unsafe fn lookup(&self, key: *const u8, slot: u32) -> *mut u8 {
-        with_key!(self.table, key, |k| self
-            .table
-            .find(&k)
-            .map_or(null_mut(), |f| self.value(f.index(), slot)))
+    pub(super) unsafe fn lookup(&self, key: *const u8, cpu: u32) -> *mut u8 {
+        with_key!(self.table, key, |k| self.table.find(&k).map_or(null_mut(), |f| self.used(f.index(), cpu)))
     }
 
-    /// Writes the slot's value.
+    #[inline]
+    fn used(&self, index: u32, cpu: u32) -> *mut u8 {
+        self.supply.mark_used(&self.table, index);
+        self.value(index, cpu)
+    }
+
+    /// Writes the value of one CPU slot.
     ///
     /// # Safety
     /// `key` and `value` are readable for their sizes. The caller alone holds `slot`.
     pub(super) unsafe fn update(
         &self,
         key: *const u8,
-        value: *const u8,
+        (cpu, value): (u32, *const u8),
         flags: u64,
         slot: u32,
     ) -> Result<(), Errno> {
         // SAFETY: the caller's word.
-        with_key!(self.table, key, |k| unsafe { self.set(&k, Values::Own(value), flags, slot) })
+        with_key!(self.table, key, |k| unsafe { self.set(&k, Values::One(cpu, value), flags, slot) })
     }
 
     /// Writes every slot's value.
@@ -116,7 +125,8 @@ impl PercpuHash {
                 let ours = self.table.is_still_pinned(found);
                 if ours {
                     // SAFETY: the caller's word.
-                    unsafe { self.write(found.index(), values, slot, Others::Keep) };
+                    unsafe { self.write(found.index(), values, Others::Keep) };
+                    self.supply.mark_used(&self.table, found.index());
                 }
                 pool.unpin(slot);
                 if ours {
@@ -130,9 +140,9 @@ impl PercpuHash {
             let index = self.take(slot)?;
             self.table.write_key(key, index);
             // SAFETY: the caller's word; the element is ours and nobody writes it in place.
-            unsafe { self.write(index, values, slot, Others::Zero) };
+            unsafe { self.write(index, values, Others::Zero) };
             let Err(why) = self.table.insert(key, index) else { return Ok(()) };
-            pool.give(slot, index);
+            self.supply.give(&self.table, slot, index);
             if why == Exists::NoSlot {
                 return Err(Errno::ENOMEM);
             }
@@ -141,13 +151,12 @@ impl PercpuHash {
 
     /// A free element that nobody writes in place.
     fn take(&self, slot: u32) -> Result<u32, Errno> {
-        let pool = self.table.pool();
         let mut pinned = [0; PINNED_AT_MOST];
         let mut count = 0;
-        let mut taken = Err(Errno::E2BIG);
+        let mut taken = Err(S::NONE_LEFT);
         for skipped in &mut pinned {
-            let Some(index) = pool.take(slot) else { break };
-            if !pool.is_pinned(index) {
+            let Some(index) = self.supply.take(&self.table, slot) else { break };
+            if !self.table.pool().is_pinned(index) {
                 taken = Ok(index);
                 break;
             }
@@ -157,14 +166,14 @@ impl PercpuHash {
             count += 1;
         }
         for index in pinned.iter().take(count) {
-            pool.give(slot, *index);
+            self.supply.give(&self.table, slot, *index);
         }
         taken
     }
 
     /// # Safety
     /// As [`PercpuHash::update`] and [`PercpuHash::update_all`].
-    unsafe fn write(&self, index: u32, values: Values, slot: u32, others: Others) {
+    unsafe fn write(&self, index: u32, values: Values, others: Others) {
         for cpu in 0..self.nr_cpus {
             let to = self.value(index, cpu);
             if to.is_null() {
@@ -174,9 +183,9 @@ impl PercpuHash {
             unsafe {
                 match values {
                     Values::All(all) => store(to, all.add(cpu as usize * self.stride), self.value_size),
-                    Values::Own(own) if cpu == slot => store(to, own, self.value_size),
-                    Values::Own(_) if others == Others::Zero => zero(to, self.stride / 8),
-                    Values::Own(_) => {}
+                    Values::One(named, value) if cpu == named => store(to, value, self.value_size),
+                    Values::One(..) if others == Others::Zero => zero(to, self.stride / 8),
+                    Values::One(..) => {}
                 }
             }
         }
@@ -188,25 +197,59 @@ impl PercpuHash {
         if !self.table.pool().has(slot) {
             return Err(Errno::EBUSY);
         }
-        with_key!(self.table, key, |k| delete(&self.table, &k, slot))
+        with_key!(self.table, key, |k| delete(&self.table, &self.supply, &k, slot))
     }
 
-    /// Copies every slot's value to `out`, one behind the other, each `stride` bytes.
-    pub(super) fn read_all(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
-        with_key!(self.table, key.as_ptr(), |k| copy_found(&self.table, &k, |found| {
-            for (cpu, out) in (0..self.nr_cpus).zip(out.chunks_exact_mut(self.stride)) {
-                let from = self.value(found.index(), cpu);
-                if !from.is_null() {
-                    // SAFETY: a value occupies `stride` bytes, padding included; the chunk has as many.
-                    unsafe { load(out.as_mut_ptr(), from, self.stride) };
-                }
+    /// Copies the value of one CPU slot.
+    pub(super) fn read_one(&self, key: &[u8], cpu: u32, out: &mut [u8]) -> Result<(), Errno> {
+        super::hashed::copy_found(self, key, |index| {
+            let from = self.value(index, cpu);
+            if !from.is_null() {
+                // SAFETY: the value of an element, 8-aligned, of `value_size` bytes.
+                unsafe { load(out.as_mut_ptr(), from, self.value_size.min(out.len())) };
             }
-        }))
+        })
     }
 
-    /// Copies the key after `key` to `out`.
-    pub(super) fn next(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
-        next(&self.table, key, out)
+    /// Shows every element to `visit` with the value of one CPU slot; see [`Table::each`].
+    pub(super) fn each(&self, cpu: u32, mut visit: impl FnMut(*const u8, *mut u8) -> ControlFlow<()>) -> u64 {
+        self.table.each(|key, index| visit(key, self.value(index, cpu)))
+    }
+
+    /// Looks up to [`super::table::BURST`] keys up.
+    ///
+    /// # Safety
+    /// The keys are readable for the key size.
+    pub(super) unsafe fn lookup_burst(&self, keys: &[*const u8], out: &mut [*mut u8], cpu: u32) {
+        let mut out = out.iter_mut();
+        let near = |index| prefetch(self.value(index, cpu));
+        let found = |index: Option<u32>| {
+            if let Some(out) = out.next() {
+                *out = index.map_or(null_mut(), |i| self.used(i, cpu));
+            }
+        };
+        // SAFETY: the caller's word; the form is for the key size.
+        with_key_form!(self.table.key_size(), |K| unsafe { self.table.find_burst::<K>(keys, near, found) });
+    }
+}
+
+impl<S: Supply> Hashed for PercpuHash<S> {
+    fn table(&self) -> &Table {
+        &self.table
+    }
+
+    fn give(&self, slot: u32, index: u32) {
+        self.supply.give(&self.table, slot, index);
+    }
+
+    fn copy(&self, index: u32, out: &mut [u8]) {
+        for (cpu, out) in (0..self.nr_cpus).zip(out.chunks_exact_mut(self.stride)) {
+            let from = self.value(index, cpu);
+            if !from.is_null() {
+                // SAFETY: a value occupies `stride` bytes, padding included; the chunk has as many.
+                unsafe { load(out.as_mut_ptr(), from, self.stride) };
+            }
+        }
     }
 }
 

@@ -223,6 +223,18 @@ table! {
         "Put the field (struct bpf_spin_lock, struct bpf_timer) into the value's type, and compile with -g.";
     FieldOffset: "The pointer leads to the field.",
         "Pass the address of the field: &value->lock, &value->timer.";
+    PointerLeak: "In the modes hygiene and strict, no address goes into memory that others read, and in strict to no helper as a plain argument.",
+        "Store what the pointer points to, or an index; or load in the mode compat.";
+    CorruptSpill: "In the modes hygiene and strict, a pointer on the stack is overwritten as a whole or not at all.",
+        "Give the pointer a variable of its own, or load in the mode compat.";
+    PartialCopy: "In the mode strict, a pointer is copied whole.",
+        "Copy it with its full type, or load in the mode compat.";
+    PointerAsNumber: "In the mode strict, no number is made from pointers.",
+        "Keep a length or an index beside the pointer instead of a difference of pointers, or load in the mode compat.";
+    PointerComparison: "In the mode strict, pointers are compared with null and packet pointers with the packet's end alone.",
+        "Compare indexes instead, or load in the mode compat.";
+    ReturnsPointer: "In the mode strict, a program returns a number.",
+        "Return an action such as XDP_PASS.";
     TimerMap: "A timer is set up with the map that holds it.",
         "Pass the map in whose value the timer is.";
     CallbackNotStatic: "A callback is a static function.",

@@ -69,7 +69,8 @@ impl Verifier<'_, '_, '_> {
             call.owner = reg.owner;
         }
         match arg {
-            ArgType::DontCare | ArgType::Unchecked | ArgType::Anything => Ok(()),
+            ArgType::DontCare | ArgType::Unchecked => Ok(()),
+            ArgType::Anything => self.plain_argument(&reg, num),
             ArgType::Scalar if reg.is_scalar() => Ok(()),
             ArgType::Scalar => Err(E::NotScalarArg { reg: num }),
             ArgType::Ctx if reg.kind == Kind::Ctx => check::unmodified(&reg, num),
@@ -329,6 +330,7 @@ impl Verifier<'_, '_, '_> {
                     let what = if dir == Dir::Read { " read from" } else { " write to" };
                     check::stack_bounds(&reg, num, 0, size, what)?;
                     objects::no_objects(state, &reg, size, dir, num)?;
+                    self.helper_memory(state, &reg, num, size, dir)?;
                     let (min, end, _) = check::stack_span(&reg, 0, size);
                     // What a helper writes does not count as written: it may fail before it does.
                     self.uses_stack(state, frame, (min as i32, end as i32), dir == Dir::Read, false)?;

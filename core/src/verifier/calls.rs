@@ -113,7 +113,7 @@ impl Verifier<'_, '_, '_> {
             return Ok(After::TailCall);
         }
         if helper.proto.changes_packet {
-            state.drop_packet_pointers();
+            state.drop_packet_pointers(self.leftover());
         }
         Ok(After::Next)
     }
@@ -146,7 +146,7 @@ impl Verifier<'_, '_, '_> {
             self.iter_destroy(state, R::R1)?;
         }
         if let Some(id) = call.gives_back
-            && !state.give_back(id)
+            && !state.give_back(id, self.leftover())
         {
             return Err(E::NotHeld { name: helper.name, id: helper.id });
         }

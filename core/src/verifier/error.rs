@@ -238,6 +238,20 @@ reasons! {
     /// The timer of another map.
     TimerMap { timer: u32, map: u32 } = EINVAL, "timer pointer in R1 map_uid={timer} doesn't match map pointer in R2 map_uid={map}";
 
+    // What the modes refuse.
+    /// A pointer goes where others read it.
+    PointerLeak { reg: u8, into: &'static str } = EACCES, "R{reg} leaks addr into {into}";
+    /// A part of a spilled pointer would stay.
+    CorruptSpill = EACCES, "attempt to corrupt spilled pointer on stack";
+    /// A half of a pointer.
+    PartialCopy { reg: u8 } = EACCES, "R{reg} partial copy of pointer";
+    /// An operation that makes a number of it.
+    PointerAsNumber { reg: u8 } = EACCES, "R{reg} pointer arithmetic prohibited";
+    /// A comparison that tells something of an address.
+    PointerComparison { reg: u8 } = EACCES, "R{reg} pointer comparison prohibited";
+    /// The program returns it.
+    ReturnsPointer = EACCES, "R0 leaks addr as return value";
+
     // Callbacks.
     /// Not a static function.
     CallbackNotStatic = EINVAL, "callback function not static";

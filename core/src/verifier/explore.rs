@@ -18,7 +18,7 @@ use super::kept::Kept;
 use super::live::{self, called_row};
 use super::log::Log;
 use super::obligation;
-use super::reg::{Kind, Reg};
+use super::reg::Reg;
 use super::state::State;
 use super::trail::Trail;
 use crate::isa::{Callee, Op, Operand, Reg as R};
@@ -91,7 +91,8 @@ pub(crate) struct Verifier<'a, 'l, 'o> {
     pub(crate) stats: VerifierStats,
     jumps: u32,
     last_kept: (u32, u32),
-    pointer_store_warned: bool,
+    /// One a slot: whether it was said that it stores a pointer.
+    pub(crate) pointer_store_warned: Vec<bool>,
     /// Of a path that is refused.
     pub(crate) trail: Trail,
     /// Sees every state before its instruction.
@@ -149,7 +150,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             stats: VerifierStats::default(),
             jumps: 0,
             last_kept: (0, 0),
-            pointer_store_warned: false,
+            pointer_store_warned: Vec::filled(false, slots)?,
             trail: Trail::default(),
             observer,
             input,
@@ -357,6 +358,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
         for o in &obligation::of(op) {
             check::holds(&self.input, state, o).map_err(at)?;
         }
+        self.policy(state, pc, op).map_err(at)?;
         let next = match *op {
             Op::Ja { target, .. } => {
                 self.jumps += 1;
@@ -439,7 +441,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
     fn tail_call_returns(&mut self, state: &State, pc: u32) -> Result<(), Reject> {
         let mut back = state.try_clone().map_err(|e| Reject::at(pc, e.into()))?;
         back.set(R::R0, Reg::UNKNOWN);
-        back.drop_packet_pointers();
+        back.drop_packet_pointers(self.leftover());
         if let Some(to) = back.leave() {
             self.wait(to, pc, back, Some(Entry { pc, note: Note::Leave }))?;
         }
@@ -484,14 +486,6 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             self.frames.callers(callee.callsite, from, to)?;
         }
         Ok(())
-    }
-
-    /// A pointer goes to memory that others read. The kernel lets privileged programs do so; it is said once.
-    pub(crate) fn warn_pointer_store(&mut self, pc: u32, into: Kind) {
-        if !self.pointer_store_warned {
-            self.pointer_store_warned = true;
-            self.log.warn(format_args!("insn {pc} stores an address into {}", into.name()));
-        }
     }
 
     /// The counts of the closing line.

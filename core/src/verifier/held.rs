@@ -4,6 +4,7 @@
 //! back makes them plain numbers. A path may end, and a program may go on in another, only with nothing held.
 
 use super::error::VerifierError as E;
+use super::reg::Reg;
 use super::state::{Held, Reference, State};
 use crate::mem::OutOfMemory;
 
@@ -14,9 +15,9 @@ impl State {
     }
 
     /// Gives an object back: pointers to it cannot be used any more. Whether it was held.
-    pub(crate) fn give_back(&mut self, id: u32) -> bool {
+    pub(crate) fn give_back(&mut self, id: u32, left: Reg) -> bool {
         let was = self.drop_reference(id);
-        self.forget(|r| r.owner == id);
+        self.forget(left, |r| r.owner == id);
         was
     }
 

@@ -1,6 +1,7 @@
 //! What is verified, and against what: the program, its maps, the helpers, the caller's limits.
 
 use super::cfg::{Bounded, CallTraits};
+use super::policy::Mode;
 use super::reg::INNER;
 use crate::helpers::{Callback, HelperSet, RetType};
 use crate::limits::BPF_COMPLEXITY_LIMIT_INSNS;
@@ -28,11 +29,18 @@ pub struct VerifyOptions {
     pub insn_budget: u32,
     /// Bytes that states may take at a time.
     pub memory_limit: usize,
+    /// What is demanded beyond safety.
+    pub mode: Mode,
 }
 
 impl Default for VerifyOptions {
     fn default() -> Self {
-        VerifyOptions { log_level: 0, insn_budget: BPF_COMPLEXITY_LIMIT_INSNS, memory_limit: 256 << 20 }
+        VerifyOptions {
+            log_level: 0,
+            insn_budget: BPF_COMPLEXITY_LIMIT_INSNS,
+            memory_limit: 256 << 20,
+            mode: Mode::Compat,
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! - states: `reg` (a register), `stack` (a frame, byte by byte), `state` (a call chain);
 //! - shape: `cfg` (decoding, functions, reachability), `live` (dead registers);
 //! - judging: `obligation` (what must hold, from the instruction alone), `check` (obligations against a state);
+//! - refusing more than safety needs: `policy` (where addresses may go);
 //! - moving: `transfer`, `pointer`, `branch`, `subprog`; calls of helpers: `calls`, `args`, `callback`, `objects` (dynamic pointers and
 //!   iterators on the stack), `held` (what must be given back);
 //! - exploring: `explore` (the loop), `explored` (states that were met), `prune` (when one covers another), `backtrack` (which numbers
@@ -43,6 +44,7 @@ mod loops;
 mod objects;
 mod obligation;
 mod pointer;
+mod policy;
 mod prune;
 pub mod range;
 pub mod refine;
@@ -73,6 +75,7 @@ mod tests;
 pub use error::{Rejection, VerifierError};
 pub use explain::Explanation;
 pub use input::{MapInfo, VerifyOptions};
+pub use policy::Mode;
 pub use remedy::Remedy;
 pub use trail::{Access, Base, Step, Trail, Value, Way};
 

@@ -126,7 +126,7 @@ impl Verifier<'_, '_, '_> {
                 }
             }
         }
-        state.give_back(owner);
+        state.give_back(owner, self.leftover());
     }
 
     /// Judges an iterator argument.
@@ -199,7 +199,7 @@ impl Verifier<'_, '_, '_> {
                     let first = if half == Half::First { at } else { at - 8 };
                     stack.take_object(first);
                     stack.take_object(first + 8);
-                    state.forget(|r| {
+                    state.forget(self.leftover(), |r| {
                         r.uid == object.id && matches!(r.kind, Kind::Slice(_) | Kind::SliceOrNull(_))
                     });
                 }
@@ -241,7 +241,7 @@ impl Verifier<'_, '_, '_> {
         let stack = &mut state.frames[usize::from(frame)].stack;
         let owner = stack.slot(off).object().map_or(0, |o| o.owner);
         stack.take_object(off);
-        state.give_back(owner);
+        state.give_back(owner, self.leftover());
         Ok(())
     }
 }

@@ -151,18 +151,18 @@ impl State {
         }
     }
 
-    /// Turns every pointer of a kind into a number of which nothing is known.
-    pub(crate) fn forget(&mut self, mut gone: impl FnMut(&Reg) -> bool) {
+    /// Turns every pointer of a kind into what is left of it.
+    pub(crate) fn forget(&mut self, left: Reg, mut gone: impl FnMut(&Reg) -> bool) {
         self.for_each(|r| {
             if gone(r) {
-                *r = Reg::UNKNOWN;
+                *r = left;
             }
         });
     }
 
     /// No packet pointer can be read any more: the packet may have moved.
-    pub(crate) fn drop_packet_pointers(&mut self) {
-        self.forget(|r| match r.kind {
+    pub(crate) fn drop_packet_pointers(&mut self, left: Reg) {
+        self.forget(left, |r| match r.kind {
             Kind::PacketEnd => true,
             Kind::Slice(s) | Kind::SliceOrNull(s) => s.packet,
             kind => kind.is_packet(),

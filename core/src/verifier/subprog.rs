@@ -41,7 +41,7 @@ impl Verifier<'_, '_, '_> {
             state.clobber_caller_saved();
             state.set(R::R0, Reg::UNKNOWN);
             if self.cfg.changes_packet[func as usize] {
-                state.drop_packet_pointers();
+                state.drop_packet_pointers(self.leftover());
             }
             return Ok(pc + 1);
         }

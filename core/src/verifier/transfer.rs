@@ -331,8 +331,6 @@ impl Verifier<'_, '_, '_> {
             } else {
                 stack.smear(min as i32, (end - min) as u32, value.is_null())?;
             }
-        } else if value.kind.is_pointer() {
-            self.warn_pointer_store(pc, reg.kind);
         }
         Ok(())
     }
@@ -355,9 +353,6 @@ impl Verifier<'_, '_, '_> {
             (_, false) => None,
         };
         let pointer = *state.reg(base);
-        if state.reg(src).kind.is_pointer() && !matches!(pointer.kind, Kind::Stack(_)) {
-            self.warn_pointer_store(pc, pointer.kind);
-        }
         let m = MemAccess { base, off, size, kind: AccessKind::Atomic };
         self.touch(state, pc, &m)?;
         let mut old = Reg::UNKNOWN;

@@ -5,7 +5,7 @@ use crate::log::LogBuf;
 use crate::object::{Parts, uxdp_object};
 use crate::prog::Loaded;
 use crate::status::{Failed, fail};
-use crate::{UXDP_LOAD_COUNT_ACTIONS, uxdp_engine, uxdp_load_opts};
+use crate::{UXDP_LOAD_COUNT_ACTIONS, UXDP_LOAD_HYGIENE, UXDP_LOAD_STRICT, uxdp_engine, uxdp_load_opts};
 use core::ffi::CStr;
 use core::fmt::Write;
 use uxdp_core::error::{Errno, Status};
@@ -14,7 +14,7 @@ use uxdp_core::mem::Vec;
 use uxdp_core::object::{MapOrigin, SlotInit};
 use uxdp_core::program::AttachType;
 use uxdp_core::sync::Arc;
-use uxdp_core::verifier::{VerifyOptions, verify};
+use uxdp_core::verifier::{Mode, VerifyOptions, verify};
 use uxdp_core::vm::{Counting, EngineChoice, Env, MapDef, ProgOptions, create_maps, install};
 
 /// Loads every program that is to be loaded.
@@ -37,7 +37,7 @@ pub(crate) fn load(
         };
         progs.push(loaded)?;
     }
-    fill_prog_arrays(parts, &maps, &progs)?;
+    fill_slots(parts, &maps, &progs)?;
     // Nothing fails from here on.
     for (handle, map) in obj.maps.iter().zip(maps.keep()) {
         handle.set_loaded(map);
@@ -55,7 +55,7 @@ fn settings(opts: &uxdp_load_opts) -> Result<(ProgOptions, VerifyOptions), Faile
     const AUTO: u32 = uxdp_engine::UXDP_ENGINE_AUTO as u32;
     const JIT: u32 = uxdp_engine::UXDP_ENGINE_JIT as u32;
     const INTERP: u32 = uxdp_engine::UXDP_ENGINE_INTERP as u32;
-    if opts.flags & !UXDP_LOAD_COUNT_ACTIONS != 0 {
+    if opts.flags & !(UXDP_LOAD_COUNT_ACTIONS | UXDP_LOAD_HYGIENE | UXDP_LOAD_STRICT) != 0 {
         return Err(fail(Errno::EINVAL, format_args!("unknown load flags {:#x}", opts.flags)));
     }
     let engine = match opts.engine {
@@ -65,6 +65,11 @@ fn settings(opts: &uxdp_load_opts) -> Result<(ProgOptions, VerifyOptions), Faile
         other => return Err(fail(Errno::EINVAL, format_args!("unknown engine {other}"))),
     };
     let mut verify_opts = VerifyOptions { log_level: opts.log_level, ..VerifyOptions::default() };
+    verify_opts.mode = match opts.flags & (UXDP_LOAD_HYGIENE | UXDP_LOAD_STRICT) {
+        0 => Mode::Compat,
+        UXDP_LOAD_HYGIENE => Mode::Hygiene,
+        _ => Mode::Strict,
+    };
     if opts.verifier_mem != 0 {
         verify_opts.memory_limit = opts.verifier_mem;
     }
@@ -127,7 +132,7 @@ impl<'a> Maps<'a> {
 impl Drop for Maps<'_> {
     fn drop(&mut self) {
         for map in self.list.iter() {
-            map.drop_user(&mut |prog| self.env.retire_prog(prog));
+            map.drop_user(&mut |old| self.env.retire(old));
         }
     }
 }
@@ -161,26 +166,29 @@ fn load_prog(
     Ok(Loaded { prog, hook })
 }
 
-/// Puts programs where the object says that they stand from the start.
-fn fill_prog_arrays(parts: &Parts, maps: &Maps<'_>, progs: &[Option<Loaded>]) -> Result<(), Failed> {
+/// Puts programs and inner maps where the object says that they stand from the start.
+fn fill_slots(parts: &Parts, maps: &Maps<'_>, progs: &[Option<Loaded>]) -> Result<(), Failed> {
     for ((def, map), reuse) in parts.inner.maps().iter().zip(maps.list.iter()).zip(parts.reuse.iter()) {
         if reuse.is_some() {
             continue;
         }
         for &(slot, init) in def.slots.iter() {
-            let prog = match init {
-                SlotInit::Program(p) => progs.get(p as usize).and_then(Option::as_ref),
-                SlotInit::Map(_) => None,
+            let done = match init {
+                SlotInit::Program(p) => match progs.get(p as usize).and_then(Option::as_ref) {
+                    Some(loaded) => maps.env.set_prog(map, slot, Some(&loaded.prog)),
+                    None => {
+                        return Err(fail(
+                            Errno::EINVAL,
+                            format_args!("map {}: entry {slot} holds a program that is not loaded", def.name),
+                        ));
+                    }
+                },
+                SlotInit::Map(inner) => match maps.list.get(inner as usize) {
+                    Some(inner) => maps.env.set_map(map, &slot.to_le_bytes(), inner, 0),
+                    None => Err(Errno::EINVAL),
+                },
             };
-            let Some(loaded) = prog else {
-                return Err(fail(
-                    Errno::EINVAL,
-                    format_args!("map {}: entry {slot} holds a program that is not loaded", def.name),
-                ));
-            };
-            maps.env
-                .set_prog(map, slot, Some(&loaded.prog))
-                .map_err(|e| fail(e, format_args!("map {}: entry {slot}: {}", def.name, e.text())))?;
+            done.map_err(|e| fail(e, format_args!("map {}: entry {slot}: {}", def.name, e.text())))?;
         }
     }
     Ok(())

@@ -73,6 +73,14 @@ pub enum uxdp_engine {
 /// Load flag: every run is counted by its action, at about a nanosecond a run. Without it, aborted runs alone are.
 pub const UXDP_LOAD_COUNT_ACTIONS: u32 = 1;
 
+/// Load flag: programs that store pointers into maps, packets or records, or let a helper read one from the stack, are refused. Numbers made from pointers are not
+/// followed.
+pub const UXDP_LOAD_HYGIENE: u32 = 2;
+
+/// Load flag: as UXDP_LOAD_HYGIENE; programs that make numbers from pointers, compare them other than with null or the packet's end, or read stack that was never
+/// written, are refused too.
+pub const UXDP_LOAD_STRICT: u32 = 4;
+
 /// How an object is loaded. Declare one with `UXDP_LOAD_OPTS(opts, .log_buf = buf, .log_size = sizeof(buf))`.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -81,7 +89,7 @@ pub struct uxdp_load_opts {
     pub sz: usize,
     /// One of `enum uxdp_engine`.
     pub engine: u32,
-    /// 0, or UXDP_LOAD_COUNT_ACTIONS.
+    /// 0, or UXDP_LOAD_COUNT_ACTIONS, UXDP_LOAD_HYGIENE, UXDP_LOAD_STRICT together.
     pub flags: u32,
     /// Most bytes that verifying one program may take; 0: the default.
     pub verifier_mem: usize,

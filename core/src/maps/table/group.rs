@@ -15,8 +15,8 @@ mod sse2;
 use super::word::Pattern;
 use crate::sync::AtomicU64;
 
-/// Slots of a bucket.
-pub(super) const SLOTS: usize = 7;
+/// Slots of a bucket; few for loom, which tries every order of looking at them.
+pub(super) const SLOTS: usize = if cfg!(loom) { 2 } else { 7 };
 
 /// One cache line of the index.
 #[repr(C, align(64))]
@@ -70,7 +70,7 @@ mod tests {
             assert_eq!(matching(&bucket, Pattern::member(9)).count(), set.count_ones() as usize);
         }
         let bucket = Bucket { overflow: AtomicU64::new(0), words: [const { AtomicU64::new(0) }; SLOTS] };
-        bucket.words[3].store(Word(0).inserting(9, 1).0, Relaxed);
+        bucket.words[1].store(Word(0).inserting(9, 1).0, Relaxed);
         assert_eq!(matching(&bucket, Pattern::member(9)).0, 0, "inserting is no member");
     }
 }

@@ -14,7 +14,7 @@ const BASE: [u64; 2] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344];
 pub(in crate::maps) struct Secret(u64, u64);
 
 impl Secret {
-    pub(super) fn new(bits: [u64; 2]) -> Secret {
+    pub(in crate::maps) fn new(bits: [u64; 2]) -> Secret {
         // Odd, so that the low half of the product depends on every bit.
         Secret(Self::whitened(bits[0] ^ BASE[0]), Self::whitened(bits[1] ^ BASE[1]) | 1)
     }
@@ -32,6 +32,11 @@ impl Secret {
 pub(in crate::maps) struct Hash(pub(super) u64);
 
 impl Hash {
+    /// All of it.
+    pub(in crate::maps) fn bits(self) -> u64 {
+        self.0
+    }
+
     /// The home bucket, below `nr_buckets`.
     #[inline]
     pub(super) fn bucket(self, nr_buckets: u32) -> u32 {
@@ -52,6 +57,10 @@ fn fold(a: u64, b: u64) -> u64 {
 
 /// A key that somebody asks for.
 pub(in crate::maps) trait Key {
+    /// # Safety
+    /// `key` stays readable for `len` bytes as long as this is used; `len` is one that the form is for.
+    unsafe fn at(key: *const u8, len: usize) -> Self;
+
     fn hash(&self, secret: Secret) -> Hash;
 
     /// Whether it is the element's key at this moment.
@@ -110,17 +119,13 @@ unsafe fn read_word(bytes: *const u8, len: usize) -> u64 {
 /// A key of at most 8 bytes.
 pub(in crate::maps) struct OneWord(u64);
 
-impl OneWord {
-    /// # Safety
-    /// `key` is readable for `len` bytes, 1 to 8.
+impl Key for OneWord {
     #[inline]
-    pub(in crate::maps) unsafe fn read(key: *const u8, len: usize) -> OneWord {
-        // SAFETY: the caller's word.
+    unsafe fn at(key: *const u8, len: usize) -> OneWord {
+        // SAFETY: the caller's word; the form is for 1 to 8 bytes.
         OneWord(unsafe { read_word(key, len) })
     }
-}
 
-impl Key for OneWord {
     #[inline]
     fn hash(&self, s: Secret) -> Hash {
         Hash(fold(self.0 ^ s.0, s.1))
@@ -141,17 +146,13 @@ impl Key for OneWord {
 /// A key of 9 to 16 bytes.
 pub(in crate::maps) struct TwoWords(u64, u64);
 
-impl TwoWords {
-    /// # Safety
-    /// `key` is readable for `len` bytes, 9 to 16.
+impl Key for TwoWords {
     #[inline]
-    pub(in crate::maps) unsafe fn read(key: *const u8, len: usize) -> TwoWords {
-        // SAFETY: the caller's word.
+    unsafe fn at(key: *const u8, len: usize) -> TwoWords {
+        // SAFETY: the caller's word; the form is for 9 to 16 bytes.
         unsafe { TwoWords(read_word(key, 8), read_word(key.add(8), len - 8)) }
     }
-}
 
-impl Key for TwoWords {
     #[inline]
     fn hash(&self, s: Secret) -> Hash {
         Hash(fold(self.0 ^ s.0, self.1 ^ s.1))
@@ -179,35 +180,24 @@ pub(in crate::maps) struct Bytes {
 }
 
 impl Bytes {
-    /// # Safety
-    /// `key` stays readable for `len` bytes as long as this is used.
-    #[inline]
-    pub(in crate::maps) unsafe fn new(key: *const u8, len: usize) -> Bytes {
-        Bytes { key, len }
-    }
-
     fn words(&self) -> usize {
         self.len.div_ceil(8)
     }
 
     fn word(&self, i: usize) -> u64 {
-        // SAFETY: `new` was promised `len` readable bytes; word `i` begins below that and is cut there.
+        // SAFETY: `at` was promised `len` readable bytes; word `i` begins below that and is cut there.
         unsafe { read_word(self.key.add(8 * i), (self.len - 8 * i).min(8)) }
     }
 }
 
 impl Key for Bytes {
+    #[inline]
+    unsafe fn at(key: *const u8, len: usize) -> Bytes {
+        Bytes { key, len }
+    }
+
     fn hash(&self, s: Secret) -> Hash {
-        let mut mixed = s.0;
-        let mut i = 0;
-        while i + 1 < self.words() {
-            mixed = fold(self.word(i) ^ mixed, self.word(i + 1) ^ s.1);
-            i += 2;
-        }
-        if i < self.words() {
-            mixed = fold(self.word(i) ^ mixed, s.1);
-        }
-        Hash(mixed)
+        hash_words(self.words(), |i| self.word(i), s)
     }
 
     unsafe fn is_at(&self, element: *const AtomicU64) -> bool {
@@ -221,6 +211,34 @@ impl Key for Bytes {
             unsafe { word(element, i) }.store(self.word(i), Ordering::Relaxed);
         }
     }
+}
+
+/// The hash of the key that an element has at this moment: what [`Key::hash`] says of that key.
+///
+/// # Safety
+/// `element` is the start of an element whose key has `len` bytes, at least one.
+pub(super) unsafe fn hash_at(element: *const AtomicU64, len: usize, secret: Secret) -> Hash {
+    // SAFETY: word `i` of a key that has more.
+    let at = |i| unsafe { word(element, i) }.load(Ordering::Relaxed);
+    match len.div_ceil(8) {
+        1 => OneWord(at(0)).hash(secret),
+        2 => TwoWords(at(0), at(1)).hash(secret),
+        words => hash_words(words, at, secret),
+    }
+}
+
+/// The hash of a key of more than two words.
+fn hash_words(words: usize, word: impl Fn(usize) -> u64, s: Secret) -> Hash {
+    let mut mixed = s.0;
+    let mut i = 0;
+    while i + 1 < words {
+        mixed = fold(word(i) ^ mixed, word(i + 1) ^ s.1);
+        i += 2;
+    }
+    if i < words {
+        mixed = fold(word(i) ^ mixed, s.1);
+    }
+    Hash(mixed)
 }
 
 /// Copies an element's key out.
@@ -240,9 +258,9 @@ mod tests {
         // SAFETY: a slice is readable for its length.
         unsafe {
             match key.len() {
-                1..=8 => OneWord::read(key.as_ptr(), key.len()).hash(secret),
-                9..=16 => TwoWords::read(key.as_ptr(), key.len()).hash(secret),
-                _ => Bytes::new(key.as_ptr(), key.len()).hash(secret),
+                1..=8 => OneWord::at(key.as_ptr(), key.len()).hash(secret),
+                9..=16 => TwoWords::at(key.as_ptr(), key.len()).hash(secret),
+                _ => Bytes::at(key.as_ptr(), key.len()).hash(secret),
             }
         }
     }
@@ -255,6 +273,20 @@ mod tests {
             padded[..len].copy_from_slice(&bytes[..len]);
             // SAFETY: `len` bytes are there.
             assert_eq!(unsafe { read_word(bytes.as_ptr(), len) }, u64::from_le_bytes(padded));
+        }
+    }
+
+    #[test]
+    fn an_elements_key_hashes_as_the_key_that_was_written() {
+        let secret = Secret::new([7, 8]);
+        for len in 1..=40usize {
+            let bytes: std::vec::Vec<u8> = (0..len as u8).map(|b| b.wrapping_mul(37) ^ 0xa5).collect();
+            let element: [AtomicU64; 5] = core::array::from_fn(|_| AtomicU64::new(0));
+            // SAFETY: the slice has `len` bytes, the element room for 40.
+            unsafe {
+                Bytes::at(bytes.as_ptr(), len).write(element.as_ptr());
+                assert_eq!(hash_at(element.as_ptr(), len, secret), hash_of(&bytes, secret), "{len}");
+            }
         }
     }
 

@@ -1,8 +1,8 @@
-//! The shared hash index: which element a key has, for HASH and PERCPU_HASH.
+//! The shared hash index: which element a key has, for HASH, PERCPU_HASH and their LRU forms.
 //!
 //! Open addressing over buckets of one cache line. A key's home is the bucket that its hash names; it lives there or, where that was full, in a
 //! later one. A slot word ([`word`]) says what a slot is and is the only place where elements are published, replaced and withdrawn, each by one
-//! compare-exchange. Elements ([`pool`]) never move and keep their size for ever.
+//! compare-exchange. Elements never move and keep their size for ever; which are free is told by [`pool`], or for an LRU by [`evict`].
 //!
 //! Invariant: a key has at most one member slot ([`insert`] sees to that), and stays in its slot until it is deleted. An overflow word is raised before a key
 //! becomes visible outside its home, and lowered after it went. So a lookup that scans as far as the overflow word says, misses no key that was there throughout.
@@ -11,16 +11,26 @@
 //! can make a table give wrong answers, never wrong addresses.
 //! Leaves to others: what an element holds behind its key, and what updates mean.
 
+mod burst;
+mod evict;
 mod group;
 mod insert;
 pub(super) mod key;
+#[cfg(all(loom, test))]
+mod loom;
 pub(super) mod pool;
+mod supply;
 #[cfg(test)]
 mod tests;
+mod walk;
 mod word;
 
+pub(super) use burst::{BURST, prefetch};
+pub(super) use evict::{Clock, PART_BYTES};
 pub(super) use insert::Exists;
 pub(super) use key::Key;
+pub(super) use supply::{FreeLists, Supply};
+pub(super) use walk::Member;
 
 use super::layout::Layout;
 use super::memory::Region;
@@ -30,7 +40,7 @@ use core::ptr::NonNull;
 use group::{Bucket, SLOTS};
 use key::{Hash, Secret};
 use pool::Pool;
-use word::{Pattern, State, Word};
+use word::{Pattern, Word};
 
 /// Bytes of a bucket.
 pub(super) const BUCKET_BYTES: usize = size_of::<Bucket>();
@@ -80,26 +90,34 @@ struct Place {
 macro_rules! with_key {
     ($table:expr, $key:expr, |$k:ident| $do:expr) => {{
         let (key, len): (*const u8, usize) = ($key, $table.key_size());
-        match len {
+        $crate::maps::table::with_key_form!(len, |Form| {
+            // SAFETY: the user of this macro says that the key is readable for the key size as long as this runs; the form is for that size.
+            let $k = unsafe { <Form as $crate::maps::table::Key>::at(key, len) };
+            $do
+        })
+    }};
+}
+/// Does `$do` with `$form`, the type of keys of that size.
+macro_rules! with_key_form {
+    ($len:expr, |$form:ident| $do:expr) => {
+        match $len {
             1..=8 => {
-                // SAFETY: the user of this macro says that the key is readable for the key size as long as this runs.
-                let $k = unsafe { $crate::maps::table::key::OneWord::read(key, len) };
+                type $form = $crate::maps::table::key::OneWord;
                 $do
             }
             9..=16 => {
-                // SAFETY: as above.
-                let $k = unsafe { $crate::maps::table::key::TwoWords::read(key, len) };
+                type $form = $crate::maps::table::key::TwoWords;
                 $do
             }
             _ => {
-                // SAFETY: as above.
-                let $k = unsafe { $crate::maps::table::key::Bytes::new(key, len) };
+                type $form = $crate::maps::table::key::Bytes;
                 $do
             }
         }
-    }};
+    };
 }
 pub(super) use with_key;
+pub(super) use with_key_form;
 
 impl Table {
     pub(super) fn new(region: &Region, spec: &MapSpec, cfg: &MapConfig, l: &Layout) -> Table {
@@ -164,7 +182,11 @@ impl Table {
     /// Where a key is at some moment of this call, or `None` if there was a moment when it was nowhere.
     #[inline]
     pub(super) fn find<K: Key>(&self, key: &K) -> Option<Found> {
-        let hash = key.hash(self.secret);
+        self.find_hashed(key, key.hash(self.secret))
+    }
+
+    #[inline]
+    fn find_hashed<K: Key>(&self, key: &K, hash: Hash) -> Option<Found> {
         let home = hash.bucket(self.nr_buckets);
         let found = self.find_in(key, hash, home, 0);
         if found.is_some() {
@@ -254,46 +276,6 @@ impl Table {
             .map_err(|_| Changed)?;
         self.lower(found.place);
         Ok(found.index())
-    }
-
-    /// Copies the first key at or behind the `from`-th slot of the whole table.
-    fn key_from(&self, from: u64, out: &mut [u8]) -> bool {
-        let slots = u64::from(self.nr_buckets) * SLOTS as u64;
-        (from..slots).any(|nth| {
-            let bucket = self.bucket((nth / SLOTS as u64) as u32);
-            bucket.words.get((nth % SLOTS as u64) as usize).is_some_and(|at| self.copy_key(at, out))
-        })
-    }
-
-    /// Copies the key of a member.
-    fn copy_key(&self, at: &AtomicU64, out: &mut [u8]) -> bool {
-        for _ in 0..RETRIES {
-            let word = Word(at.load(Ordering::Acquire)); // pairs with the exchange that published the element
-            if word.state() != State::Member {
-                return false;
-            }
-            let Some(element) = self.pool.element(word.index()) else { return false };
-            // SAFETY: an element of this table; `out` has the key size, which callers have checked.
-            unsafe { key::read_out(element, out) };
-            if Self::still(at, word) {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Copies the first key in the order of slots.
-    pub(super) fn first(&self, out: &mut [u8]) -> bool {
-        self.key_from(0, out)
-    }
-
-    /// Copies the key that follows `after` in the order of slots; the first one where `after` is nowhere.
-    pub(super) fn next<K: Key>(&self, after: &K, out: &mut [u8]) -> bool {
-        let from = self.find(after).map_or(0, |found| {
-            let bucket = self.behind(found.place.home, found.place.nth / SLOTS as u32);
-            u64::from(bucket) * SLOTS as u64 + u64::from(found.place.nth) % SLOTS as u64 + 1
-        });
-        self.key_from(from, out)
     }
 
     /// Makes a free element's key, ready for [`Table::insert`] or [`Table::replace`]. What the caller writes behind the key comes after this.

@@ -16,6 +16,8 @@ use core::ptr::NonNull;
 
 /// Fresh elements that a writer takes at a time.
 const BATCH: u32 = 16;
+/// Freed elements that an LRU's writer remembers.
+pub(super) const HINTS: usize = 16;
 
 /// What a writer slot has in map memory.
 #[repr(C, align(128))]
@@ -23,14 +25,19 @@ pub(super) struct Writer {
     /// Freed elements: index + 1 of the first (0: none) in the low half, a counter in the high half.
     head: AtomicU64,
     /// Elements never used: the first in the low half, one beyond the last in the high half.
-    range: AtomicU64,
+    pub(super) range: AtomicU64,
     /// The spare: index + 1; 0 is the one that the slot was born with.
     spare: AtomicU32,
-    _pad: u32,
+    /// How many of `hints` there are.
+    pub(super) nr_hints: AtomicU32,
     /// The element that the slot writes in place: index + 1; 0 is none. Such an element is not given out.
     pin: AtomicU64,
+    /// Elements that an LRU's slot looks at next: the first in the low half, one beyond the last in the high half.
+    pub(super) window: AtomicU64,
+    /// Elements that an LRU's slot freed lately.
+    pub(super) hints: [AtomicU32; HINTS],
     /// For whoever recovers the slot of a dead process.
-    _reserved: [u64; 12],
+    _reserved: [u64; 3],
 }
 
 const _: () = assert!(size_of::<Writer>() == WRITER_BYTES);
@@ -56,7 +63,7 @@ impl Pool {
     }
 
     /// A slot's block. A slot beyond the last gets the last one's: callers have asked [`Pool::has`].
-    fn writer(&self, slot: u32) -> &Writer {
+    pub(super) fn writer(&self, slot: u32) -> &Writer {
         let slot = slot.min(self.nr_writers - 1);
         // SAFETY: the layout has `nr_writers` blocks, at least one.
         unsafe { self.writers.add(slot as usize).as_ref() }
@@ -202,6 +209,7 @@ fn next_count(head: u64) -> u64 {
     (head & !u64::from(u32::MAX)).wrapping_add(1 << 32)
 }
 
-fn pack(first: u32, end: u32) -> u64 {
+/// Two numbers in one word.
+pub(super) fn pack(first: u32, end: u32) -> u64 {
     u64::from(first) | u64::from(end) << 32
 }

@@ -9,16 +9,20 @@ use crate::platform::MemRequest;
 fn table(max_entries: u32) -> (Region, Table) {
     let heap = Heap::leaked();
     let (spec, cfg) = (tests::spec(MapType::Hash, 8, 8, max_entries), tests::config(heap));
-    let l = Layout::of(&spec, &cfg).unwrap();
+    let l = layout_of(&spec, &cfg);
     let request = MemRequest { name: "t", size: l.total, align: l.align, numa_node: -1 };
     let region = Region::new(&request, heap).unwrap();
     let table = Table::new(&region, &spec, &cfg, &l);
     (region, table)
 }
 
-fn key(k: u64) -> OneWord {
+pub(super) fn layout_of(spec: &MapSpec, cfg: &MapConfig) -> Layout {
+    Layout::of(spec, cfg).unwrap()
+}
+
+pub(super) fn key(k: u64) -> OneWord {
     // SAFETY: the eight bytes of a number.
-    unsafe { OneWord::read((&raw const k).cast(), 8) }
+    unsafe { OneWord::at((&raw const k).cast(), 8) }
 }
 
 fn put(t: &Table, k: u64, slot: u32) -> Result<(), Exists> {

@@ -61,6 +61,8 @@ fn key(i: u32) -> [u8; 4] {
 fn updates_and_lookups_answer_flags_as_linux() {
     check_flags(MapType::Hash, HASH);
     check_flags(MapType::PercpuHash, HASH);
+    check_flags(MapType::LruHash, HASH);
+    check_flags(MapType::LruPercpuHash, HASH);
     check_flags(MapType::Array, ARRAY);
     check_flags(MapType::PercpuArray, ARRAY);
     check_flags(MapType::ProgArray, PROG_ARRAY);
@@ -98,6 +100,8 @@ fn access_flags_and_freezing_bind_the_control_plane_as_in_linux() {
         (MapType::Hash, spec::flags::BPF_F_WRONLY, [0, 1, 1, 0]),
         (MapType::PercpuHash, spec::flags::BPF_F_RDONLY, [1, 2, 2, 1]),
         (MapType::PercpuHash, spec::flags::BPF_F_WRONLY, [0, 1, 1, 0]),
+        (MapType::LruHash, spec::flags::BPF_F_RDONLY, [1, 2, 2, 1]),
+        (MapType::LruHash, spec::flags::BPF_F_WRONLY, [0, 1, 1, 0]),
     ];
     for &(kind, flags, want) in cases {
         let map = make(&MapSpec { flags, ..spec(kind, 4, 4, 2) });

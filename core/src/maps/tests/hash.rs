@@ -1,45 +1,9 @@
-//! HASH and PERCPU_HASH against a model, and the properties that a program relies on.
+//! HASH and PERCPU_HASH as programs use them, against a model, and the properties that they rely on.
 
 use super::*;
 use spec::flags::{BPF_ANY, BPF_EXIST, BPF_NOEXIST};
 use std::collections::{HashMap, HashSet};
 use std::vec::Vec;
-
-/// Times, not truths: `cargo test -p uxdp-core --release -- --ignored --nocapture costs`.
-#[test]
-#[ignore = "a measurement"]
-fn costs_of_the_operations() {
-    for entries in [1000u32, 65_536, 1_000_000] {
-        let map = make(&spec(MapType::Hash, 8, 16, entries));
-        for k in 0..u64::from(entries) {
-            map.update_elem(0, &k.to_le_bytes(), &[0; 16], 0).unwrap();
-        }
-        let mut random = Random(99);
-        let keys: Vec<u64> = (0..65_536).map(|_| random.below(u64::from(entries))).collect();
-        let time = |name: &str, work: &mut dyn FnMut(u64)| {
-            let best = (0..20).map(|_| {
-                let started = std::time::Instant::now();
-                keys.iter().for_each(|k| work(*k));
-                started.elapsed().as_nanos() as f64 / keys.len() as f64
-            });
-            std::println!("{entries:>9} {name}: {:.1} ns", best.fold(f64::MAX, f64::min));
-        };
-        let value = [1u8; 16];
-        // SAFETY: keys and values have their sizes; this thread alone is here.
-        unsafe {
-            time("hit", &mut |k| _ = core::hint::black_box(map.lookup((&raw const k).cast(), 0)));
-            time("miss", &mut |k| {
-                let absent = k + (1 << 40);
-                core::hint::black_box(map.lookup((&raw const absent).cast(), 0));
-            });
-            time("update", &mut |k| map.update((&raw const k).cast(), value.as_ptr(), 0, 0).unwrap());
-            time("delete, insert", &mut |k| {
-                map.delete((&raw const k).cast(), 0).unwrap();
-                map.update((&raw const k).cast(), value.as_ptr(), 0, 0).unwrap();
-            });
-        }
-    }
-}
 
 pub(super) struct Random(pub(super) u64);
 
@@ -56,7 +20,7 @@ impl Random {
     }
 }
 
-fn key_of(n: u64, size: u32) -> Vec<u8> {
+pub(super) fn key_of(n: u64, size: u32) -> Vec<u8> {
     let mut key = std::vec![0; size as usize];
     let bytes = n.to_le_bytes();
     for (i, b) in key.iter_mut().enumerate() {

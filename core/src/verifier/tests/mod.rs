@@ -6,6 +6,7 @@ mod contained;
 mod fuzz;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kernel;
+mod modes;
 mod objects;
 mod pruned;
 mod results;

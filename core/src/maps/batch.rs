@@ -1,0 +1,304 @@
+//! Many elements in one call, lookup-and-delete, and one CPU slot's value: the rest of bpf(2)'s operations on maps.
+//!
+//! Sizes and flags are checked before anything happens; what happened before an error counts in the batch. The answers are the kernel's, asked through bpf(2); see
+//! the table in the tests.
+//! Source: `bpf_map_do_batch` and `generic_map_lookup_batch` in the kernel's `kernel/bpf/syscall.c`.
+
+use super::array::next_index;
+use super::control::index;
+use super::hashed::Hashed;
+use super::spec::flags::BPF_F_LOCK;
+use super::{Kind, Map};
+use crate::error::Errno;
+
+/// Room for keys and values of a batch that reads.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    /// Keys, one behind the other.
+    pub keys: &'a mut [u8],
+    /// Values, each of [`Map::value_buffer_size`] bytes.
+    pub values: &'a mut [u8],
+    /// In: elements at most. Out: elements copied; unchanged where the call was refused at once.
+    pub count: u32,
+    /// Flags for each element: none exists for plain values.
+    pub elem_flags: u64,
+    /// Flags of the call: none exists; arrays ignore them, as the kernel's do.
+    pub flags: u64,
+}
+
+/// Keys and values of a batch that writes.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchInput<'a> {
+    /// Keys, one behind the other.
+    pub keys: &'a [u8],
+    /// Values, each of [`Map::value_buffer_size`] bytes; nothing for deletions.
+    pub values: &'a [u8],
+    /// In: elements. Out: elements written before an error; unchanged where the call was refused at once.
+    pub count: u32,
+    /// Flags for each element: none exists for plain values.
+    pub elem_flags: u64,
+}
+
+impl Map {
+    /// The kinds that are tables of keys.
+    pub(super) fn hashed(&self) -> Option<&dyn Hashed> {
+        match &self.kind {
+            Kind::Hash(h) => Some(h),
+            Kind::PercpuHash(h) => Some(h),
+            Kind::LruHash(h) => Some(h),
+            Kind::LruPercpuHash(h) => Some(h),
+            _ => None,
+        }
+    }
+
+    fn is_array(&self) -> bool {
+        matches!(self.kind, Kind::Array(_) | Kind::PercpuArray(_))
+    }
+
+    /// Copies the value of a key to `out`, as [`Map::lookup_elem`], and removes the key; pops a QUEUE or STACK. `slot` is a writer slot that the caller holds.
+    ///
+    /// # Errors
+    /// ENOENT; ENOTSUPP for arrays; EINVAL for flags and sizes; EPERM where the control plane may not read or not write; EBUSY as [`Map::update_elem`].
+    pub fn lookup_and_delete_elem(
+        &self,
+        slot: u32,
+        key: &[u8],
+        out: &mut [u8],
+        flags: u64,
+    ) -> Result<(), Errno> {
+        if flags & !BPF_F_LOCK != 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.access.may_read()?;
+        self.access.write(|| {
+            self.check_sizes(key, Some(out.len()))?;
+            if flags != 0 {
+                return Err(Errno::EINVAL);
+            }
+            if let Some(ops) = self.ops() {
+                return ops.take(slot, key, out);
+            }
+            let h = self.hashed().ok_or(Errno::ENOTSUPP)?;
+            let _held = self.holds.hold(slot)?;
+            h.take_out(key, out, slot)
+        })?
+    }
+
+    /// Bytes of the cursor of [`Map::lookup_batch`].
+    pub fn batch_cursor_size(&self) -> usize {
+        size_of::<u32>()
+    }
+
+    /// Copies the next elements behind `from`, a cursor that an earlier call wrote to `next`, or the first ones for `None`.
+    ///
+    /// A cursor has [`Map::batch_cursor_size`] bytes. A key that is there throughout a walk is copied once, keys that come or go meanwhile may be or not.
+    ///
+    /// # Errors
+    /// ENOENT with the last element, or behind it: `count` says how many were copied all the same. ENOTSUPP for other types than hashes and arrays, EINVAL for
+    /// flags, EFAULT for buffers that are too short, EPERM where the control plane may not read. Never ENOSPC: every buffer fits something.
+    pub fn lookup_batch(
+        &self,
+        from: Option<&[u8]>,
+        next: &mut [u8],
+        batch: &mut Batch<'_>,
+    ) -> Result<(), Errno> {
+        self.access.may_read()?;
+        if self.hashed().is_none() && !self.is_array() {
+            return Err(Errno::ENOTSUPP);
+        }
+        self.read_batch(from, next, batch, None)
+    }
+
+    /// As [`Map::lookup_batch`], and removes what it copies. `slot` is a writer slot that the caller holds.
+    ///
+    /// # Errors
+    /// As [`Map::lookup_batch`]; ENOTSUPP for arrays; EPERM where the control plane may not read or not write; EBUSY as [`Map::update_elem`].
+    pub fn lookup_and_delete_batch(
+        &self,
+        slot: u32,
+        from: Option<&[u8]>,
+        next: &mut [u8],
+        batch: &mut Batch<'_>,
+    ) -> Result<(), Errno> {
+        self.access.may_read()?;
+        self.access.write(|| {
+            self.hashed().ok_or(Errno::ENOTSUPP)?;
+            self.read_batch(from, next, batch, Some(slot))
+        })?
+    }
+
+    fn read_batch(
+        &self,
+        from: Option<&[u8]>,
+        next: &mut [u8],
+        batch: &mut Batch<'_>,
+        remove: Option<u32>,
+    ) -> Result<(), Errno> {
+        let hashed = self.hashed();
+        if batch.elem_flags != 0 || hashed.is_some() && batch.flags != 0 {
+            return Err(Errno::EINVAL);
+        }
+        if batch.count == 0 {
+            return Ok(());
+        }
+        let sizes = (self.spec.key_size as usize, self.value_buffer_size());
+        fits(batch.keys.len(), sizes.0, batch.count)?;
+        fits(batch.values.len(), sizes.1, batch.count)?;
+        let from = from.map(cursor).transpose()?;
+        cursor(next)?;
+        let mut reached = 0;
+        let end = match hashed {
+            Some(h) => {
+                let _held = remove.map(|slot| self.holds.hold(slot)).transpose()?;
+                h.batch(from.unwrap_or(0), &mut reached, batch, sizes, remove)
+            }
+            None => self.array_batch(from, &mut reached, batch, sizes),
+        };
+        if batch.count > 0 || hashed.is_some() {
+            next.copy_from_slice(&reached.to_le_bytes());
+        }
+        end
+    }
+
+    /// An array's cursor is the last index that was copied.
+    fn array_batch(
+        &self,
+        from: Option<u32>,
+        next: &mut u32,
+        b: &mut Batch<'_>,
+        sizes: (usize, usize),
+    ) -> Result<(), Errno> {
+        let places = b.keys.chunks_exact_mut(sizes.0).zip(b.values.chunks_exact_mut(sizes.1));
+        let room = core::mem::take(&mut b.count);
+        let mut last = from;
+        for (key, value) in places.take(room as usize) {
+            let i = next_index(last, self.spec.max_entries)?;
+            match &self.kind {
+                Kind::Array(a) => a.read(i, value)?,
+                Kind::PercpuArray(a) => a.read_all(i, value)?,
+                _ => return Err(Errno::ENOTSUPP),
+            }
+            key.copy_from_slice(&i.to_le_bytes());
+            last = Some(i);
+            *next = i;
+            b.count += 1;
+        }
+        Ok(())
+    }
+
+    /// Sets the values of many keys, in order. `slot` is a writer slot that the caller holds.
+    ///
+    /// # Errors
+    /// Of the first update that failed, as [`Map::update_elem`]: `count` says how many went before. ENOTSUPP for other types than hashes and arrays, EINVAL for
+    /// flags, EFAULT for buffers that are too short, EPERM where the control plane may not write.
+    pub fn update_batch(&self, slot: u32, batch: &mut BatchInput<'_>) -> Result<(), Errno> {
+        self.access.write(|| ())?;
+        if self.hashed().is_none() && !self.is_array() {
+            return Err(Errno::ENOTSUPP);
+        }
+        let (key_size, value_size) = (self.spec.key_size as usize, self.value_buffer_size());
+        let Some(count) = begin(batch, key_size, value_size)? else { return Ok(()) };
+        let pairs = batch.keys.chunks_exact(key_size).zip(batch.values.chunks_exact(value_size));
+        for (key, value) in pairs.take(count) {
+            self.update_elem(slot, key, value, 0)?;
+            batch.count += 1;
+        }
+        Ok(())
+    }
+
+    /// Removes many keys, in order. `slot` is a writer slot that the caller holds.
+    ///
+    /// # Errors
+    /// Of the first deletion that failed: `count` says how many went before. ENOTSUPP for other types than hashes, else as [`Map::update_batch`].
+    pub fn delete_batch(&self, slot: u32, batch: &mut BatchInput<'_>) -> Result<(), Errno> {
+        self.access.write(|| ())?;
+        self.hashed().ok_or(Errno::ENOTSUPP)?;
+        let key_size = self.spec.key_size as usize;
+        let Some(count) = begin(batch, key_size, 0)? else { return Ok(()) };
+        for key in batch.keys.chunks_exact(key_size).take(count) {
+            self.delete_elem(slot, key)?;
+            batch.count += 1;
+        }
+        Ok(())
+    }
+
+    /// Copies the value that one CPU slot has of a key of a per-CPU map. `out` has the value size.
+    ///
+    /// # Errors
+    /// EINVAL for other maps and sizes, ERANGE for a CPU slot that is none, else as [`Map::lookup_elem`].
+    pub fn lookup_elem_cpu(&self, key: &[u8], cpu: u32, out: &mut [u8]) -> Result<(), Errno> {
+        self.access.may_read()?;
+        self.check_cpu(key, cpu, out.len())?;
+        match &self.kind {
+            Kind::PercpuArray(a) => a.read_one(index(key)?, cpu, out),
+            Kind::PercpuHash(h) => h.read_one(key, cpu, out),
+            Kind::LruPercpuHash(h) => h.read_one(key, cpu, out),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Sets the value that one CPU slot has of a key of a per-CPU map; a new key's other values are zero. `value` has the value size, `slot` is a writer slot that
+    /// the caller holds.
+    ///
+    /// # Errors
+    /// EINVAL for other maps and sizes, ERANGE for a CPU slot that is none, else as [`Map::update_elem`].
+    pub fn update_elem_cpu(
+        &self,
+        slot: u32,
+        key: &[u8],
+        (cpu, value): (u32, &[u8]),
+        flags: u64,
+    ) -> Result<(), Errno> {
+        self.access.write(|| {
+            self.check_cpu(key, cpu, value.len())?;
+            let one = (cpu, value.as_ptr());
+            match &self.kind {
+                // SAFETY: `check_cpu` says that the value has its size.
+                Kind::PercpuArray(a) => unsafe { a.update(index(key)?, value.as_ptr(), flags, cpu) },
+                Kind::PercpuHash(h) => {
+                    let _held = self.holds.hold(slot)?;
+                    // SAFETY: `check_cpu` says that key and value have their sizes; the slot is held.
+                    unsafe { h.update(key.as_ptr(), one, flags, slot) }
+                }
+                Kind::LruPercpuHash(h) => {
+                    let _held = self.holds.hold(slot)?;
+                    // SAFETY: as above.
+                    unsafe { h.update(key.as_ptr(), one, flags, slot) }
+                }
+                _ => Err(Errno::EINVAL),
+            }
+        })?
+    }
+
+    fn check_cpu(&self, key: &[u8], cpu: u32, value_size: usize) -> Result<(), Errno> {
+        self.check_sizes(key, None)?;
+        if !self.spec.kind.is_percpu() || value_size != self.spec.value_size as usize {
+            return Err(Errno::EINVAL);
+        }
+        if cpu >= self.nr_cpus { Err(Errno::ERANGE) } else { Ok(()) }
+    }
+}
+
+/// Checks a batch that writes: how many elements it has, or `None` for an empty one. Its count is zero from then on.
+fn begin(batch: &mut BatchInput<'_>, key_size: usize, value_size: usize) -> Result<Option<usize>, Errno> {
+    if batch.elem_flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if batch.count == 0 {
+        return Ok(None);
+    }
+    fits(batch.keys.len(), key_size, batch.count)?;
+    fits(batch.values.len(), value_size, batch.count)?;
+    Ok(Some(core::mem::take(&mut batch.count) as usize))
+}
+
+fn fits(bytes: usize, size: usize, count: u32) -> Result<(), Errno> {
+    match size.checked_mul(count as usize) {
+        Some(need) if need <= bytes => Ok(()),
+        _ => Err(Errno::EFAULT),
+    }
+}
+
+fn cursor(bytes: &[u8]) -> Result<u32, Errno> {
+    Ok(u32::from_le_bytes(bytes.try_into().map_err(|_| Errno::EFAULT)?))
+}

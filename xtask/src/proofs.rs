@@ -1,0 +1,59 @@
+//! The tools that look for races: loom, miri, ThreadSanitizer. Each has a target directory of its own, since flags differ.
+//!
+//! What is not installed is said in one line and not run; where CI is set, that is a failure.
+
+use crate::archive;
+use anyhow::{Result, ensure};
+use xshell::{Shell, cmd};
+
+/// Every order of a few threads' accesses to maps and grace periods; the models stand beside what they are about.
+pub(crate) fn loom(sh: &Shell) -> Result<()> {
+    let _flags = sh.push_env("RUSTFLAGS", "--cfg loom");
+    let _target = sh.push_env("CARGO_TARGET_DIR", archive::target_dir(sh)?.join("loom"));
+    // Fibres of one thread: one model at a time.
+    cmd!(sh, "cargo test --quiet --package uxdp-core --lib -- --test-threads=1 --skip costs loom models")
+        .run()?;
+    Ok(())
+}
+
+/// The portable paths of maps in miri: undefined behaviour, and some of what weak memory may show.
+pub(crate) fn miri(sh: &Shell) -> Result<()> {
+    if !has(sh, "miri")? {
+        return Ok(());
+    }
+    // Map memory is shared by address, with other processes too: its pointers have no one origin.
+    let _flags = sh.push_env("MIRIFLAGS", "-Zmiri-permissive-provenance -Zmiri-disable-isolation");
+    let _target = sh.push_env("CARGO_TARGET_DIR", archive::target_dir(sh)?.join("miri"));
+    for filter in MIRI {
+        cmd!(sh, "cargo +nightly miri test --quiet --package uxdp-core --lib -- {filter}").run()?;
+    }
+    Ok(())
+}
+
+/// What miri can run in minutes.
+const MIRI: [&str; 4] = ["maps::table::", "maps::tests::batches::", "maps::tests::threads::", "sync::"];
+
+/// Threads that read, write, walk and evict, under ThreadSanitizer with a standard library built for it.
+pub(crate) fn tsan(sh: &Shell) -> Result<()> {
+    if !has(sh, "rust-src")? {
+        return Ok(());
+    }
+    // Fences are unknown to ThreadSanitizer, so that it holds what they order for races; map memory is accessed by atomics alone, where there is none.
+    let _flags = sh.push_env("RUSTFLAGS", "-Zsanitizer=thread");
+    let _target = sh.push_env("CARGO_TARGET_DIR", archive::target_dir(sh)?.join("tsan"));
+    let target = "x86_64-unknown-linux-gnu";
+    cmd!(sh, "cargo +nightly test --quiet -Zbuild-std --target {target} --package uxdp-core --lib -- maps::tests::threads::").run()?;
+    Ok(())
+}
+
+/// Whether the nightly toolchain has a component.
+#[expect(clippy::print_stderr, reason = "what was not run is said")]
+fn has(sh: &Shell, component: &str) -> Result<bool> {
+    let list = cmd!(sh, "rustup +nightly component list --installed").ignore_status().ignore_stderr().read();
+    let found = list.is_ok_and(|l| l.lines().any(|line| line.starts_with(component)));
+    ensure!(found || std::env::var_os("CI").is_none(), "CI needs the nightly toolchain's {component}");
+    if !found {
+        eprintln!("not run: the nightly toolchain has no {component}");
+    }
+    Ok(found)
+}
