@@ -88,6 +88,16 @@ impl Epochs {
         self.epoch.fetch_add(1, Ordering::AcqRel) + 1
     }
 
+    /// Reads everything once, so that what loom has in its place is made before threads begin.
+    #[cfg(all(test, loom))]
+    pub(crate) fn touch(&self) {
+        self.epoch.load(Ordering::Relaxed);
+        for s in self.slots.iter() {
+            s.seen.load(Ordering::Relaxed);
+            s.held.load(Ordering::Relaxed);
+        }
+    }
+
     /// The oldest epoch that some online worker may still live in.
     pub fn oldest(&self) -> u64 {
         // Acquire: pairs with the stores of workers; their uses ended before.

@@ -127,6 +127,10 @@ macro_rules! atomics {
                 })
             }
 
+            pub fn as_ptr(&self) -> *mut $number {
+                self.0.as_ptr()
+            }
+
             pub fn load(&self, order: Ordering) -> $number {
                 match self.shadow() {
                     Some(s) => ordered(order, || s.atomic.load(unless_seq(order, Ordering::Acquire))),

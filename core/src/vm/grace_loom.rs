@@ -1,7 +1,8 @@
 //! Grace periods under every order of a few threads' accesses: `cargo xtask loom`.
 
 use super::*;
-use crate::maps::TailTarget;
+use crate::maps::{ProgRef, TailTarget};
+use crate::sync::AtomicU64;
 use crate::sync::model::check;
 use core::ptr::NonNull;
 use loom::thread;
@@ -45,13 +46,9 @@ fn world(workers: u32) -> std::sync::Arc<World> {
     };
     let w = std::sync::Arc::new(w);
     w.current.load(Ordering::Relaxed);
-    w.grace.epoch.load(Ordering::Relaxed);
+    w.grace.epochs.touch();
     w.grace.pending.load(Ordering::Relaxed);
     w.grace.dropping.load(Ordering::Relaxed);
-    for s in w.grace.slots.iter() {
-        s.seen.load(Ordering::Relaxed);
-        s.held.load(Ordering::Relaxed);
-    }
     w
 }
 
@@ -70,7 +67,7 @@ impl World {
         self.current.store(2, Ordering::Release);
         // SAFETY: the target lives for ever; it is given up once, here.
         let prog = unsafe { ProgRef::new(NonNull::from(&self.programs[0].target)) };
-        self.grace.retire(place, Retired::Prog(prog));
+        self.grace.retire(place, Retired::Reference(Reference::Prog(prog)));
     }
 }
 
@@ -81,11 +78,11 @@ fn replaced_program_is_freed_when_no_worker_runs_it() {
         let worker = {
             let w = w.clone();
             thread::spawn(move || {
-                w.grace.online(0);
+                w.grace.epochs.online(0);
                 w.run();
-                w.grace.quiescent(0);
+                w.grace.epochs.quiescent(0);
                 w.run();
-                w.grace.offline(0);
+                w.grace.epochs.offline(0);
             })
         };
         w.replace();
@@ -102,9 +99,9 @@ fn one_quiescent_worker_does_not_free_what_another_runs() {
         let workers = [0, 1].map(|slot| {
             let w = w.clone();
             thread::spawn(move || {
-                w.grace.online(slot);
+                w.grace.epochs.online(slot);
                 w.run();
-                w.grace.offline(slot);
+                w.grace.epochs.offline(slot);
             })
         });
         w.replace();
