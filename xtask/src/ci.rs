@@ -1,6 +1,6 @@
 //! What CI runs, in order; the first failure ends it.
 
-use crate::{archive, header, licences, proofs, runpath};
+use crate::{archive, fuzz, header, licences, proofs, runpath};
 use anyhow::{Result, ensure};
 use xshell::{Shell, cmd};
 
@@ -32,6 +32,8 @@ pub(crate) fn run(sh: &Shell) -> Result<()> {
     proofs::loom(sh)?;
     step("tests");
     cmd!(sh, "cargo test --workspace {ALONE...}").run()?;
+    step("fuzz, briefly");
+    fuzz::run(sh, None, 10)?;
     Ok(())
 }
 
