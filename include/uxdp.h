@@ -864,7 +864,7 @@ int uxdp_map_update_elem(struct uxdp_map *m,
                          uint64_t flags);
 
 /**
- * Removes a key; in a PROG_ARRAY empties the entry.
+ * Removes a key; in a PROG_ARRAY, a map of maps or a device, CPU or socket map empties the entry.
  *
  * `key` stays the caller's. Any thread, while programs run. 0; -ENOENT; -EINVAL for NULL, arrays and a map that is not loaded; -E2BIG beyond the end
  * of a PROG_ARRAY; -EPERM for a frozen map.

@@ -60,6 +60,8 @@ check_packages() {
 	want zlib1g-dev "the same" library zlib1g-dev zlib
 	want libpcap-dev "reads and writes captures in the C examples" library libpcap-dev libpcap
 	want libsystemd-dev "links DPDK statically" library libsystemd-dev libsystemd
+	want libxdp1 "XDP objects of others, to compare verdicts" installed libxdp1
+	want xdp-tools "the same" installed xdp-tools
 	want python3 "makes the captures, asks the kernel" command_there python3
 	want valgrind "memory checks of the C examples" command_there valgrind
 	want "$(bpftool_package)" "asks the kernel about maps and programs" bpftool_there

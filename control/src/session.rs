@@ -185,6 +185,14 @@ pub fn make_maps(env: &Env, object: &Object, file: &str) -> Result<Vec<Arc<Map>>
     };
     let maps = create_maps(env, &defs, None).map_err(|(index, e)| refused(index, e))?;
     for (index, (def, map)) in object.maps().iter().zip(&maps).enumerate() {
+        for &(slot, init) in def.slots.iter() {
+            if let SlotInit::Map(inner) = init {
+                let inner = maps.get(inner as usize).ok_or_else(|| refused(index, Errno::EINVAL))?;
+                env.set_map(map, &slot.to_le_bytes(), inner, 0).map_err(|e| refused(index, e))?;
+            }
+        }
+    }
+    for (index, (def, map)) in object.maps().iter().zip(&maps).enumerate() {
         if matches!(def.origin, MapOrigin::Data(_)) {
             map.set_initial(&def.initial).map_err(|e| refused(index, e))?;
         }
@@ -362,6 +370,6 @@ impl Target for Session {
     }
 
     fn update(&self, map: &Map, key: &[u8], value: &[u8]) -> Result<(), Errno> {
-        map.update_elem(self.env.client_slot().slot(), key, value, 0)
+        self.env.update_elem(map, key, value, 0)
     }
 }

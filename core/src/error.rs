@@ -44,6 +44,7 @@ errnos! {
     EFAULT = 14, "bad address";
     EBUSY = 16, "busy";
     EEXIST = 17, "exists already";
+    ENODEV = 19, "no such device or CPU";
     EINVAL = 22, "invalid argument";
     EMFILE = 24, "too many open handles";
     ENOSPC = 28, "no space left";

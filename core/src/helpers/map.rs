@@ -62,26 +62,32 @@ pub(super) const DELETE: Helper = Helper {
 /// What `bpf_map_push_elem` and `bpf_map_peek_elem` take; only queues and stacks are popped.
 const PUSHED: &[MapType] = &[MapType::Queue, MapType::Stack, MapType::BloomFilter];
 
-pub(super) const PUSH: Helper = Helper::known(
-    87,
-    "bpf_map_push_elem",
-    Proto::new(&[ArgType::ConstMapPtr, ArgType::MapValue(Access::Read), ArgType::Anything], RetType::Integer)
-        .taking_packet()
-        .on(PUSHED),
-);
+pub(super) const PUSH: Helper = Helper {
+    id: 87,
+    name: "bpf_map_push_elem",
+    proto: Proto::new(
+        &[ArgType::ConstMapPtr, ArgType::MapValue(Access::Read), ArgType::Anything],
+        RetType::Integer,
+    )
+    .taking_packet()
+    .on(PUSHED),
+    func: Some(push),
+};
 
-pub(super) const POP: Helper = Helper::known(
-    88,
-    "bpf_map_pop_elem",
-    Proto::new(&[ArgType::ConstMapPtr, ArgType::MapValue(Access::Write)], RetType::Integer)
+pub(super) const POP: Helper = Helper {
+    id: 88,
+    name: "bpf_map_pop_elem",
+    proto: Proto::new(&[ArgType::ConstMapPtr, ArgType::MapValue(Access::Write)], RetType::Integer)
         .on(&[MapType::Queue, MapType::Stack]),
-);
+    func: Some(pop),
+};
 
-pub(super) const PEEK: Helper = Helper::known(
-    89,
-    "bpf_map_peek_elem",
-    Proto::new(&[ArgType::ConstMapPtr, ArgType::MapValue(Access::Write)], RetType::Integer).on(PUSHED),
-);
+pub(super) const PEEK: Helper = Helper {
+    id: 89,
+    name: "bpf_map_peek_elem",
+    proto: Proto::new(&[ArgType::ConstMapPtr, ArgType::MapValue(Access::Write)], RetType::Integer).on(PUSHED),
+    func: Some(peek),
+};
 
 pub(super) const FOR_EACH: Helper = Helper::known(
     164,
@@ -101,13 +107,14 @@ pub(super) const FOR_EACH: Helper = Helper::known(
     .calling(Callback::ForEach),
 );
 
-pub(super) const LOOKUP_PERCPU: Helper = Helper::known(
-    195,
-    "bpf_map_lookup_percpu_elem",
-    Proto::new(&[ArgType::ConstMapPtr, ArgType::MapKey, ArgType::Anything], RetType::MapValueOrNull)
+pub(super) const LOOKUP_PERCPU: Helper = Helper {
+    id: 195,
+    name: "bpf_map_lookup_percpu_elem",
+    proto: Proto::new(&[ArgType::ConstMapPtr, ArgType::MapKey, ArgType::Anything], RetType::MapValueOrNull)
         .taking_packet()
         .on(&[MapType::PercpuHash, MapType::PercpuArray, MapType::LruPercpuHash]),
-);
+    func: Some(lookup_percpu),
+};
 
 unsafe extern "C" fn lookup(map: u64, key: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
     // SAFETY: the verifier proved that r1 is a map of the program, r2 an initialised key of it; the context is the run's.
@@ -125,4 +132,31 @@ unsafe extern "C" fn delete(map: u64, key: u64, _: u64, _: u64, _: u64, ctx: *mu
     // SAFETY: as `update`.
     let done = unsafe { (*(map as *const Map)).delete(key as *const u8, (*ctx).slot) };
     done.map_or_else(|e| e.to_ret(), |()| 0)
+}
+
+unsafe extern "C" fn push(map: u64, value: u64, flags: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: as `update`: r2 is an initialised value.
+    let done = unsafe { (*(map as *const Map)).push(value as *const u8, flags, (*ctx).slot) };
+    done.map_or_else(|e| e.to_ret(), |()| 0)
+}
+
+unsafe extern "C" fn pop(map: u64, value: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: as `update`: r2 is writable for a value.
+    let done = unsafe { (*(map as *const Map)).pop(value as *mut u8, (*ctx).slot) };
+    done.map_or_else(|e| e.to_ret(), |()| 0)
+}
+
+unsafe extern "C" fn peek(map: u64, value: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: as `pop`; a filter's value is read, and initialised like everything on a program's stack that a helper may write.
+    let done = unsafe { (*(map as *const Map)).peek(value as *mut u8, (*ctx).slot) };
+    done.map_or_else(|e| e.to_ret(), |()| 0)
+}
+
+unsafe extern "C" fn lookup_percpu(map: u64, key: u64, cpu: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: as `lookup`; the context's environment lives as long as its runs.
+    unsafe {
+        let cpu = cpu as u32;
+        let known = (*ctx).env.as_ref().is_some_and(|e| cpu < e.nr_cpus);
+        if known { (*(map as *const Map)).lookup(key as *const u8, cpu) as u64 } else { 0 }
+    }
 }

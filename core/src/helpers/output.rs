@@ -1,52 +1,73 @@
 //! Records for readers outside: ring buffers and perf event arrays.
 
 use super::{Access, ArgType, Callback, DynptrKind, DynptrUse, Helper, Proto, RetType};
-use crate::maps::MapType;
+use crate::error::Errno;
+use crate::maps::{Commit, Map, MapType, commit};
+use crate::vm::{Ctx, maps_of};
+
+/// The entry of the worker's own slot.
+const BPF_F_CURRENT_CPU: u64 = 0xffff_ffff;
+/// The bits of the flags that are the entry.
+const BPF_F_INDEX_MASK: u64 = 0xffff_ffff;
+/// The bits of the flags that say how many bytes of the packet go with the data.
+const BPF_F_CTXLEN_MASK: u64 = 0xf_ffff << 32;
 
 const RINGBUF: &[MapType] = &[MapType::Ringbuf];
 const READ: ArgType = ArgType::Mem { access: Access::Read, nullable: false };
 
-pub(super) const PERF_EVENT_OUTPUT: Helper = Helper::known(
-    25,
-    "bpf_perf_event_output",
-    Proto::new(
+pub(super) const PERF_EVENT_OUTPUT: Helper = Helper {
+    id: 25,
+    name: "bpf_perf_event_output",
+    proto: Proto::new(
         &[ArgType::Ctx, ArgType::ConstMapPtr, ArgType::Anything, READ, ArgType::ConstSizeOrZero],
         RetType::Integer,
     )
     .on(&[MapType::PerfEventArray]),
-);
+    func: Some(perf_event_output),
+};
 
-pub(super) const RINGBUF_OUTPUT: Helper = Helper::known(
-    130,
-    "bpf_ringbuf_output",
-    Proto::new(&[ArgType::ConstMapPtr, READ, ArgType::ConstSizeOrZero, ArgType::Anything], RetType::Integer)
-        .on(RINGBUF),
-);
+pub(super) const RINGBUF_OUTPUT: Helper = Helper {
+    id: 130,
+    name: "bpf_ringbuf_output",
+    proto: Proto::new(
+        &[ArgType::ConstMapPtr, READ, ArgType::ConstSizeOrZero, ArgType::Anything],
+        RetType::Integer,
+    )
+    .on(RINGBUF),
+    func: Some(ringbuf_output),
+};
 
-pub(super) const RINGBUF_RESERVE: Helper = Helper::known(
-    131,
-    "bpf_ringbuf_reserve",
-    Proto::new(&[ArgType::ConstMapPtr, ArgType::AllocSize, ArgType::Anything], RetType::RingbufMemOrNull)
-        .on(RINGBUF),
-);
+pub(super) const RINGBUF_RESERVE: Helper = Helper {
+    id: 131,
+    name: "bpf_ringbuf_reserve",
+    proto: Proto::new(
+        &[ArgType::ConstMapPtr, ArgType::AllocSize, ArgType::Anything],
+        RetType::RingbufMemOrNull,
+    )
+    .on(RINGBUF),
+    func: Some(ringbuf_reserve),
+};
 
-pub(super) const RINGBUF_SUBMIT: Helper = Helper::known(
-    132,
-    "bpf_ringbuf_submit",
-    Proto::new(&[ArgType::RingbufMem, ArgType::Anything], RetType::Void),
-);
+pub(super) const RINGBUF_SUBMIT: Helper = Helper {
+    id: 132,
+    name: "bpf_ringbuf_submit",
+    proto: Proto::new(&[ArgType::RingbufMem, ArgType::Anything], RetType::Void),
+    func: Some(ringbuf_submit),
+};
 
-pub(super) const RINGBUF_DISCARD: Helper = Helper::known(
-    133,
-    "bpf_ringbuf_discard",
-    Proto::new(&[ArgType::RingbufMem, ArgType::Anything], RetType::Void),
-);
+pub(super) const RINGBUF_DISCARD: Helper = Helper {
+    id: 133,
+    name: "bpf_ringbuf_discard",
+    proto: Proto::new(&[ArgType::RingbufMem, ArgType::Anything], RetType::Void),
+    func: Some(ringbuf_discard),
+};
 
-pub(super) const RINGBUF_QUERY: Helper = Helper::known(
-    134,
-    "bpf_ringbuf_query",
-    Proto::new(&[ArgType::ConstMapPtr, ArgType::Anything], RetType::Integer).on(RINGBUF),
-);
+pub(super) const RINGBUF_QUERY: Helper = Helper {
+    id: 134,
+    name: "bpf_ringbuf_query",
+    proto: Proto::new(&[ArgType::ConstMapPtr, ArgType::Anything], RetType::Integer).on(RINGBUF),
+    func: Some(ringbuf_query),
+};
 
 pub(super) const RINGBUF_RESERVE_DYNPTR: Helper = Helper::known(
     198,
@@ -81,3 +102,70 @@ pub(super) const USER_RINGBUF_DRAIN: Helper = Helper::known(
     .on(&[MapType::UserRingbuf])
     .calling(Callback::Drain),
 );
+
+/// As `bpf_xdp_event_output` in the kernel's `net/core/filter.c`.
+unsafe extern "C" fn perf_event_output(
+    _: u64,
+    map: u64,
+    flags: u64,
+    data: u64,
+    size: u64,
+    ctx: *mut Ctx,
+) -> u64 {
+    if flags & !(BPF_F_INDEX_MASK | BPF_F_CTXLEN_MASK) != 0 {
+        return Errno::EINVAL.to_ret();
+    }
+    // SAFETY: the context is the run's, its pointers are of one buffer.
+    let (slot, packet, len) = unsafe {
+        let c = &*ctx;
+        (c.slot, c.data.cast_const(), c.data_end.addr().wrapping_sub(c.data.addr()))
+    };
+    let wanted = ((flags & BPF_F_CTXLEN_MASK) >> 32) as usize;
+    if wanted > len {
+        return Errno::EFAULT.to_ret();
+    }
+    let index = if flags & BPF_F_INDEX_MASK == BPF_F_CURRENT_CPU { slot } else { flags as u32 };
+    // SAFETY: the verifier proved that r2 is a map of the program, and r4 readable for r5 bytes; the packet has `wanted` bytes; the worker holds its slot.
+    let done = unsafe {
+        (*(map as *const Map)).perf_output(index, (data as *const u8, size as usize), (packet, wanted), slot)
+    };
+    done.map_or_else(|e| e.to_ret(), |()| 0)
+}
+
+unsafe extern "C" fn ringbuf_output(
+    map: u64,
+    data: u64,
+    size: u64,
+    flags: u64,
+    _: u64,
+    ctx: *mut Ctx,
+) -> u64 {
+    // SAFETY: the verifier proved that r1 is a map of the program, and r2 readable for r3 bytes.
+    let done = unsafe { (*(map as *const Map)).ringbuf_output(data as *const u8, size, flags, (*ctx).slot) };
+    done.map_or_else(|e| e.to_ret(), |()| 0)
+}
+
+unsafe extern "C" fn ringbuf_reserve(map: u64, size: u64, flags: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    if flags != 0 {
+        return 0;
+    }
+    // SAFETY: the verifier proved that r1 is a map of the program.
+    unsafe { (*(map as *const Map)).ringbuf_reserve(size, (*ctx).slot) as u64 }
+}
+
+unsafe extern "C" fn ringbuf_submit(bytes: u64, flags: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: the verifier proved that r1 is a reservation that did not end yet.
+    unsafe { commit(bytes as *mut u8, Commit::Submit, flags, maps_of(&*ctx).iter().map(|m| &**m)) };
+    0
+}
+
+unsafe extern "C" fn ringbuf_discard(bytes: u64, flags: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: as `ringbuf_submit`.
+    unsafe { commit(bytes as *mut u8, Commit::Discard, flags, maps_of(&*ctx).iter().map(|m| &**m)) };
+    0
+}
+
+unsafe extern "C" fn ringbuf_query(map: u64, what: u64, _: u64, _: u64, _: u64, _ctx: *mut Ctx) -> u64 {
+    // SAFETY: the verifier proved that r1 is a map of the program.
+    unsafe { (*(map as *const Map)).ringbuf_query(what) }
+}

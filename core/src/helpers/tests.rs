@@ -1,5 +1,7 @@
 //! Helpers by their edges. Expected results of packet, checksum, text and trace helpers were read off Linux 6.18 with BPF_PROG_TEST_RUN.
 
+mod maps;
+
 use super::*;
 use crate::error::Errno;
 use crate::maps::MapType;

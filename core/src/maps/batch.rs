@@ -55,7 +55,7 @@ impl Map {
         matches!(self.kind, Kind::Array(_) | Kind::PercpuArray(_))
     }
 
-    /// Copies the value of a key to `out`, as [`Map::lookup_elem`], and removes the key. `slot` is a writer slot that the caller holds.
+    /// Copies the value of a key to `out`, as [`Map::lookup_elem`], and removes the key; pops a QUEUE or STACK. `slot` is a writer slot that the caller holds.
     ///
     /// # Errors
     /// ENOENT; ENOTSUPP for arrays; EINVAL for flags and sizes; EPERM where the control plane may not read or not write; EBUSY as [`Map::update_elem`].
@@ -74,6 +74,9 @@ impl Map {
             self.check_sizes(key, Some(out.len()))?;
             if flags != 0 {
                 return Err(Errno::EINVAL);
+            }
+            if let Some(ops) = self.ops() {
+                return ops.take(slot, key, out);
             }
             let h = self.hashed().ok_or(Errno::ENOTSUPP)?;
             let _held = self.holds.hold(slot)?;

@@ -21,6 +21,9 @@ const LRU_FLAGS: u32 = HASH_FLAGS | BPF_F_NO_COMMON_LRU;
 
 /// Whether the kernel would make this map.
 pub(super) fn check(spec: &MapSpec) -> Result<(), MapError> {
+    if spec.extra != 0 && spec.kind != MapType::BloomFilter {
+        return Err(MapError::Extra(spec.kind, spec.extra));
+    }
     match spec.kind {
         MapType::Array | MapType::PercpuArray => array(spec),
         MapType::ProgArray => {
@@ -43,6 +46,22 @@ pub(super) fn check(spec: &MapSpec) -> Result<(), MapError> {
             }
             hash(spec, LRU_FLAGS)
         }
+        MapType::ArrayOfMaps => {
+            super::map_of_maps::check(spec)?;
+            array(spec)
+        }
+        MapType::HashOfMaps => {
+            super::map_of_maps::check(spec)?;
+            hash(spec, HASH_FLAGS)
+        }
+        MapType::Devmap | MapType::DevmapHash | MapType::Cpumap | MapType::Xskmap => {
+            super::redirect::check(spec)
+        }
+        MapType::Queue | MapType::Stack => super::queue::check(spec, ACCESS | BPF_F_NUMA_NODE),
+        MapType::BloomFilter => super::bloom::check(spec, ACCESS | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED),
+        MapType::LpmTrie => super::lpm::check(spec, ACCESS | BPF_F_NUMA_NODE),
+        MapType::Ringbuf => super::ringbuf::check(spec),
+        MapType::PerfEventArray => super::perf::check(spec),
         other => Err(MapError::Type(other)),
     }
 }
@@ -99,7 +118,7 @@ fn hash(spec: &MapSpec, known: u32) -> Result<(), MapError> {
     Ok(())
 }
 
-fn flags(spec: &MapSpec, known: u32) -> Result<(), MapError> {
+pub(super) fn flags(spec: &MapSpec, known: u32) -> Result<(), MapError> {
     let both = |a: u32, b: u32| spec.flags & (a | b) == a | b;
     let percpu_node = spec.kind.is_percpu() && spec.flags & BPF_F_NUMA_NODE != 0;
     if spec.flags & !known != 0
@@ -207,11 +226,11 @@ mod tests {
 
     #[test]
     fn a_type_of_later_versions_is_refused_by_name() {
-        let spec = MapSpec::new(MapType::LpmTrie, 8, 4, 1).with_flags(BPF_F_NO_PREALLOC);
+        let spec = MapSpec::new(MapType::Arena, 0, 0, 1);
         let refused = check(&spec).unwrap_err();
         assert_eq!(refused.errno(), crate::error::Errno::EOPNOTSUPP);
         let mut text = crate::mem::String::new();
         core::fmt::Write::write_fmt(&mut text, format_args!("{refused}")).unwrap();
-        assert_eq!(text.as_str(), "map type lpm_trie is not supported in this version");
+        assert_eq!(text.as_str(), "map type arena is not supported in this version");
     }
 }

@@ -1,10 +1,12 @@
 //! What a map takes from the environment that makes it.
 
+use super::reclaim::Epochs;
 use crate::platform::MapMemory;
+use crate::sync::Arc;
 use core::fmt;
 
 /// The environment's part of a map: the same for every map of one environment, but for the secret.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct MapConfig {
     /// Slots of a per-CPU map.
     pub nr_cpus: u32,
@@ -18,6 +20,8 @@ pub struct MapConfig {
     pub private_memory: &'static dyn MapMemory,
     /// Random bits that no sender of packets knows, new for each map: the key of its hash.
     pub secret: [u64; 2],
+    /// The environment's workers, for maps that reuse memory when no program can hold it any more. None: no program runs while the map changes.
+    pub epochs: Option<Arc<Epochs>>,
 }
 
 impl fmt::Debug for MapConfig {

@@ -4,7 +4,7 @@
 //! constant from then on: writers announce themselves before they look at the flag, and freezing refuses while one is announced.
 
 use super::spec::flags::{BPF_EXIST, BPF_F_LOCK, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY};
-use super::{Kind, Map, MapSpec, header};
+use super::{Kind, Map, MapSpec, Reference, header};
 use crate::error::Errno;
 use crate::mem::{OutOfMemory, Vec};
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
@@ -89,6 +89,11 @@ impl Holds {
         Ok(Holds(Vec::from_fn(slots as usize, |_| AtomicBool::new(false))?))
     }
 
+    /// As `hold`, where the map has writers at all.
+    pub(super) fn hold_if_any(&self, slot: u32) -> Result<Option<Held<'_>>, Errno> {
+        if self.0.is_empty() { Ok(None) } else { self.hold(slot).map(Some) }
+    }
+
     pub(super) fn hold(&self, slot: u32) -> Result<Held<'_>, Errno> {
         let held = self.0.get(slot as usize).ok_or(Errno::EBUSY)?;
         // Acquire: pairs with the Release of the holder before.
@@ -144,6 +149,7 @@ impl Map {
                 out.copy_from_slice(&id.to_le_bytes());
                 Ok(())
             }
+            Kind::Ops(k) => k.read(key, out),
         }
     }
 
@@ -151,7 +157,8 @@ impl Map {
     /// holds.
     ///
     /// # Errors
-    /// EEXIST, ENOENT, E2BIG as the kernel's; EINVAL for flags, sizes and PROG_ARRAY ([`Map::set_prog`] takes programs); EPERM for a map whose control
+    /// EEXIST, ENOENT, E2BIG as the kernel's; EINVAL for flags, sizes and maps that hold references ([`Map::set_prog`],
+    /// [`Map::set_map`], [`Map::set_target`]); EPERM for a map whose control
     /// plane may not write; EBUSY for a slot that is none or in use.
     pub fn update_elem(&self, slot: u32, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         self.access.write(|| {
@@ -187,15 +194,16 @@ impl Map {
                     i if flags == 0 && i >= a.geometry().max_entries => Err(Errno::E2BIG),
                     _ => Err(Errno::EINVAL),
                 },
+                Kind::Ops(k) => k.write(slot, key, value, flags),
             }
         })?
     }
 
-    /// Removes a key. A program that a PROG_ARRAY held comes back in `retired`: drop it after a grace period.
+    /// Removes a key. What its entry referred to comes back: drop it after a grace period.
     ///
     /// # Errors
     /// ENOENT; EINVAL for arrays and sizes; E2BIG beyond the end of a PROG_ARRAY; EPERM, EBUSY as [`Map::update_elem`].
-    pub fn delete_elem(&self, slot: u32, key: &[u8]) -> Result<Option<super::ProgRef>, Errno> {
+    pub fn delete_elem(&self, slot: u32, key: &[u8]) -> Result<Option<Reference>, Errno> {
         self.access.write(|| {
             self.check_sizes(key, None)?;
             match &self.kind {
@@ -220,7 +228,13 @@ impl Map {
                     unsafe { h.delete(key.as_ptr(), slot).map(|()| None) }
                 }
                 Kind::Array(_) | Kind::PercpuArray(_) => Err(Errno::EINVAL),
-                Kind::ProgArray(a) => a.set(index(key)?, None)?.map(Some).ok_or(Errno::ENOENT),
+                Kind::ProgArray(a) => {
+                    a.set(index(key)?, None)?.map(|p| Some(Reference::Prog(p))).ok_or(Errno::ENOENT)
+                }
+                Kind::Ops(k) => {
+                    let _held = self.holds.hold_if_any(slot)?;
+                    k.remove(slot, key)
+                }
             }
         })?
     }
@@ -239,6 +253,7 @@ impl Map {
             Kind::Hash(_) | Kind::PercpuHash(_) | Kind::LruHash(_) | Kind::LruPercpuHash(_) => {
                 self.hashed().ok_or(Errno::EINVAL)?.next(key, out)
             }
+            Kind::Ops(k) => k.next(key, out),
             Kind::Array(_) | Kind::PercpuArray(_) | Kind::ProgArray(_) => {
                 let next = super::array::next_index(key.map(index).transpose()?, self.spec.max_entries)?;
                 out.copy_from_slice(&next.to_le_bytes());

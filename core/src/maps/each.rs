@@ -22,7 +22,7 @@ impl Map {
             Kind::PercpuHash(h) => h.each(slot, visit),
             Kind::LruHash(h) => h.each(visit),
             Kind::LruPercpuHash(h) => h.each(slot, visit),
-            Kind::ProgArray(_) => 0,
+            Kind::ProgArray(_) | Kind::Ops(_) => 0,
         }
     }
 

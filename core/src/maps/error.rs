@@ -31,6 +31,16 @@ pub enum MapError {
     Flags(MapType, u32),
     /// BPF_F_NO_PREALLOC with an LRU, whose elements always exist.
     LruPrealloc(MapType),
+    /// A ring that is not a power of two of at least a page.
+    RingSize(MapType, u32),
+    /// A number in `map_extra` that the type does not know.
+    Extra(MapType, u64),
+    /// A map of maps without a template.
+    NoInner(MapType),
+    /// A template that is a map of maps itself.
+    Nested(MapType),
+    /// A template of a type that cannot stand in a map of maps.
+    NoInnerKind(MapType),
     /// Its size does not fit an address.
     SizeOverflow(MapType),
     /// The environment's numbers are impossible: no CPU, fewer writer slots than CPUs, a page size that is no power of two.
@@ -50,10 +60,15 @@ impl Status for MapError {
             | MapError::ValueSize(..)
             | MapError::NoEntries(_)
             | MapError::Flags(..)
+            | MapError::Extra(..)
+            | MapError::RingSize(..)
+            | MapError::Nested(_)
             | MapError::Config => Errno::EINVAL,
             MapError::ElementTooBig { .. } | MapError::TooManyEntries(..) | MapError::SizeOverflow(_) => {
                 Errno::E2BIG
             }
+            MapError::NoInner(_) => Errno::EBADF,
+            MapError::NoInnerKind(_) => Errno::ENOTSUPP,
             MapError::Memory(_) | MapError::OutOfMemory => Errno::ENOMEM,
         }
     }
@@ -90,6 +105,15 @@ impl fmt::Display for MapError {
             MapError::LruPrealloc(kind) => {
                 write!(f, "BPF_F_NO_PREALLOC is invalid for map type {}", kind.name())
             }
+            MapError::Extra(kind, n) => write!(f, "map_extra {n:#x} is invalid for map type {}", kind.name()),
+            MapError::RingSize(kind, n) => {
+                write!(f, "max_entries {n} of map type {} must be a power of two of whole pages", kind.name())
+            }
+            MapError::NoInner(kind) => write!(f, "map type {} needs an inner map", kind.name()),
+            MapError::Nested(kind) => {
+                write!(f, "map type {} cannot be an inner map: one level of nesting only", kind.name())
+            }
+            MapError::NoInnerKind(kind) => write!(f, "map type {} cannot be an inner map", kind.name()),
             MapError::SizeOverflow(kind) => {
                 write!(f, "the size of this {} exceeds the address space", kind.name())
             }

@@ -99,6 +99,17 @@ impl Layout {
                     l.values = at.take(l.cpu_stride.checked_mul(cfg.nr_cpus as usize)?, CACHE_LINE)?;
                 }
             }
+            MapType::ArrayOfMaps | MapType::Devmap | MapType::Cpumap | MapType::Xskmap => {
+                super::slots::layout(spec, &mut at, &mut l)?;
+            }
+            MapType::HashOfMaps | MapType::DevmapHash => {
+                return Self::sections(&super::keyed::hash_spec(spec), cfg);
+            }
+            MapType::Queue | MapType::Stack => super::queue::layout(spec, &mut at, &mut l)?,
+            MapType::BloomFilter => super::bloom::layout(spec, &mut at, &mut l)?,
+            MapType::LpmTrie => super::lpm::layout(spec, &mut at, &mut l)?,
+            MapType::Ringbuf => super::ringbuf::layout(spec, cfg, &mut at, &mut l)?,
+            MapType::PerfEventArray => super::perf::layout(spec, cfg, &mut at, &mut l)?,
             _ => return None,
         }
         l.total = at.0.checked_next_multiple_of(l.align)?;
@@ -107,10 +118,10 @@ impl Layout {
 }
 
 /// The first free byte.
-struct Cursor(usize);
+pub(super) struct Cursor(usize);
 
 impl Cursor {
-    fn take(&mut self, size: usize, align: usize) -> Option<usize> {
+    pub(super) fn take(&mut self, size: usize, align: usize) -> Option<usize> {
         let start = self.0.checked_next_multiple_of(align)?;
         self.0 = start.checked_add(size)?;
         Some(start)

@@ -9,6 +9,7 @@
 
 mod array;
 mod batch;
+mod bloom;
 mod check;
 mod config;
 mod control;
@@ -17,21 +18,41 @@ mod error;
 mod hash;
 mod hashed;
 mod header;
+mod keyed;
 mod layout;
+mod lock;
+mod lpm;
+mod map_of_maps;
 mod memory;
+mod ops;
 mod percpu_array;
 mod percpu_hash;
+mod perf;
 mod prog_array;
+mod queue;
+mod reclaim;
+mod redirect;
+mod ringbuf;
+mod shadow;
+mod slots;
 pub mod spec;
 mod table;
+mod target;
 #[cfg(test)]
 mod tests;
 
 pub use batch::{Batch, BatchInput};
 pub use config::MapConfig;
 pub use error::MapError;
+pub use ops::Reference;
+pub use perf::PerfRecord;
 pub use prog_array::{ProgArrayGeometry, ProgRef, TailTarget};
+pub use reclaim::Epochs;
 pub use spec::{InnerSpec, MapSpec, MapType, ValueFields};
+pub use target::Target;
+
+pub(crate) use ringbuf::{Commit, commit};
+pub(crate) use target::names_program;
 
 use crate::error::Errno;
 use crate::mem::String;
@@ -43,6 +64,7 @@ use core::ptr::null_mut;
 use hash::Hash;
 use layout::Layout;
 use memory::Region;
+use ops::Ops;
 use percpu_array::PercpuArray;
 use percpu_hash::PercpuHash;
 use prog_array::ProgArray;
@@ -75,6 +97,8 @@ enum Kind {
     LruHash(Hash<Clock>),
     LruPercpuHash(PercpuHash<Clock>),
     ProgArray(ProgArray),
+    /// Every other type.
+    Ops(Ops),
 }
 
 // SAFETY: the addresses in the kinds point into `region` (or private regions beside them), whose contents are only touched by atomic accesses; no kind has
@@ -125,7 +149,12 @@ impl Map {
         let region = Region::new(&request, memory)?;
         let is_hash = matches!(
             spec.kind,
-            MapType::Hash | MapType::PercpuHash | MapType::LruHash | MapType::LruPercpuHash
+            MapType::Hash
+                | MapType::PercpuHash
+                | MapType::LruHash
+                | MapType::LruPercpuHash
+                | MapType::HashOfMaps
+                | MapType::DevmapHash
         );
         let holds = Holds::new(if is_hash { cfg.writer_slots } else { 0 })?;
         let kind = match spec.kind {
@@ -136,7 +165,7 @@ impl Map {
             MapType::LruHash => Kind::LruHash(Hash::new(&region, spec, cfg, &l)),
             MapType::LruPercpuHash => Kind::LruPercpuHash(PercpuHash::new(&region, spec, cfg, &l)),
             MapType::ProgArray => Kind::ProgArray(ProgArray::new(&region, name, spec, cfg, &l)?),
-            other => return Err(MapError::Type(other)),
+            _ => Kind::Ops(Ops::new(&region, name, spec, cfg, &l)?),
         };
         header::publish(&region, name, spec, cfg, &l);
         Ok(Arc::new(Map {
@@ -208,6 +237,8 @@ impl Map {
             // SAFETY: the caller's word.
             Kind::LruPercpuHash(h) => unsafe { h.lookup(key, slot) },
             Kind::ProgArray(_) => null_mut(),
+            // SAFETY: the caller's word.
+            Kind::Ops(k) => unsafe { k.lookup(key) },
         }
     }
 
@@ -240,6 +271,8 @@ impl Map {
             // SAFETY: the caller's word.
             Kind::LruPercpuHash(h) => unsafe { h.update(key, (slot, value), flags, slot) },
             Kind::ProgArray(_) => Err(Errno::EINVAL),
+            // SAFETY: the caller's word.
+            Kind::Ops(k) => unsafe { k.update(key, value, flags, slot) },
         }
     }
 
@@ -261,6 +294,8 @@ impl Map {
             // SAFETY: the caller's word.
             Kind::LruPercpuHash(h) => unsafe { h.delete(key, slot) },
             Kind::Array(_) | Kind::PercpuArray(_) | Kind::ProgArray(_) => Err(Errno::EINVAL),
+            // SAFETY: the caller's word.
+            Kind::Ops(k) => unsafe { k.delete(key, slot) },
         }
     }
 
@@ -279,11 +314,11 @@ impl Map {
     }
 
     /// One user handle less. With the last one a PROG_ARRAY loses its programs, each of which goes to `retire`: drop them after a grace period.
-    pub fn drop_user(&self, retire: &mut dyn FnMut(ProgRef)) {
+    pub fn drop_user(&self, retire: &mut dyn FnMut(Reference)) {
         // AcqRel: what other handles did happens before the last one clears.
         let last = self.users.fetch_sub(1, Ordering::AcqRel) == 1;
         if let (true, Kind::ProgArray(a)) = (last, &self.kind) {
-            a.clear(retire);
+            a.clear(&mut |p| retire(Reference::Prog(p)));
         }
     }
 }

@@ -243,8 +243,10 @@ table! {
         "Return 0 to go on, 1 to stop.";
     ResultOutside: "A callback returns a number that its caller knows.",
         "Return 0 to go on, 1 to stop; of a timer, always 0.";
-    AsyncTailCall: "A timer's callback makes no tail calls.",
+    CallbackTailCall: "A callback makes no tail calls.",
         "Do the work in the callback itself, or set a flag in a map.";
+    NoWalk: "Only arrays and hashes can be walked over.",
+        "Keep the elements in an array or a hash.";
     ObjectNotOnStack: "Dynamic pointers and iterators stand on the stack.",
         "Use a local variable.";
     ObjectVariable: "Dynamic pointers and iterators are named at a constant offset.",

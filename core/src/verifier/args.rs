@@ -162,7 +162,11 @@ impl Verifier<'_, '_, '_> {
                     _ => false,
                 };
                 if !fits {
-                    return wrong(if handle == Handle::SockCommon { SOCKETS } else { "ptr_nf_conn" });
+                    return wrong(if handle == Handle::SockCommon {
+                        SOCKETS
+                    } else {
+                        Kind::Handle(handle).name()
+                    });
                 }
                 if release { gives_back(call, &reg, num) } else { check::unmodified(&reg, num) }
             }
@@ -332,6 +336,9 @@ impl Verifier<'_, '_, '_> {
                     self.uses_stack(state, frame, (min as i32, end as i32), dir == Dir::Read, false)?;
                 }
                 Kind::Packet | Kind::PacketMeta if !takes_packet => return Err(E::HelperPacket),
+                Kind::MapKey(_) if dir == Dir::Write => {
+                    return Err(E::ReadOnlyMem { reg: num, kind: reg.kind.name() });
+                }
                 Kind::MapKey(_) if dir == Dir::Write => {
                     return Err(E::ReadOnlyMem { reg: num, kind: reg.kind.name() });
                 }

@@ -37,6 +37,10 @@ impl Verifier<'_, '_, '_> {
             return self.timer_runs(state, func, call).map_err(at);
         }
         if callback == Callback::Loop {
+            // The bounds of a pointer say nothing of its address, which would be the number of turns.
+            if !state.reg(R::R1).is_scalar() {
+                return Err(at(E::NotScalarArg { reg: 1 }));
+            }
             self.rests_on(state, R::R1);
             let limit = state.reg(R::R1).var.umax();
             if u64::from(state.frame().turns) >= limit {

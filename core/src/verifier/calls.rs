@@ -12,10 +12,10 @@ use super::facts::CallFact;
 use super::objects::{Given, Made};
 use super::reg::{INNER, Kind, Reg, Slice};
 use super::state::{Held, State};
-use crate::helpers::{ArgType, DynptrKind, Helper, RetType};
+use crate::helpers::{ArgType, Callback, DynptrKind, Helper, RetType};
 use crate::isa::{Callee, Op, Reg as R};
 use crate::maps::MapType;
-use crate::maps::spec::flags::BPF_F_RDONLY_PROG;
+use crate::maps::spec::flags::{BPF_F_INNER_MAP, BPF_F_RDONLY_PROG};
 use crate::program::{MapSel, POISON_CORE, POISON_KFUNC};
 
 /// What a call is found to be.
@@ -99,6 +99,9 @@ impl Verifier<'_, '_, '_> {
         }
         if helper.proto.ret == RetType::TailCall {
             state.holds_nothing("tail_call").map_err(at)?;
+            if state.frames.iter().any(|f| f.callback.is_some()) {
+                return Err(at(E::CallbackTailCall));
+            }
         }
         if let Some(callback) = helper.proto.callback {
             self.calls_back(state, pc, callback, &call)?;
@@ -168,6 +171,9 @@ impl Verifier<'_, '_, '_> {
             if helper.proto.ret == RetType::TailCall {
                 return Err(E::NotProgArray);
             }
+            if helper.proto.callback == Some(Callback::ForEach) {
+                return Err(E::NoWalk);
+            }
             return Err(E::MapType { kind: spec.kind as u32, helper: helper.name, id: helper.id });
         }
         let (value_size, off, size) = (spec.value_size, 0, 0);
@@ -179,6 +185,8 @@ impl Verifier<'_, '_, '_> {
 
     fn key_in_array(&self, helper: &'static Helper, call: &Call, key: Option<u64>) -> bool {
         let spec = call.map.and_then(|m| self.input.map(m)).map(|m| m.spec);
+        // With this flag of the template an inner array may have fewer elements than the template.
+        let spec = spec.filter(|s| s.flags & BPF_F_INNER_MAP == 0);
         helper.id == 1
             && spec.zip(key).is_some_and(|(spec, key)| {
                 matches!(spec.kind, MapType::Array | MapType::PercpuArray)

@@ -259,9 +259,11 @@ reasons! {
     CallbackResult = EACCES, "R0 not a scalar value";
     /// The result may be another number than the caller of the callback takes.
     ResultOutside { when: &'static str, smin: i64, smax: i64, max: i32 } = EINVAL,
-        "{when} the register R0 has smin={smin} smax={smax} should have been in [0, {max}]";
-    /// A timer's callback makes a tail call.
-    AsyncTailCall = EINVAL, "tail calls are not allowed in a timer's callback";
+        "{when} the register R0 has {} should have been in [0, {max}]", Between(smin, smax);
+    /// The other program would end in the middle of the helper's work.
+    CallbackTailCall = EINVAL, "tail calls are not allowed in a callback";
+    /// A kind of map that cannot be walked over.
+    NoWalk = EINVAL, "callback function not allowed for map";
 
     // Things on the stack that only helpers touch.
     /// Elsewhere.
@@ -343,6 +345,20 @@ impl fmt::Display for Shown {
             (true, 0) => f.write_str("0"),
             (true, v) => write!(f, "{v:#x}"),
             (false, _) => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+/// Signed bounds as the kernel writes them: those that say something.
+struct Between(i64, i64);
+
+impl fmt::Display for Between {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0, self.1) {
+            (i64::MIN, i64::MAX) => f.write_str("unknown scalar value"),
+            (i64::MIN, smax) => write!(f, "smax={smax}"),
+            (smin, i64::MAX) => write!(f, "smin={smin}"),
+            (smin, smax) => write!(f, "smin={smin} smax={smax}"),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! them, move the state. A branch puts one of its ways aside; the list of such ways is the only stack there is, so nothing recurses
 //! on the size of a program. Counted against limits: instructions processed, ways that wait, bytes that states take.
 
-use super::backtrack::{self, Demand, Entry, Halves, Note};
+use super::backtrack::{Demand, Entry, Halves, Note};
 use super::branch::{self, Jump};
 use super::calls::After;
 use super::cfg::Cfg;
@@ -22,8 +22,7 @@ use super::reg::Reg;
 use super::state::State;
 use super::trail::Trail;
 use crate::isa::{Callee, Op, Operand, Reg as R};
-use crate::limits::{BPF_COMPLEXITY_LIMIT_JMP_SEQ, MAX_USED_MAPS};
-use crate::maps::MapSpec;
+use crate::limits::BPF_COMPLEXITY_LIMIT_JMP_SEQ;
 use crate::mem::Vec;
 use crate::program::VerifierStats;
 
@@ -75,7 +74,7 @@ pub(crate) struct Verifier<'a, 'l, 'o> {
     pub(crate) called: Vec<bool>,
     /// Functions that timers call.
     pub(crate) runs_alone: Vec<bool>,
-    used_maps: Vec<bool>,
+    pub(crate) used_maps: Vec<bool>,
     pub(crate) explored: Explored,
     /// The path at hand.
     pub(crate) trace: Vec<Entry>,
@@ -444,46 +443,6 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
         back.drop_packet_pointers(self.leftover());
         if let Some(to) = back.leave() {
             self.wait(to, pc, back, Some(Entry { pc, note: Note::Leave }))?;
-        }
-        Ok(())
-    }
-
-    /// Notes that a map is used; returns what it is.
-    pub(crate) fn use_map(&mut self, index: u32) -> Result<MapSpec, E> {
-        let spec = self.input.map(index).ok_or(E::NoSuchMap { index: i64::from(index) })?.spec;
-        if let Some(used) = self.used_maps.get_mut(index as usize) {
-            *used = true;
-        }
-        if self.used_maps.iter().filter(|u| **u).count() > MAX_USED_MAPS {
-            return Err(E::TooManyMaps);
-        }
-        Ok(spec)
-    }
-
-    /// Notes which bytes of which frame the instruction at hand touches.
-    pub(crate) fn uses_stack(
-        &mut self,
-        state: &State,
-        frame: u8,
-        (from, to): (i32, i32),
-        reads: bool,
-        writes: bool,
-    ) -> Result<(), E> {
-        let index = usize::from(frame);
-        let owner = state.frames.get(index).ok_or(E::Internal { what: "frame number" })?;
-        self.frames.deepen(owner.func, from);
-        let ((first, end), whole) = (backtrack::touched(from, to), backtrack::covered(from, to));
-        if reads {
-            self.explored.read(self.parent, state, index, backtrack::span(first, end));
-        }
-        self.note = match (first, end) == whole && !state.frames.is_empty() {
-            true => Note::Stack { frame, first, end },
-            false => Note::StackPart { frame, first, end },
-        };
-        if index == state.depth() {
-            self.frames.own(from, to, reads, writes);
-        } else if let Some(callee) = state.frames.get(index + 1) {
-            self.frames.callers(callee.callsite, from, to)?;
         }
         Ok(())
     }

@@ -23,6 +23,11 @@ use crate::mem::{OutOfMemory, Vec};
 /// No node.
 pub(crate) const NONE: u32 = u32::MAX;
 
+/// Misses for each hit, and one more time as many, after which a state is given back.
+const PATIENCE: u32 = 3;
+/// As above where something bounds the loop and every turn keeps a state.
+const PATIENCE_IN_BOUNDED_LOOP: u32 = 64;
+
 #[derive(Debug)]
 pub(crate) struct Node {
     /// `None` once it was given back.
@@ -156,8 +161,9 @@ impl Explored {
                     return Ok((Met::Covered(at), false));
                 }
             }
-            node.misses += u32::from(worth);
-            let tired = pace.tires && node.misses > node.hits * 3 + 3;
+            node.misses += u32::from(worth || pace.bounded.is_some());
+            let patience = if pace.bounded.is_some() { PATIENCE_IN_BOUNDED_LOOP } else { PATIENCE };
+            let tired = pace.tires && node.misses > (node.hits + 1).saturating_mul(patience);
             if tired {
                 let before = node.bytes();
                 if node.state.take().is_some() {

@@ -9,7 +9,7 @@
 //! - shape: `cfg` (decoding, functions, reachability), `live` (dead registers);
 //! - judging: `obligation` (what must hold, from the instruction alone), `check` (obligations against a state);
 //! - refusing more than safety needs: `policy` (where addresses may go);
-//! - moving: `transfer`, `pointer`, `branch`, `subprog`; calls of helpers: `calls`, `args`, `callback`, `objects` (dynamic pointers and
+//! - moving: `transfer`, `pointer`, `branch`, `subprog`, `uses` (what an instruction touches); calls of helpers: `calls`, `args`, `callback`, `objects` (dynamic pointers and
 //!   iterators on the stack), `held` (what must be given back);
 //! - exploring: `explore` (the loop), `explored` (states that were met), `prune` (when one covers another), `backtrack` (which numbers
 //!   a judgement rests on), `widen` and `turns` (how loops of callbacks and iterators end);
@@ -59,6 +59,7 @@ pub mod tnum;
 mod trail;
 mod transfer;
 mod turns;
+mod uses;
 mod widen;
 
 #[cfg(test)]

@@ -121,12 +121,12 @@ impl Verifier<'_, '_, '_> {
         let r0 = *state.reg(R::R0);
         self.note = Note::Leave;
         if state.depth() > 0 {
+            if matches!(r0.kind, Kind::Stack(_)) {
+                return Err(E::ReturnsStack);
+            }
             if let Some(returns) = state.frame().callback {
                 self.note = Note::LeaveCallback;
                 return self.callback_returns(state, returns).map(Some);
-            }
-            if matches!(r0.kind, Kind::Stack(_)) {
-                return Err(E::ReturnsStack);
             }
             self.log.leaving(self.input, state);
             let to = state.leave();
@@ -212,7 +212,7 @@ impl Verifier<'_, '_, '_> {
                 return Err(Reject::at(at, E::TailCallStack { depth: above }));
             }
             if tail_calls[f] && root != 0 {
-                return Err(Reject::at(at, E::AsyncTailCall));
+                return Err(Reject::at(at, E::CallbackTailCall));
             }
             chain.push((f, at, depth))?;
             Ok(depth)

@@ -6,9 +6,10 @@ use super::trace::Line;
 use super::{AbortReason, Prog, RunEnv};
 use crate::error::Errno;
 use crate::helpers::{HelperSet, STANDARD};
-use crate::maps::{Map, MapConfig, ProgRef};
+use crate::maps::{Map, MapConfig, MapType, Reference, names_program};
 use crate::mem::Vec;
 use crate::platform::{MapMemory, Platform};
+use crate::program::AttachType;
 use crate::sync::{Arc, AtomicU32, AtomicU64, Ordering};
 
 /// Slots for control-plane writers, behind those of workers.
@@ -96,6 +97,7 @@ impl Env {
             memory: memory.unwrap_or(self.map_memory),
             private_memory: self.run.platform,
             secret: [secret as u64, (secret >> 64) as u64],
+            epochs: Some(self.grace.epochs().clone()),
         }
     }
 
@@ -139,15 +141,82 @@ impl Env {
         }
         let place = self.grace.reserve()?;
         if let Some(old) = map.set_prog(index, prog.map(Prog::prog_ref))? {
-            self.grace.retire(place, Retired::Prog(old));
+            self.grace.retire(place, Retired::Reference(Reference::Prog(old)));
         }
         Ok(())
     }
 
-    /// Frees a program reference that left a map, after a grace period. Where memory is too short to wait for one in a list, it is waited for here.
-    pub fn retire_prog(&self, old: ProgRef) {
+    /// Puts an inner map into a map of maps; the one that was there goes after a grace period.
+    ///
+    /// # Errors
+    /// As [`Map::set_map`].
+    pub fn set_map(&self, map: &Map, key: &[u8], inner: &Arc<Map>, flags: u64) -> Result<(), Errno> {
+        self.replace(|slot| map.set_map(slot, key, inner.clone(), flags))
+    }
+
+    /// Sets an entry of a device, CPU or socket map, with a program for the packets that go there; the former goes after a grace period.
+    ///
+    /// # Errors
+    /// As [`Map::set_target`]; EINVAL for a program of another environment, or one that is not made for entries of this type.
+    pub fn set_target(
+        &self,
+        map: &Map,
+        key: &[u8],
+        value: &[u8],
+        prog: Option<&Arc<Prog>>,
+        flags: u64,
+    ) -> Result<(), Errno> {
+        let wanted = match map.spec().kind {
+            MapType::Devmap | MapType::DevmapHash => Some(AttachType::XdpDevmap),
+            MapType::Cpumap => Some(AttachType::XdpCpumap),
+            _ => None,
+        };
+        let fits = |p: &Arc<Prog>| {
+            core::ptr::eq(Arc::as_ptr(p.env()), self) && Some(p.program().code().attach) == wanted
+        };
+        if prog.is_some_and(|p| !fits(p)) {
+            return Err(Errno::EINVAL);
+        }
+        self.replace(|slot| map.set_target(slot, key, value, prog.map(Prog::prog_ref), flags))
+    }
+
+    /// Sets the value of a key, as [`Map::update_elem`]; of a device, CPU or socket map without a program.
+    ///
+    /// # Errors
+    /// As [`Map::update_elem`] and [`Map::set_target`]; EINVAL for a value that names a program by a number.
+    pub fn update_elem(&self, map: &Map, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        match map.spec().kind {
+            MapType::Devmap | MapType::DevmapHash | MapType::Cpumap if names_program(value) => {
+                Err(Errno::EINVAL)
+            }
+            MapType::Devmap | MapType::DevmapHash | MapType::Cpumap | MapType::Xskmap => {
+                self.set_target(map, key, value, None, flags)
+            }
+            _ => map.update_elem(self.client_slot().slot(), key, value, flags),
+        }
+    }
+
+    /// Removes a key, as [`Map::delete_elem`]; what it referred to goes after a grace period.
+    ///
+    /// # Errors
+    /// As [`Map::delete_elem`].
+    pub fn delete_elem(&self, map: &Map, key: &[u8]) -> Result<(), Errno> {
+        self.replace(|slot| map.delete_elem(slot, key))
+    }
+
+    /// Does a change in a client slot and retires what it took out.
+    fn replace(&self, change: impl FnOnce(u32) -> Result<Option<Reference>, Errno>) -> Result<(), Errno> {
+        let place = self.grace.reserve()?;
+        if let Some(old) = change(self.client_slot().slot())? {
+            self.grace.retire(place, Retired::Reference(old));
+        }
+        Ok(())
+    }
+
+    /// Frees a reference that left a map, after a grace period. Where memory is too short to wait for one in a list, it is waited for here.
+    pub fn retire(&self, old: Reference) {
         match self.grace.reserve() {
-            Ok(place) => self.grace.retire(place, Retired::Prog(old)),
+            Ok(place) => self.grace.retire(place, Retired::Reference(old)),
             Err(_) => {
                 // Not `synchronize`: this may run inside a drop, for which that would wait.
                 self.grace.wait(self.run.platform);

@@ -1,45 +1,24 @@
-//! Grace periods: what was taken out of use is freed when every online worker has said that it holds nothing (quiescent-state based reclamation).
+//! Grace periods: what was taken out of use is freed when every online worker has said that it holds nothing.
 //!
-//! A global epoch counts retirements. Each slot holds the epoch that its worker last saw, 0 while it runs no programs. Something retired at epoch `e` is
-//! free when each slot holds 0 or at least `e`:
-//!
-//! ```text
-//! retire:     unpublish; fence; e = ++epoch; list (e, thing)
-//! quiescent:  seen = epoch                  (Release after the last use, Acquire before the next)
-//! online:     seen = epoch; fence
-//! reclaim:    free those with e <= min(seen of online slots)
-//! ```
-//! A worker that saw `e` did so after the unpublishing, so that it finds the new state; its uses of the old state ended before it said so. The two fences order
-//! going online against unpublishing: one of both sides sees the other.
-//!
-//! Source: user-space RCU, the QSBR flavour (Desnoyers et al., 2012).
+//! The epochs and their protocol are [`Epochs`]; here is the list of what waits on the heap, and who frees it when. What lives in map memory waits in its map.
 
 use super::hook::Unit;
-use crate::maps::ProgRef;
+use crate::maps::{Epochs, Reference};
 use crate::mem::{OutOfMemory, Vec};
 use crate::platform::Platform;
-use crate::sync::{Arc, AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::{Arc, AtomicU32, Ordering};
 
 /// What waits for its end.
 pub(super) enum Retired {
     /// A hook's former programs.
     Unit(#[expect(dead_code, reason = "kept to be dropped")] Arc<Unit>),
-    /// A program that left a prog array.
-    Prog(#[expect(dead_code, reason = "kept to be dropped")] ProgRef),
-}
-
-#[repr(align(128))]
-struct Slot {
-    /// The epoch that its worker saw last; 0: it runs nothing.
-    seen: AtomicU64,
-    /// 1 while a worker holds the slot.
-    held: AtomicU32,
+    /// A program, inner map or target that left a map.
+    Reference(#[expect(dead_code, reason = "kept to be dropped")] Reference),
 }
 
 /// The grace periods of an environment.
 pub(super) struct Grace {
-    epoch: AtomicU64,
-    slots: Vec<Slot>,
+    epochs: Arc<Epochs>,
     waiting: spin::Mutex<Waiting>,
     /// Length of the list, so that workers need no lock to see that it is empty.
     pending: AtomicU32,
@@ -65,47 +44,16 @@ impl Drop for Place<'_> {
 impl Grace {
     pub(super) fn new(slots: u32) -> Result<Self, OutOfMemory> {
         Ok(Grace {
-            epoch: AtomicU64::new(1),
-            slots: Vec::from_fn(slots as usize, |_| Slot {
-                seen: AtomicU64::new(0),
-                held: AtomicU32::new(0),
-            })?,
+            epochs: Arc::new(Epochs::new(slots)?)?,
             waiting: spin::Mutex::new(Waiting { list: Vec::new(), reserved: 0 }),
             pending: AtomicU32::new(0),
             dropping: AtomicU32::new(0),
         })
     }
 
-    /// Takes a slot; false where it is held. Acquire pairs with the Release of `release`.
-    pub(super) fn hold(&self, slot: u32) -> bool {
-        self.slots
-            .get(slot as usize)
-            .is_some_and(|s| s.held.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok())
-    }
-
-    pub(super) fn release(&self, slot: u32) {
-        self.offline(slot);
-        if let Some(s) = self.slots.get(slot as usize) {
-            s.held.store(0, Ordering::Release); // pairs with `hold`
-        }
-    }
-
-    pub(super) fn online(&self, slot: u32) {
-        self.quiescent(slot);
-        fence(Ordering::SeqCst); // pairs with the fence of `retire` and `synchronize`
-    }
-
-    pub(super) fn quiescent(&self, slot: u32) {
-        if let Some(s) = self.slots.get(slot as usize) {
-            // Acquire: pairs with the increment of the epoch; Release: pairs with `oldest`.
-            s.seen.store(self.epoch.load(Ordering::Acquire), Ordering::Release);
-        }
-    }
-
-    pub(super) fn offline(&self, slot: u32) {
-        if let Some(s) = self.slots.get(slot as usize) {
-            s.seen.store(0, Ordering::Release); // pairs with `oldest`
-        }
+    /// What its workers are known by; maps that free by themselves have it too.
+    pub(super) fn epochs(&self) -> &Arc<Epochs> {
+        &self.epochs
     }
 
     /// Makes room for one thing to retire.
@@ -120,25 +68,12 @@ impl Grace {
 
     /// Frees `thing` after a grace period. It was taken out of use before.
     pub(super) fn retire(&self, place: Place<'_>, thing: Retired) {
-        let epoch = self.advance();
+        let epoch = self.epochs.advance();
         let pushed = self.waiting.lock().list.push((epoch, thing));
         debug_assert!(pushed.is_ok(), "the place was reserved");
         self.pending.fetch_add(1, Ordering::Relaxed);
         drop(place);
         self.reclaim();
-    }
-
-    fn advance(&self) -> u64 {
-        fence(Ordering::SeqCst); // pairs with `online`
-        // AcqRel: pairs with the loads in `quiescent`.
-        self.epoch.fetch_add(1, Ordering::AcqRel) + 1
-    }
-
-    /// The oldest epoch that some online worker may still live in.
-    fn oldest(&self) -> u64 {
-        // Acquire: pairs with the stores of workers; their uses ended before.
-        let seen = self.slots.iter().map(|s| s.seen.load(Ordering::Acquire));
-        seen.filter(|&e| e != 0).min().unwrap_or(u64::MAX)
     }
 
     /// Whether something waits; workers ask at their quiescent points.
@@ -167,7 +102,7 @@ impl Grace {
     }
 
     fn next_free(&self, mut waiting: spin::MutexGuard<'_, Waiting>) -> Option<Retired> {
-        let oldest = self.oldest();
+        let oldest = self.epochs.oldest();
         let index = waiting.list.iter().position(|(epoch, _)| *epoch <= oldest)?;
         let (_, thing) = waiting.list.swap_remove(index);
         self.pending.fetch_sub(1, Ordering::Relaxed);
@@ -177,8 +112,8 @@ impl Grace {
 
     /// Waits until every worker that is online now was quiescent. Never from a worker.
     pub(super) fn wait(&self, platform: &dyn Platform) {
-        let epoch = self.advance();
-        while self.oldest() < epoch {
+        let epoch = self.epochs.advance();
+        while self.epochs.oldest() < epoch {
             platform.yield_now();
         }
     }

@@ -19,7 +19,7 @@ impl Worker {
     /// ERANGE where there is no such slot, EBUSY where another worker holds it, ENOMEM.
     pub fn register(env: &Arc<Env>, slot: u32) -> Result<Worker, Errno> {
         let block = env.block(slot).ok_or(Errno::ERANGE)?;
-        if !env.grace().hold(slot) {
+        if !env.grace().epochs().hold(slot) {
             return Err(Errno::EBUSY);
         }
         let worker = Worker { env: env.clone(), slot, _thread: PhantomData };
@@ -41,7 +41,7 @@ impl Worker {
     /// Says that it holds nothing from before: after each burst, also when idle.
     #[inline]
     pub fn quiescent(&self) {
-        self.env.grace().quiescent(self.slot);
+        self.env.grace().epochs().quiescent(self.slot);
         if self.env.grace().has_pending() {
             self.env.grace().try_reclaim();
         }
@@ -49,7 +49,7 @@ impl Worker {
 
     /// Before it sleeps: nobody waits for it until it is online again. It runs no program meanwhile.
     pub fn offline(&self) {
-        self.env.grace().offline(self.slot);
+        self.env.grace().epochs().offline(self.slot);
         if self.env.grace().has_pending() {
             self.env.grace().reclaim();
         }
@@ -57,13 +57,13 @@ impl Worker {
 
     /// After it slept.
     pub fn online(&self) {
-        self.env.grace().online(self.slot);
+        self.env.grace().epochs().online(self.slot);
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.env.grace().release(self.slot);
+        self.env.grace().epochs().release(self.slot);
         self.env.grace().reclaim();
     }
 }

@@ -1,32 +1,54 @@
 //! An assembler for the table: one line an instruction, in the syntax of the kernel's verifier log.
 //!
-//! It takes what `isa::Disasm` writes (without the opcode in front), and beyond that names as targets of branches and calls, helpers by name
-//! alone, `r1 = 0x123 ll` for a wide constant, and `raw code dst src off imm` for words that are no instruction. Whole words are checked: a
+//! It takes what `isa::Disasm` writes (without the opcode in front), and beyond that names as targets of branches and calls, helpers and kernel
+//! functions by name alone, `r1 = 0x123 ll` for a wide constant, and `raw code dst src off imm` for words that are no instruction. Whole words are checked: a
 //! line that is not understood is an error of the table.
 
 use std::collections::HashMap;
+use uxdp_core::helpers::{KFUNC_BASE, STANDARD};
 use uxdp_core::isa::{
     AluOp, AtomicOp, Callee, Cond, EndKind, Ext, Insn, JaForm, Op, Operand, PacketMode, Reg, Size, WideImm,
     Width, helper_name,
 };
+use uxdp_core::program::{ArgKind, Signature};
 
-/// An assembled program: words, and the functions in it by name and start.
+/// Kernel functions that uxdp does not have, and the first of the numbers that stand for them here.
+pub(crate) const KERNEL_ONLY: [&str; 2] = ["bpf_throw", "bpf_rcu_read_lock"];
+pub(crate) const OTHERS: u32 = KFUNC_BASE + 200;
+
+/// An assembled program: words, and the functions in it, in order.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Assembled {
     pub(crate) insns: Vec<Insn>,
-    pub(crate) functions: Vec<(String, u32)>,
+    pub(crate) functions: Vec<Function>,
 }
 
-/// Assembles lines; `name:` is a label, `func name:` a label that starts a function.
+/// A function of a program.
+#[derive(Debug, Clone)]
+pub(crate) struct Function {
+    pub(crate) name: String,
+    pub(crate) start: u32,
+    /// What a global one takes and returns.
+    pub(crate) signature: Option<Signature>,
+}
+
+/// Assembles lines; `name:` is a label, `func name:` a label that starts a function, `global name(scalar, ctx, mem16):` one that starts a global
+/// function of these arguments.
 pub(crate) fn assemble<'a>(lines: impl IntoIterator<Item = &'a str> + Clone) -> Result<Assembled, String> {
     let mut labels = HashMap::new();
-    let mut functions = vec![("main".to_owned(), 0)];
+    let mut functions = vec![Function { name: "main".to_owned(), start: 0, signature: None }];
     let mut pc = 0;
     for line in lines.clone() {
         if let Some(label) = line.strip_suffix(':') {
-            let name = label.strip_prefix("func ").unwrap_or(label);
+            let mut name = label.strip_prefix("func ").unwrap_or(label);
+            let mut signature = None;
+            if let Some(global) = label.strip_prefix("global ") {
+                let (before, args) = global.split_once('(').ok_or("no arguments")?;
+                signature = Some(parse_signature(args)?);
+                name = before;
+            }
             if name != label {
-                functions.push((name.to_owned(), pc));
+                functions.push(Function { name: name.to_owned(), start: pc, signature });
             }
             if labels.insert(name, pc).is_some() {
                 return Err(format!("label {name} twice"));
@@ -43,6 +65,22 @@ pub(crate) fn assemble<'a>(lines: impl IntoIterator<Item = &'a str> + Clone) -> 
         insns.extend(words.map_err(|e| format!("`{line}`: {e}"))?);
     }
     Ok(Assembled { insns, functions })
+}
+
+/// `scalar, ctx, mem16)`, with `void` behind it where nothing is returned.
+fn parse_signature(text: &str) -> Result<Signature, String> {
+    let (args, returns) = text.split_once(')').ok_or("arguments without an end")?;
+    let mut signature = Signature { args: [None; 5], returns_scalar: returns.is_empty() };
+    for (place, arg) in signature.args.iter_mut().zip(args.split(", ").filter(|a| !a.is_empty())) {
+        *place = Some(match (arg, arg.strip_prefix("mem")) {
+            ("scalar", _) => ArgKind::Scalar,
+            ("ctx", _) => ArgKind::Ctx,
+            ("unsupported", _) => ArgKind::Unsupported,
+            (_, Some(size)) => ArgKind::MemOrNull { size: size.parse().map_err(|_| "no size")? },
+            _ => return Err(format!("`{arg}` is no argument")),
+        });
+    }
+    Ok(signature)
 }
 
 fn is_wide(line: &str) -> bool {
@@ -241,7 +279,10 @@ impl<'a> Parser<'a> {
         if self.take("#") {
             self.at += 1;
         }
-        id.map(Callee::Helper).ok_or_else(|| format!("no helper {name}"))
+        let full = format!("bpf_{name}");
+        let other = || Some(OTHERS + KERNEL_ONLY.iter().position(|n| *n == full)? as u32);
+        let kfunc = || STANDARD.kfunc(&full).or_else(other).map(|id| Callee::Kfunc { id: id as i32, off: 0 });
+        id.map(Callee::Helper).or_else(kfunc).ok_or_else(|| format!("no helper {name}"))
     }
 
     fn branch(&mut self) -> Parsed<Op> {

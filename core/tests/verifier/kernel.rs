@@ -1,13 +1,15 @@
 //! The kernel's verdict: `bpf(2)` by itself, with real maps. Linux on x86-64 and AArch64 only.
 
-use crate::asm::Assembled;
+use crate::asm::{Assembled, KERNEL_ONLY, OTHERS};
+use crate::btf;
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use uxdp_core::helpers::{KFUNC_BASE, STANDARD};
 use uxdp_core::isa::Insn;
 use uxdp_core::isa::op::{
-    BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE,
+    BPF_PSEUDO_FUNC, BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE,
 };
-use uxdp_core::maps::{MapSpec, MapType};
+use uxdp_core::maps::{MapSpec, MapType, ValueFields};
 use uxdp_core::program::{AttachType, Code};
 
 const BPF_MAP_CREATE: i32 = 0;
@@ -19,6 +21,16 @@ const BPF_PROG_TYPE_XDP: u32 = 6;
 
 /// `call bpf_tail_call#12`
 const TAIL_CALL: Insn = Insn::new(0x85, 0, 0, 0, 12);
+
+/// `call kernel-function`
+const KFUNC_CALL: Insn = Insn::new(0x85, 0, 2, 0, 0);
+
+/// Whether the kernel wants to know the types of a program's functions: for tail calls in functions, for callbacks, for global functions.
+fn needs_types(program: &Assembled) -> bool {
+    let names_function = |i: &Insn| i.is_wide() && i.src() == BPF_PSEUDO_FUNC;
+    program.insns.iter().any(|i| *i == TAIL_CALL || names_function(i))
+        || program.functions.iter().any(|f| f.signature.is_some())
+}
 
 /// `union bpf_attr`, written by fields.
 #[repr(C, align(8))]
@@ -78,18 +90,18 @@ pub(crate) struct Loadable<'a> {
 /// The kernel, with the maps that were made for it.
 #[derive(Debug, Default)]
 pub(crate) struct Kernel {
-    maps: HashMap<(u32, u32, u32, u32, u32), OwnedFd>,
-    btf: Option<OwnedFd>,
+    maps: Vec<(MapSpec, OwnedFd)>,
+    btf: HashMap<Vec<u8>, OwnedFd>,
+    functions: HashMap<String, u32>,
     log: Vec<u8>,
 }
 
 impl Kernel {
     /// The kernel, or why it cannot be asked. Root in CI has to be able to.
     pub(crate) fn new() -> Result<Self, String> {
-        let attempt = create(&crate::maps::spec("array8"));
-        let Err(errno) = attempt else {
-            return Ok(Kernel { log: vec![0; 1 << 20], ..Kernel::default() });
-        };
+        let mut kernel =
+            Kernel { log: vec![0; 1 << 20], functions: btf::kernel_functions(), ..Kernel::default() };
+        let Err(errno) = kernel.create(&crate::maps::spec("array8")) else { return Ok(kernel) };
         // SAFETY: a call without arguments that cannot fail.
         let root = unsafe { libc::geteuid() } == 0;
         let ci = std::env::var("CI").is_ok_and(|v| v == "true");
@@ -98,14 +110,47 @@ impl Kernel {
     }
 
     fn map(&mut self, spec: &MapSpec) -> Result<i32, i32> {
-        let key = (spec.kind as u32, spec.key_size, spec.value_size, spec.max_entries, spec.flags);
-        if let Some(fd) = self.maps.get(&key) {
+        if let Some((_, fd)) = self.maps.iter().find(|(s, _)| s == spec) {
             return Ok(fd.as_raw_fd());
         }
-        let fd = create(spec)?;
+        let fd = self.create(spec)?;
         let raw = fd.as_raw_fd();
-        self.maps.insert(key, fd);
+        self.maps.push((*spec, fd));
         Ok(raw)
+    }
+
+    /// Makes a map; frozen data is written and frozen.
+    fn create(&mut self, spec: &MapSpec) -> Result<OwnedFd, i32> {
+        let content = crate::maps::is_frozen(spec).then(|| crate::maps::rodata(spec));
+        self.create_named("", spec, content.as_deref())
+    }
+
+    /// Makes a map of that name, which is at most 15 characters; with content it is frozen.
+    fn create_named(&mut self, name: &str, spec: &MapSpec, content: Option<&[u8]>) -> Result<OwnedFd, i32> {
+        let mut attr = Attr::new()
+            .u32(0, spec.kind as u32)
+            .u32(4, spec.key_size)
+            .u32(8, spec.value_size)
+            .u32(12, spec.max_entries)
+            .u32(16, spec.flags);
+        attr.0[28..28 + name.len()].copy_from_slice(name.as_bytes());
+        if let Some(inner) = &spec.inner {
+            attr = attr.u32(20, self.map(&inner.spec())? as u32);
+        }
+        if spec.fields != ValueFields::default() {
+            let (blob, key, value) = btf::of_map(spec);
+            attr = attr.u32(48, self.btf(blob) as u32).u32(52, key).u32(56, value);
+        }
+        let fd = attr.call(BPF_MAP_CREATE)?;
+        // SAFETY: the kernel just made this descriptor for us.
+        let owned = unsafe { OwnedFd::from_raw_fd(fd) };
+        if let Some(value) = content {
+            let key = 0u32;
+            let attr = Attr::new().u32(0, fd as u32).address(8, &raw const key).address(16, value.as_ptr());
+            attr.call(BPF_MAP_UPDATE_ELEM)?;
+            Attr::new().u32(0, fd as u32).call(BPF_MAP_FREEZE)?;
+        }
+        Ok(owned)
     }
 
     /// The log at level 2 of a program that is accepted, loaded with its functions' names and source lines.
@@ -114,39 +159,16 @@ impl Kernel {
             .maps
             .iter()
             .map(|(name, spec, content)| {
-                create_named(name, spec, *content).unwrap_or_else(|e| panic!("{name}: errno {e}"))
+                self.create_named(name, spec, *content).unwrap_or_else(|e| panic!("{name}: errno {e}"))
             })
             .collect();
         let code = subject.code;
         let mut insns = code.insns.to_vec();
         with_maps(&mut insns, |i| maps[i].as_raw_fd());
-        let mut strings = btf::Strings::default();
-        let functions: Vec<_> = code
-            .subprogs
-            .iter()
-            .map(|s| btf::Function {
-                name: strings.add(s.name.as_str()),
-                global: s.global,
-                args: s.signature.map_or(0, |s| s.args.iter().flatten().count()),
-            })
-            .collect();
-        let lines: Vec<[u32; 4]> = code
-            .lines
-            .iter()
-            .map(|l| {
-                let (file, text) = (strings.add(code.string(l.file)), strings.add(code.string(l.text)));
-                [l.pc, file, text, l.line << 10 | l.column]
-            })
-            .collect();
-        let blob = btf::functions(&functions, &strings);
-        let attr = Attr::new().address(0, blob.as_ptr()).u32(16, blob.len() as u32);
-        let fd = attr.call(BPF_BTF_LOAD).unwrap_or_else(|e| panic!("BTF: errno {e}"));
-        // SAFETY: the kernel just made this descriptor for us.
-        let btf = unsafe { OwnedFd::from_raw_fd(fd) };
-        let func_info: Vec<[u32; 2]> =
-            code.subprogs.iter().zip((btf::FUNC..).step_by(2)).map(|(s, id)| [s.start, id]).collect();
+        let (blob, func_info, lines) = btf::of_code(code);
+        let btf = self.btf(blob);
         let mut attr = program_attr(&insns, code.attach)
-            .u32(72, btf.as_raw_fd() as u32)
+            .u32(72, btf as u32)
             .u32(76, 8)
             .address(80, func_info.as_ptr())
             .u32(88, func_info.len() as u32);
@@ -167,6 +189,18 @@ impl Kernel {
         text
     }
 
+    /// A kernel function's number in the kernel that runs, for ours; for numbers of nothing, that of nothing.
+    fn kfunc(&self, ours: i32) -> i32 {
+        let Some(number) = u32::try_from(ours).ok().filter(|n| (KFUNC_BASE..KFUNC_BASE + 256).contains(n))
+        else {
+            return ours;
+        };
+        let row = STANDARD.row_of(number).and_then(|row| STANDARD.get(row)).map(|row| row.name);
+        let other = || KERNEL_ONLY.get(number.checked_sub(OTHERS)? as usize).copied();
+        let id = row.or_else(other).and_then(|name| self.functions.get(name));
+        id.map_or(0x7fff_ffff, |id| *id as i32)
+    }
+
     /// Loads a program, whose maps are named by index, and lets it go again.
     pub(crate) fn verify(
         &mut self,
@@ -177,9 +211,11 @@ impl Kernel {
     ) -> Verdict {
         let mut insns = program.insns.clone();
         // A prog array belongs to the first program that uses it: a new one each time.
-        let key = |m: &MapSpec| (m.kind as u32, m.key_size, m.value_size, m.max_entries, m.flags);
-        for spec in maps.iter().filter(|m| m.kind == MapType::ProgArray) {
-            self.maps.remove(&key(spec));
+        self.maps.retain(|(spec, _)| spec.kind != MapType::ProgArray);
+        for insn in &mut insns {
+            if insn.code == KFUNC_CALL.code && insn.src() == KFUNC_CALL.src() {
+                insn.imm = self.kfunc(insn.imm);
+            }
         }
         with_maps(&mut insns, |i| match maps.get(i) {
             Some(spec) => self.map(spec).unwrap_or_else(|e| panic!("{spec:?}: errno {e}")),
@@ -187,11 +223,9 @@ impl Kernel {
         });
         self.log[0] = 0;
         let mut attr = program_attr(&insns, attach);
-        // The kernel allows tail calls in functions only where they have BTF.
-        let btf = program.insns.contains(&TAIL_CALL).then(|| self.btf());
-        let func_info: Vec<[u32; 2]> =
-            program.functions.iter().map(|(_, start)| [*start, btf::FUNC]).collect();
-        if let Some(fd) = btf {
+        let (blob, func_info) = btf::of_program(program);
+        if needs_types(program) {
+            let fd = self.btf(blob);
             attr = attr.u32(72, fd as u32).u32(76, 8).address(80, func_info.as_ptr());
             attr = attr.u32(88, func_info.len() as u32);
         }
@@ -209,12 +243,9 @@ impl Kernel {
         }
     }
 
-    /// The BTF of a function without arguments that returns an int.
-    fn btf(&mut self) -> i32 {
-        let fd = self.btf.get_or_insert_with(|| {
-            let mut strings = btf::Strings::default();
-            let f = btf::Function { name: strings.add("f"), global: false, args: 0 };
-            let blob = btf::functions(&[f], &strings);
+    /// Loads type information, once.
+    fn btf(&mut self, blob: Vec<u8>) -> i32 {
+        let fd = self.btf.entry(blob).or_insert_with_key(|blob| {
             let attr = Attr::new().address(0, blob.as_ptr()).u32(16, blob.len() as u32);
             let fd = attr.call(BPF_BTF_LOAD).unwrap_or_else(|e| panic!("BTF: errno {e}"));
             // SAFETY: the kernel just made this descriptor for us.
@@ -263,80 +294,6 @@ fn program_attr(insns: &[Insn], attach: AttachType) -> Attr {
         .address(8, insns.as_ptr())
         .address(16, license.as_ptr())
         .u32(68, attach)
-}
-
-/// Makes a map; frozen data is written and frozen.
-fn create(spec: &MapSpec) -> Result<OwnedFd, i32> {
-    let content = crate::maps::is_frozen(spec).then(|| crate::maps::rodata(spec));
-    create_named("", spec, content.as_deref())
-}
-
-/// Makes a map of that name, which is at most 15 characters; with content it is frozen.
-fn create_named(name: &str, spec: &MapSpec, content: Option<&[u8]>) -> Result<OwnedFd, i32> {
-    let mut attr = Attr::new()
-        .u32(0, spec.kind as u32)
-        .u32(4, spec.key_size)
-        .u32(8, spec.value_size)
-        .u32(12, spec.max_entries)
-        .u32(16, spec.flags);
-    attr.0[28..28 + name.len()].copy_from_slice(name.as_bytes());
-    let fd = attr.call(BPF_MAP_CREATE)?;
-    // SAFETY: the kernel just made this descriptor for us.
-    let owned = unsafe { OwnedFd::from_raw_fd(fd) };
-    if let Some(value) = content {
-        let key = 0u32;
-        let attr = Attr::new().u32(0, fd as u32).address(8, &raw const key).address(16, value.as_ptr());
-        attr.call(BPF_MAP_UPDATE_ELEM)?;
-        Attr::new().u32(0, fd as u32).call(BPF_MAP_FREEZE)?;
-    }
-    Ok(owned)
-}
-
-/// The smallest BTF that functions can have.
-mod btf {
-    /// The id of the first function; that of the next is two more.
-    pub(super) const FUNC: u32 = 3;
-
-    /// The string section.
-    pub(super) struct Strings(Vec<u8>);
-
-    impl Default for Strings {
-        fn default() -> Self {
-            Strings(b"\0int\0".to_vec())
-        }
-    }
-
-    impl Strings {
-        /// Where a new string stands.
-        pub(super) fn add(&mut self, text: &str) -> u32 {
-            let at = self.0.len() as u32;
-            self.0.extend(text.bytes().chain([0]));
-            at
-        }
-    }
-
-    /// A function of that name (its place in the strings) with so many ints as arguments, that returns an int.
-    pub(super) struct Function {
-        pub(super) name: u32,
-        pub(super) global: bool,
-        pub(super) args: usize,
-    }
-
-    pub(super) fn functions(functions: &[Function], strings: &Strings) -> Vec<u8> {
-        const INT: u32 = 1 << 24;
-        const FUNC_PROTO: u32 = 13 << 24;
-        const FUNC_KIND: u32 = 12 << 24;
-        let mut types = vec![1, INT, 4, (1 << 24) | 32];
-        for (f, proto) in functions.iter().zip((2..).step_by(2)) {
-            types.extend([0, FUNC_PROTO | f.args as u32, 1]);
-            types.extend([1, 1].repeat(f.args));
-            types.extend([f.name, FUNC_KIND | u32::from(f.global), proto]);
-        }
-        let size = 4 * types.len() as u32;
-        let header = [0x0001_eb9f, 24, 0, size, size, strings.0.len() as u32];
-        let words = header.into_iter().chain(types).flat_map(u32::to_le_bytes);
-        words.chain(strings.0.iter().copied()).collect()
-    }
 }
 
 /// A line that is seen although the test passes, which the harness's own capture would hide.

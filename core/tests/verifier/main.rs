@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests may use std")]
 
 mod asm;
+mod btf;
 mod explained;
 mod kernel;
 mod logs;
@@ -14,7 +15,6 @@ mod ours;
 mod table;
 
 use kernel::{Kernel, Log, Verdict};
-use ours::Ours;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use table::{Case, Side, cases, folder};
 use uxdp_core::isa::{Disasm, NoNames, decode};
@@ -121,11 +121,11 @@ fn differences() -> HashMap<String, Difference> {
 fn our_verifier_gives_the_verdicts_of_the_table() {
     let all = cases();
     let mut known = differences();
-    let mut ours = Ours::default();
+    known.retain(|name, _| std::env::var("UXDP_CASES").map_or(true, |wanted| name.contains(&wanted)));
     let (mut wrong, mut refused, mut accepted, mut listed) = (Vec::new(), 0, 0, 0);
     for case in &all {
         let specs: Vec<_> = case.maps.iter().map(|m| maps::spec(m)).collect();
-        let verdict = ours.verify(&case.program, &specs, case.attach());
+        let verdict = ours::verify(&case.program, &specs, case.attach());
         let difference = known.remove(&case.name());
         listed += usize::from(difference.is_some());
         let message = match &difference {

@@ -37,7 +37,7 @@ pub(crate) fn load(
         };
         progs.push(loaded)?;
     }
-    fill_prog_arrays(parts, &maps, &progs)?;
+    fill_slots(parts, &maps, &progs)?;
     // Nothing fails from here on.
     for (handle, map) in obj.maps.iter().zip(maps.keep()) {
         handle.set_loaded(map);
@@ -132,7 +132,7 @@ impl<'a> Maps<'a> {
 impl Drop for Maps<'_> {
     fn drop(&mut self) {
         for map in self.list.iter() {
-            map.drop_user(&mut |prog| self.env.retire_prog(prog));
+            map.drop_user(&mut |old| self.env.retire(old));
         }
     }
 }
@@ -166,26 +166,29 @@ fn load_prog(
     Ok(Loaded { prog, hook })
 }
 
-/// Puts programs where the object says that they stand from the start.
-fn fill_prog_arrays(parts: &Parts, maps: &Maps<'_>, progs: &[Option<Loaded>]) -> Result<(), Failed> {
+/// Puts programs and inner maps where the object says that they stand from the start.
+fn fill_slots(parts: &Parts, maps: &Maps<'_>, progs: &[Option<Loaded>]) -> Result<(), Failed> {
     for ((def, map), reuse) in parts.inner.maps().iter().zip(maps.list.iter()).zip(parts.reuse.iter()) {
         if reuse.is_some() {
             continue;
         }
         for &(slot, init) in def.slots.iter() {
-            let prog = match init {
-                SlotInit::Program(p) => progs.get(p as usize).and_then(Option::as_ref),
-                SlotInit::Map(_) => None,
+            let done = match init {
+                SlotInit::Program(p) => match progs.get(p as usize).and_then(Option::as_ref) {
+                    Some(loaded) => maps.env.set_prog(map, slot, Some(&loaded.prog)),
+                    None => {
+                        return Err(fail(
+                            Errno::EINVAL,
+                            format_args!("map {}: entry {slot} holds a program that is not loaded", def.name),
+                        ));
+                    }
+                },
+                SlotInit::Map(inner) => match maps.list.get(inner as usize) {
+                    Some(inner) => maps.env.set_map(map, &slot.to_le_bytes(), inner, 0),
+                    None => Err(Errno::EINVAL),
+                },
             };
-            let Some(loaded) = prog else {
-                return Err(fail(
-                    Errno::EINVAL,
-                    format_args!("map {}: entry {slot} holds a program that is not loaded", def.name),
-                ));
-            };
-            maps.env
-                .set_prog(map, slot, Some(&loaded.prog))
-                .map_err(|e| fail(e, format_args!("map {}: entry {slot}: {}", def.name, e.text())))?;
+            done.map_err(|e| fail(e, format_args!("map {}: entry {slot}: {}", def.name, e.text())))?;
         }
     }
     Ok(())

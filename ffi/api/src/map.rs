@@ -8,7 +8,7 @@ use crate::{uxdp_map_info, uxdp_prog};
 use core::ffi::{c_char, c_int, c_void};
 use core::slice;
 use uxdp_core::error::Errno;
-use uxdp_core::maps::Map;
+use uxdp_core::maps::{Map, MapType};
 use uxdp_core::mem::{OutOfMemory, Vec};
 use uxdp_core::sync::Arc;
 use uxdp_core::vm::Env;
@@ -62,7 +62,7 @@ impl uxdp_map {
 impl Drop for uxdp_map {
     fn drop(&mut self) {
         if let Some(map) = self.map.get() {
-            map.drop_user(&mut |prog| self.env.retire_prog(prog));
+            map.drop_user(&mut |old| self.env.retire(old));
         }
     }
 }
@@ -218,7 +218,10 @@ pub unsafe extern "C" fn uxdp_map_lookup_elem(
             let (m, map, key) = with_key(m, key)?;
             arg(value, "value")?;
             let size = map.value_buffer_size();
-            value.cast::<u8>().write_bytes(0, size);
+            // The question to a filter is the value itself.
+            if map.spec().kind != MapType::BloomFilter {
+                value.cast::<u8>().write_bytes(0, size);
+            }
             (m, map, key, slice::from_raw_parts_mut(value.cast::<u8>(), size))
         };
         map.lookup_elem(key, value, flags).map_err(|e| m.failed("lookup", e))
@@ -246,12 +249,11 @@ pub unsafe extern "C" fn uxdp_map_update_elem(
             let (m, map, key) = with_key(m, key)?;
             (m, map, key, slice::from_raw_parts(arg(value.cast::<u8>(), "value")?, map.value_buffer_size()))
         };
-        let client = m.env.client_slot();
-        map.update_elem(client.slot(), key, value, flags).map_err(|e| m.failed("update", e))
+        m.env.update_elem(map, key, value, flags).map_err(|e| m.failed("update", e))
     })
 }
 
-/// Removes a key; in a PROG_ARRAY empties the entry.
+/// Removes a key; in a PROG_ARRAY, a map of maps or a device, CPU or socket map empties the entry.
 ///
 /// `key` stays the caller's. Any thread, while programs run. 0; -ENOENT; -EINVAL for NULL, arrays and a map that is not loaded; -E2BIG beyond the end
 /// of a PROG_ARRAY; -EPERM for a frozen map.
@@ -263,11 +265,7 @@ pub unsafe extern "C" fn uxdp_map_delete_elem(m: *mut uxdp_map, key: *const c_vo
     status(|| {
         // SAFETY: the caller's word.
         let (m, map, key) = unsafe { with_key(m, key)? };
-        let client = m.env.client_slot();
-        if let Some(prog) = map.delete_elem(client.slot(), key).map_err(|e| m.failed("delete", e))? {
-            m.env.retire_prog(prog);
-        }
-        Ok(())
+        m.env.delete_elem(map, key).map_err(|e| m.failed("delete", e))
     })
 }
 

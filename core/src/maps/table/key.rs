@@ -14,7 +14,7 @@ const BASE: [u64; 2] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344];
 pub(in crate::maps) struct Secret(u64, u64);
 
 impl Secret {
-    pub(super) fn new(bits: [u64; 2]) -> Secret {
+    pub(in crate::maps) fn new(bits: [u64; 2]) -> Secret {
         // Odd, so that the low half of the product depends on every bit.
         Secret(Self::whitened(bits[0] ^ BASE[0]), Self::whitened(bits[1] ^ BASE[1]) | 1)
     }
@@ -32,6 +32,11 @@ impl Secret {
 pub(in crate::maps) struct Hash(pub(super) u64);
 
 impl Hash {
+    /// All of it.
+    pub(in crate::maps) fn bits(self) -> u64 {
+        self.0
+    }
+
     /// The home bucket, below `nr_buckets`.
     #[inline]
     pub(super) fn bucket(self, nr_buckets: u32) -> u32 {

@@ -5,13 +5,22 @@
 mod answers;
 mod arrays;
 mod batches;
+mod bloom;
 mod costs;
+mod creation;
 mod hash;
+mod inner;
+mod kernel;
 mod kernel_map;
+mod lpm;
 mod lru;
 mod model;
 mod model_hash;
+mod perf;
 mod progs;
+mod queue;
+mod redirect;
+mod ringbuf;
 mod threads;
 
 use super::memory::test_heap::Heap;
@@ -26,6 +35,7 @@ pub(in crate::maps) fn config(heap: &'static Heap) -> MapConfig {
         memory: heap,
         private_memory: heap,
         secret: [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03],
+        epochs: None,
     }
 }
 

@@ -7,8 +7,8 @@ use core::ptr::NonNull;
 
 #[repr(C)]
 pub(super) struct Prog {
-    target: TailTarget,
-    released: AtomicU32,
+    pub(super) target: TailTarget,
+    pub(super) released: AtomicU32,
 }
 
 unsafe extern "C" fn entry(_: *mut Ctx, _: *const TailTarget) -> u64 {
@@ -75,7 +75,7 @@ fn last_user_handle_clears_the_programs_and_a_dropped_map_releases_them() {
     let mut retired = std::vec::Vec::from([]);
     map.drop_user(&mut |_| unreachable!("one user is left"));
     map.drop_user(&mut |p| retired.push(p));
-    assert_eq!(retired.iter().map(ProgRef::id).collect::<std::vec::Vec<_>>(), [1, 2]);
+    assert_eq!(retired.iter().map(Reference::id).collect::<std::vec::Vec<_>>(), [1, 2]);
     assert_eq!((a.released.load(Relaxed), b.released.load(Relaxed)), (0, 0));
     let (c, rc) = prog(3);
     map.set_prog(1, Some(rc)).unwrap();

@@ -3,6 +3,7 @@
 mod asm;
 mod cases;
 mod contained;
+mod costs;
 mod fuzz;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod kernel;
@@ -10,6 +11,7 @@ mod modes;
 mod objects;
 mod pruned;
 mod results;
+mod rounds;
 mod world;
 
 use cases::{CASES, expand};

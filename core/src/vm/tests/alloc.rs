@@ -42,7 +42,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
     }
 }
 
-/// Calls every helper of the table once; maps: a prog array, a hash, an array that holds a text.
+/// Calls every helper of the table; maps: a prog array, a hash, an array that holds a text, a queue, a per-CPU array, a device map, a ring buffer, perf events.
 fn every_helper() -> Asm {
     let mut asm = Asm::default().mov_reg(6, 1);
     let mut called = std::collections::BTreeSet::new();
@@ -50,7 +50,14 @@ fn every_helper() -> Asm {
     let store =
         |asm: Asm, off: i16, value: i32| asm.put(Insn::new(BPF_ST | BPF_MEM | BPF_DW, 10, 0, off, value));
     asm = store(store(asm, -8, 7), -16, 9);
-    for id in [5, 7, 8, 188, 44, 54, 65, 189, 190, 28, 182, 6, 2, 1, 3, 12] {
+    // A record that could not be had is not given back.
+    let unless_null =
+        |asm: Asm| asm.put(Insn::new(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3, 0)).mov_reg(1, 0).mov(2, 0);
+    let order = [
+        5, 7, 8, 188, 44, 54, 65, 189, 190, 28, 182, 6, 2, 1, 3, 87, 89, 88, 195, 51, 23, 131, 132, 131, 133,
+        130, 134, 25, 12,
+    ];
+    for id in order {
         asm = match id {
             188 => asm.mov_reg(1, 6),
             44 | 54 | 65 => asm.mov_reg(1, 6).mov(2, 0),
@@ -61,6 +68,16 @@ fn every_helper() -> Asm {
             1 | 3 => fp(asm.map(1, 1), 2, -8),
             2 => fp(fp(asm.map(1, 1), 2, -8), 3, -16).mov(4, 0),
             12 => asm.mov_reg(1, 6).map(2, 0).mov(3, 0),
+            87 => fp(asm.map(1, 3), 2, -16).mov(3, 0),
+            88 | 89 => fp(asm.map(1, 3), 2, -24),
+            195 => fp(asm.map(1, 4), 2, -16).mov(3, 1),
+            51 => asm.map(1, 5).mov(2, 0).mov(3, 2),
+            23 => asm.mov(1, 3).mov(2, 0),
+            131 => asm.map(1, 6).mov(2, 16).mov(3, 0),
+            132 | 133 => unless_null(asm),
+            130 => fp(asm.map(1, 6), 2, -16).mov(3, 16).mov(4, 0),
+            134 => asm.map(1, 6).mov(2, 0),
+            25 => fp(asm.mov_reg(1, 6).map(2, 7).imm64(3, 0xffff_ffff), 4, -16).mov(5, 16),
             _ => asm,
         }
         .helper(id);
@@ -80,8 +97,15 @@ fn a_million_packets_with_every_helper_allocate_nothing() {
             map(&env, MapType::ProgArray, 4, 4, 1),
             map(&env, MapType::Hash, 8, 8, 16),
             map(&env, MapType::Array, 4, 16, 1),
+            map(&env, MapType::Queue, 0, 8, 4),
+            map(&env, MapType::PercpuArray, 4, 8, 16),
+            map(&env, MapType::Devmap, 4, 4, 1),
+            map(&env, MapType::Ringbuf, 0, 0, 4096),
+            map(&env, MapType::PerfEventArray, 4, 4, 2),
         ];
         maps[2].update_elem(env.client_slot().slot(), &[0; 4], b"n %d%u%c\0\0\0\0\0\0\0\0", 0).unwrap();
+        maps[7].perf_open(0).unwrap();
+        env.update_elem(&maps[5], &[0; 4], &[3, 0, 0, 0], 0).unwrap();
         let prog = every_helper().load(&env, &maps);
         let mut bench = Bench::with(&env, &prog);
         bench.run();

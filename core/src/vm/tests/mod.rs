@@ -13,7 +13,9 @@ use crate::isa::Insn;
 use crate::isa::op::*;
 use crate::maps::{Map, MapSpec, MapType};
 use crate::platform::*;
-use crate::program::{Code, CtxField, Frame, MapSel, Program, Rewrite, Rewrites, Subprog, Verified};
+use crate::program::{
+    AttachType, Code, CtxField, Frame, MapSel, Program, Rewrite, Rewrites, Subprog, Verified,
+};
 use crate::sync::{Arc, AtomicU64, Ordering};
 use std::ptr::NonNull;
 
@@ -155,11 +157,15 @@ impl Asm {
     }
 
     pub(crate) fn verified(self, maps: &[Arc<Map>]) -> Program<Verified> {
+        self.verified_as(maps, AttachType::Xdp)
+    }
+
+    fn verified_as(self, maps: &[Arc<Map>], attach: AttachType) -> Program<Verified> {
         use crate::mem;
         let ends = self.starts.iter().copied().chain([self.insns.len() as u32]);
         let starts = [0].into_iter().chain(self.starts.iter().copied());
         let subprogs = starts.zip(ends).map(|(start, end)| Subprog { start, end, ..Subprog::default() });
-        let mut code = Code { name: mem::String::from_text("test").unwrap(), ..Code::default() };
+        let mut code = Code { name: mem::String::from_text("test").unwrap(), attach, ..Code::default() };
         code.subprogs.extend(subprogs).unwrap();
         code.insns.extend_from_slice(&self.insns).unwrap();
         let frames = code.subprogs.len();
@@ -175,6 +181,11 @@ impl Asm {
 
     pub(crate) fn load(self, env: &Arc<Env>, maps: &[Arc<Map>]) -> Arc<Prog> {
         install(env, self.verified(maps), CHOICE.get()).unwrap()
+    }
+
+    /// As `load`, of a program that attaches elsewhere.
+    pub(crate) fn load_as(self, env: &Arc<Env>, attach: AttachType) -> Arc<Prog> {
+        install(env, self.verified_as(&[], attach), CHOICE.get()).unwrap()
     }
 
     /// As `load`; every action is counted.

@@ -83,7 +83,7 @@ fn a_chain_ends_after_33_tail_calls() {
             assert_eq!(u64::from_le_bytes(value), runs);
         }
         // The array and the program hold each other: the last user handle cuts that.
-        progs.drop_user(&mut |old| env.retire_prog(old));
+        progs.drop_user(&mut |old| env.retire(old));
     });
 }
 
@@ -102,7 +102,7 @@ fn deepest_chain_of_subprogram_tail_calls_fits_the_stack() {
         let mut bench = Bench::with(&env, &prog);
         // 34 activations of 6 callers each add 1: 204 is no action.
         assert_eq!((bench.run(), bench.ctx.abort_reason()), (0, Some(AbortReason::UnknownCode)));
-        progs.drop_user(&mut |old| env.retire_prog(old));
+        progs.drop_user(&mut |old| env.retire(old));
     });
 }
 

@@ -1,0 +1,195 @@
+//! Entries by key that own references: the frame of HASH_OF_MAPS and DEVMAP_HASH.
+//!
+//! A hash holds for each key two words: what the entry says, and the place of its reference in a private array. A place is filled before the
+//! key's element is published, and emptied after it was replaced or withdrawn, so that who finds an empty place, or one that says something else, looked at an element
+//! that is gone, and looks again. Programs only read. Writers are control planes, one at a time.
+
+use super::hash::Hash;
+use super::hashed::Hashed;
+use super::layout::Layout;
+use super::memory::Region;
+use super::shadow::Shadow;
+use super::table::FreeLists;
+use super::{MapConfig, MapError, MapSpec, MapType};
+use crate::error::Errno;
+use crate::platform::MemRequest;
+use crate::sync::{Arc, AtomicU32, AtomicU64, Ordering};
+use core::ptr::{NonNull, null};
+
+/// Bytes of the two words.
+const VALUE_SIZE: u32 = 16;
+/// Times that a lookup tries again while its key is being replaced.
+const RETRIES: u32 = 64;
+
+/// What an entry says: the word in map memory that a reference belongs to.
+pub(super) trait Says {
+    fn word(&self) -> u64;
+}
+
+/// The hash and the references.
+#[derive(Debug)]
+pub(super) struct Keyed<T> {
+    hash: Hash<FreeLists>,
+    shadow: Shadow<T>,
+    free: spin::Mutex<Free>,
+}
+
+/// Places without a reference: a stack of those that had one, and all from `fresh` on.
+#[derive(Debug)]
+struct Free {
+    stack: NonNull<AtomicU32>,
+    len: usize,
+    fresh: u32,
+    end: u32,
+    _private: Region,
+}
+
+impl Free {
+    /// # Safety
+    /// `index` is below `end`.
+    unsafe fn at(&self, index: usize) -> &AtomicU32 {
+        // SAFETY: the caller's word; the region has `end` places.
+        unsafe { self.stack.add(index).as_ref() }
+    }
+
+    fn take(&mut self) -> Option<u32> {
+        if let Some(top) = self.len.checked_sub(1) {
+            self.len = top;
+            // SAFETY: below `len`, which never exceeds the number of places given out.
+            return Some(unsafe { self.at(top) }.load(Ordering::Relaxed));
+        }
+        let place = self.fresh;
+        (place < self.end).then(|| {
+            self.fresh += 1;
+            place
+        })
+    }
+
+    fn give(&mut self, place: u32) {
+        // SAFETY: a place comes back when its reference was taken out, so at most once for each `take`, and `len` is below `end` here.
+        unsafe { self.at(self.len) }.store(place, Ordering::Relaxed);
+        self.len += 1;
+    }
+}
+
+/// The hash inside, as a map of its own.
+pub(super) fn hash_spec(spec: &MapSpec) -> MapSpec {
+    MapSpec { kind: MapType::Hash, value_size: VALUE_SIZE, ..*spec }
+}
+
+impl<T: Says> Keyed<T> {
+    pub(super) fn new(
+        region: &Region,
+        name: &str,
+        spec: &MapSpec,
+        cfg: &MapConfig,
+        l: &Layout,
+    ) -> Result<Keyed<T>, MapError> {
+        // One more than there are keys: a replaced entry keeps its place until the new one is seen.
+        let end = spec.max_entries + 1;
+        let size = end as usize * 4;
+        let private = Region::new(&MemRequest { name, size, align: 64, numa_node: -1 }, cfg.private_memory)?;
+        let free = Free { stack: private.base().cast(), len: 0, fresh: 0, end, _private: private };
+        Ok(Keyed {
+            hash: Hash::new(region, &hash_spec(spec), cfg, l),
+            shadow: Shadow::new(name, spec, cfg, end as usize)?,
+            free: spin::Mutex::new(free),
+        })
+    }
+
+    /// The key's two words, or null.
+    ///
+    /// # Safety
+    /// `key` is readable for the key size.
+    pub(super) unsafe fn words(&self, key: *const u8) -> *mut u8 {
+        // SAFETY: the caller's word.
+        unsafe { self.hash.lookup(key) }
+    }
+
+    /// Word and place of a key.
+    ///
+    /// # Safety
+    /// As `words`.
+    unsafe fn find(&self, key: *const u8) -> Option<(u64, u64)> {
+        // SAFETY: the caller's word.
+        let words = NonNull::new(unsafe { self.words(key) })?.cast::<AtomicU64>();
+        // SAFETY: a value of two words, 8-aligned map memory.
+        unsafe {
+            Some((words.as_ref().load(Ordering::Relaxed), words.add(1).as_ref().load(Ordering::Relaxed)))
+        }
+    }
+
+    /// What the key's entry refers to, or null.
+    ///
+    /// # Safety
+    /// `key` is readable for the key size. The caller is quiescent only after its use of the result.
+    pub(super) unsafe fn get(&self, key: *const u8) -> *const T {
+        for _ in 0..RETRIES {
+            // SAFETY: the caller's word.
+            let Some((word, place)) = (unsafe { self.find(key) }) else { return null() };
+            let p = self.shadow.get(place as usize);
+            // SAFETY: not null: a reference that is dropped only after the caller's next quiescent point.
+            if !p.is_null() && unsafe { (*p).word() } == word {
+                return p;
+            }
+        }
+        null()
+    }
+
+    /// Sets the entry of a key; the reference that was there comes back.
+    pub(super) fn set(
+        &self,
+        slot: u32,
+        key: &[u8],
+        reference: Arc<T>,
+        flags: u64,
+    ) -> Result<Option<Arc<T>>, Errno> {
+        let mut free = self.free.lock();
+        // SAFETY: `control` checked that the key has its size; entries change under this lock only.
+        let old = unsafe { self.find(key.as_ptr()) };
+        let place = free.take().ok_or(Errno::E2BIG)?;
+        let words = [reference.word(), u64::from(place)];
+        // Nothing is there: places come back after they were emptied.
+        self.shadow.swap(place as usize, Some(reference));
+        // SAFETY: as above; the words are a value; the caller holds the slot.
+        let done = unsafe { self.hash.update(key.as_ptr(), words.as_ptr().cast(), flags, slot) };
+        let (gone, result) = match (done, old) {
+            (Err(why), _) => (u64::from(place), Err(why)),
+            (Ok(()), None) => return Ok(None),
+            (Ok(()), Some((_, old))) => (old, Ok(())),
+        };
+        let out = self.empty(&mut free, gone);
+        result.map(|()| out)
+    }
+
+    /// Removes a key; its reference comes back.
+    pub(super) fn remove(&self, slot: u32, key: &[u8]) -> Result<Option<Arc<T>>, Errno> {
+        let mut free = self.free.lock();
+        // SAFETY: as in `set`.
+        let (_, place) = unsafe { self.find(key.as_ptr()) }.ok_or(Errno::ENOENT)?;
+        // SAFETY: as above; the caller holds the slot.
+        unsafe { self.hash.delete(key.as_ptr(), slot)? };
+        Ok(self.empty(&mut free, place))
+    }
+
+    /// Empties a place. One that is empty already was named by memory that somebody else wrote to: it is free as it is.
+    fn empty(&self, free: &mut Free, place: u64) -> Option<Arc<T>> {
+        let out = self.shadow.swap(place as usize, None)?;
+        free.give(place as u32);
+        Some(out)
+    }
+
+    /// The word of a key.
+    pub(super) fn read(&self, key: &[u8]) -> Result<u64, Errno> {
+        let mut words = [0; VALUE_SIZE as usize];
+        let hash: &dyn Hashed = &self.hash;
+        hash.read(key, &mut words)?;
+        let [a, b, c, d, e, f, g, h, ..] = words;
+        Ok(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    }
+
+    pub(super) fn next(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
+        let hash: &dyn Hashed = &self.hash;
+        hash.next(key, out)
+    }
+}

@@ -1,0 +1,367 @@
+//! LPM_TRIE: the value of the longest prefix that covers a key.
+//!
+//! A table of the first `root_bits` bits, and below it nodes of six bits each, compressed: a node says which of its 64 ways lead on and which prefixes end in it by bit
+//! maps, has only what exists in an array behind them, and skips up to 54 bits in which all its descendants agree (tree bitmaps, Eatherton, Varghese
+//! and Dittia 2004; the table in front as in poptrie, Asai and Ohara 2015). An IPv4 lookup reads a root word, one or two nodes of one cache line, and the
+//! element.
+//!
+//! ```text
+//! root      a word for each value of the first bits: the longest prefix that is not longer (element, length), the node below
+//! short     a word for each prefix that is not longer than the root's bits, numbered as in a heap: element, number of prefixes below
+//! nodes     blocks of 64 bytes ([`node`]); a cell of six bits begins at root_bits + 6 i, and a prefix belongs to the cell of its last bit
+//! elements  key as it was given, padded to 8 bytes, then the value
+//! pool      lock, counters, free lists ([`pool`]); deferred: what waits for a grace period
+//! ```
+//!
+//! Readers take no lock: a node is never written after it is seen but for its pointers, each one word. Writers hold the map's tagged lock, build
+//! the nodes that change anew, and publish them by one store each. Replaced nodes and elements are reused after a grace period. All numbers read here
+//! are bounded before they are used.
+//! Source of the semantics: the kernel's `kernel/bpf/lpm_trie.c`.
+
+mod next;
+mod node;
+mod pool;
+mod update;
+
+use super::layout::{CACHE_LINE, Cursor, Layout};
+use super::lock::NO_SLOT;
+use super::memory::{Region, load};
+use super::ops::{MapOps, Reference};
+use super::spec::flags::{BPF_EXIST, BPF_F_NO_PREALLOC};
+use super::{MapConfig, MapError, MapSpec};
+use crate::error::Errno;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use core::ptr::{NonNull, null_mut};
+use node::{CELL, PATHS, rank};
+use pool::Pool;
+
+/// Bytes of the prefix length at the start of a key.
+const LENGTH_BYTES: usize = 4;
+/// Most bytes of an address (`LPM_DATA_SIZE_MAX`).
+const MAX_DATA: usize = 256;
+/// Largest value: `KMALLOC_MAX_SIZE` less the kernel's node header and the largest address.
+const MAX_VALUE: u32 = 4_194_024;
+/// Up to so many entries the table in front has 12 bits, beyond 18.
+const SMALL: u32 = 16384;
+/// Up to so many entries it has 6.
+const TINY: u32 = 64;
+
+/// The map.
+#[derive(Debug)]
+pub(super) struct Trie {
+    root: NonNull<AtomicU64>,
+    short: NonNull<AtomicU64>,
+    pool: Pool,
+    root_bits: u32,
+    max_bits: u32,
+    max_entries: u32,
+    data_size: usize,
+    value_offset: usize,
+    value_size: usize,
+}
+
+/// Whether the kernel would make this map.
+pub(super) fn check(spec: &MapSpec, known: u32) -> Result<(), MapError> {
+    let kind = spec.kind;
+    if spec.max_entries == 0 {
+        return Err(MapError::NoEntries(kind));
+    }
+    if spec.flags & BPF_F_NO_PREALLOC == 0 {
+        return Err(MapError::Flags(kind, spec.flags));
+    }
+    super::check::flags(spec, known | BPF_F_NO_PREALLOC)?;
+    let key = LENGTH_BYTES as u32 + 1..=(LENGTH_BYTES + MAX_DATA) as u32;
+    if !key.contains(&spec.key_size) {
+        return Err(MapError::KeySize(kind, spec.key_size));
+    }
+    if spec.value_size == 0 || spec.value_size > MAX_VALUE {
+        return Err(MapError::ValueSize(kind, spec.value_size));
+    }
+    Ok(())
+}
+
+fn root_bits(spec: &MapSpec) -> u32 {
+    let by_size = match spec.max_entries {
+        n if n <= TINY => 6,
+        n if n <= SMALL => 12,
+        _ => 18,
+    };
+    match spec.key_size as usize - LENGTH_BYTES {
+        1 => 6,
+        2 => by_size.min(12),
+        _ => by_size,
+    }
+}
+
+pub(super) fn layout(spec: &MapSpec, at: &mut Cursor, l: &mut Layout) -> Option<()> {
+    let bits = root_bits(spec);
+    let key = (spec.key_size as usize).next_multiple_of(8);
+    l.nr_buckets = 1 << bits;
+    l.buckets = at.take(l.nr_buckets * 8, CACHE_LINE)?;
+    l.ids = at.take(l.nr_buckets * 16, CACHE_LINE)?;
+    l.element_stride = key + (spec.value_size as usize).next_multiple_of(8);
+    pool::layout(spec, bits, at, l)
+}
+
+/// The bits of an address from its first byte on, the most significant first.
+pub(super) trait Bits {
+    /// 64 bits from `at` on; zeroes beyond the end.
+    fn at(&self, at: u32) -> u64;
+}
+
+/// Addresses of at most eight bytes.
+struct Word(u64);
+
+impl Bits for Word {
+    #[inline(always)]
+    fn at(&self, at: u32) -> u64 {
+        self.0.checked_shl(at).unwrap_or(0)
+    }
+}
+
+/// Addresses of any size.
+pub(super) struct Long {
+    data: *const u8,
+    size: usize,
+}
+
+impl Long {
+    /// # Safety
+    /// `data` is readable for `size` bytes as long as this lives.
+    unsafe fn new(data: *const u8, size: usize) -> Long {
+        Long { data, size }
+    }
+}
+
+impl Bits for Long {
+    #[inline]
+    fn at(&self, at: u32) -> u64 {
+        let (byte, bit) = (at as usize / 8, at % 8);
+        let mut bytes = [0; 9];
+        let there = self.size.saturating_sub(byte).min(9);
+        if there > 0 {
+            // SAFETY: `byte + there` does not exceed the size, for which `new` was promised that `data` is readable.
+            unsafe { core::ptr::copy_nonoverlapping(self.data.add(byte), bytes.as_mut_ptr(), there) };
+        }
+        let [a, b, c, d, e, f, g, h, last] = bytes;
+        let word = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        if bit == 0 { word } else { word << bit | u64::from(last) >> (8 - bit) }
+    }
+}
+
+/// A word of the root: element (index + 1, 0 for none), node (27 bits), length of the element's prefix (5 bits).
+#[derive(Clone, Copy)]
+struct RootWord(u64);
+
+impl RootWord {
+    const NODE: u64 = ((1 << 27) - 1) << 32;
+
+    fn new(element: u32, len: u32, node: u32) -> RootWord {
+        RootWord(u64::from(element) | u64::from(node) << 32 & Self::NODE | u64::from(len) << 59)
+    }
+    fn element(self) -> u32 {
+        self.0 as u32
+    }
+    fn node(self) -> u32 {
+        ((self.0 & Self::NODE) >> 32) as u32
+    }
+    fn len(self) -> u32 {
+        (self.0 >> 59) as u32
+    }
+}
+
+/// A word of the short prefixes: element (index + 1, 0 for none), number of prefixes that it covers.
+#[derive(Clone, Copy)]
+struct ShortWord(u64);
+
+impl ShortWord {
+    fn new(element: u32, count: u32) -> ShortWord {
+        ShortWord(u64::from(element) | u64::from(count) << 32)
+    }
+    fn element(self) -> u32 {
+        self.0 as u32
+    }
+    fn count(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// The first `n` bits as a number; `n` is below 64.
+fn first(bits: u64, n: u32) -> u64 {
+    bits.checked_shr(64 - n).unwrap_or(0)
+}
+
+impl Trie {
+    pub(super) fn new(region: &Region, spec: &MapSpec, cfg: &MapConfig, l: &Layout) -> Trie {
+        let root_bits = root_bits(spec);
+        Trie {
+            root: region.section(l.buckets, l.nr_buckets * 8).cast(),
+            short: region.section(l.ids, l.nr_buckets * 16).cast(),
+            pool: Pool::new(region, cfg, l),
+            root_bits,
+            max_bits: (spec.key_size - LENGTH_BYTES as u32) * 8,
+            max_entries: spec.max_entries,
+            data_size: spec.key_size as usize - LENGTH_BYTES,
+            value_offset: (spec.key_size as usize).next_multiple_of(8),
+            value_size: spec.value_size as usize,
+        }
+    }
+
+    /// The root's word for an address.
+    #[inline]
+    fn root(&self, index: u64) -> &AtomicU64 {
+        debug_assert!(index < 1 << self.root_bits);
+        // SAFETY: callers give the first `root_bits` bits of an address, or count up to that: the root has a word for each.
+        unsafe { self.root.add(index as usize).as_ref() }
+    }
+
+    /// The word of the short prefix with a number in the heap, below 2 << root_bits.
+    fn short(&self, heap: u64) -> &AtomicU64 {
+        debug_assert!(heap < 2 << self.root_bits);
+        // SAFETY: numbers are 1 and at most `root_bits` bits behind it; there are 2 << root_bits words.
+        unsafe { self.short.add(heap as usize).as_ref() }
+    }
+
+    /// The element of the longest prefix, not longer than `limit`, as index + 1; 0 for none.
+    #[inline(always)]
+    fn find<B: Bits>(&self, bits: &B, limit: u32) -> u32 {
+        if limit < self.root_bits {
+            return self.find_short(bits, limit);
+        }
+        // Acquire, here and below: pairs with the stores that publish nodes and elements.
+        let word = RootWord(self.root(first(bits.at(0), self.root_bits)).load(Ordering::Acquire));
+        let (mut best, mut unit, mut at) = (word.element(), word.node(), self.root_bits);
+        while let Some(node) = self.pool.node(unit) {
+            let window = bits.at(at);
+            let skip = node.skip();
+            if !skip.fits(window) {
+                break;
+            }
+            let way = (window << skip.bits() >> (64 - CELL)) as u32;
+            at += skip.bits();
+            if at >= limit {
+                break;
+            }
+            let (ways, ends, inner) = (node.ways(), node.ends(), node.inner());
+            let mut path = inner & PATHS[way as usize & 63];
+            if limit - at < CELL {
+                // Numbers below 2 << bits are of prefixes of at most so many bits.
+                path &= u64::MAX >> (64 - (2 << (limit - at)));
+            }
+            if limit - at >= CELL && ends >> way & 1 != 0 {
+                best = node.item(ways.count_ones() + rank(ends, way)).load(Ordering::Acquire);
+            } else if path != 0 {
+                let index = 63 - path.leading_zeros();
+                let nth = ways.count_ones() + ends.count_ones() + rank(inner, index);
+                best = node.item(nth).load(Ordering::Acquire);
+            }
+            if ways >> way & 1 == 0 {
+                break;
+            }
+            unit = node.item(rank(ways, way)).load(Ordering::Acquire);
+            at += CELL;
+        }
+        best
+    }
+
+    #[cold]
+    fn find_short<B: Bits>(&self, bits: &B, limit: u32) -> u32 {
+        let all = bits.at(0);
+        let words = (0..=limit).rev().map(|len| self.short(1 << len | first(all, len)));
+        words.map(|w| ShortWord(w.load(Ordering::Acquire)).element()).find(|&e| e != 0).unwrap_or(0)
+    }
+
+    /// Length and address of a key.
+    ///
+    /// # Safety
+    /// `key` is readable for the key size.
+    unsafe fn split(&self, key: *const u8) -> (u32, *const u8) {
+        // SAFETY: the caller's word: a key is a length of four bytes and the address.
+        unsafe { (key.cast::<u32>().read_unaligned(), key.add(LENGTH_BYTES)) }
+    }
+
+    /// # Safety
+    /// `key` is readable for the key size.
+    #[inline]
+    unsafe fn find_key(&self, key: *const u8) -> *mut u8 {
+        // SAFETY: the caller's word.
+        let (limit, data) = unsafe { self.split(key) };
+        if limit > self.max_bits {
+            return null_mut();
+        }
+        let found = match self.data_size {
+            4 => {
+                // SAFETY: four bytes of address, by the caller's word.
+                let word = u32::from_be(unsafe { data.cast::<u32>().read_unaligned() });
+                self.find(&Word(u64::from(word) << 32), limit)
+            }
+            1..=8 => {
+                // SAFETY: the caller's word.
+                let word = unsafe { Long::new(data, self.data_size) }.at(0);
+                self.find(&Word(word), limit)
+            }
+            // SAFETY: the caller's word.
+            _ => self.find(&unsafe { Long::new(data, self.data_size) }, limit),
+        };
+        match self.pool.element(found) {
+            // SAFETY: an element is its key, `value_offset` bytes, and its value.
+            Some(element) => unsafe { element.add(self.value_offset) },
+            None => null_mut(),
+        }
+    }
+}
+
+impl MapOps for Trie {
+    unsafe fn lookup(&self, key: *const u8) -> *mut u8 {
+        // SAFETY: the caller's word.
+        unsafe { self.find_key(key) }
+    }
+
+    unsafe fn update(&self, key: *const u8, value: *const u8, flags: u64, slot: u32) -> Result<(), Errno> {
+        if flags > BPF_EXIST {
+            return Err(Errno::EINVAL);
+        }
+        let _locked = self.pool.lock(slot)?;
+        // SAFETY: the caller's word.
+        unsafe { self.insert(key, value, flags) }
+    }
+
+    unsafe fn delete(&self, key: *const u8, slot: u32) -> Result<(), Errno> {
+        let _locked = self.pool.lock(slot)?;
+        // SAFETY: the caller's word.
+        unsafe { self.withdraw(key) }
+    }
+
+    fn read(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
+        // What a control plane reads is kept by the lock: it reports no quiescence.
+        let _locked = self.pool.lock(NO_SLOT)?;
+        // SAFETY: `control` checked that the key has its size.
+        let value = unsafe { self.find_key(key.as_ptr()) };
+        if value.is_null() {
+            return Err(Errno::ENOENT);
+        }
+        // SAFETY: a value of `value_size` bytes, 8-aligned; the copy is no longer than both.
+        unsafe { load(out.as_mut_ptr(), value, self.value_size.min(out.len())) };
+        Ok(())
+    }
+
+    fn write(&self, slot: u32, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        // SAFETY: `control` checked the sizes.
+        unsafe { self.update(key.as_ptr(), value.as_ptr(), flags, slot) }
+    }
+
+    fn remove(&self, slot: u32, key: &[u8]) -> Result<Option<Reference>, Errno> {
+        // SAFETY: as above.
+        unsafe { self.delete(key.as_ptr(), slot) }.map(|()| None)
+    }
+
+    fn next(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
+        let _locked = self.pool.lock(NO_SLOT)?;
+        self.next_key(key, out)
+    }
+}
+
+/// A word that names a node or an element: what is stored here publishes.
+fn publish(word: &AtomicU32, index: u32) {
+    word.store(index, Ordering::Release); // pairs with the loads in `find`
+}

@@ -1,0 +1,282 @@
+//! Memory of a trie: elements and blocks of nodes, given out, deferred, reused.
+//!
+//! Everything here is a writer's, under the lock, but for the two address computations. What was taken out of the trie is deferred with the epoch of its
+//! withdrawal, in a ring; when no online worker lives in an older epoch, it goes to a free list by size. What never was given out is counted by watermarks, so
+//! that a new map touches no memory.
+
+use super::node::{Draft, MAX_UNITS, Node, UNIT, units_for};
+use crate::error::Errno;
+use crate::maps::layout::{CACHE_LINE, Cursor, Layout};
+use crate::maps::lock::{Lock, Locked};
+use crate::maps::memory::Region;
+use crate::maps::reclaim::Epochs;
+use crate::maps::{MapConfig, MapSpec};
+use crate::sync::{Arc, AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::ptr::NonNull;
+
+/// Elements and blocks beyond what a full map needs, for what waits for grace periods.
+const SPARE: usize = 512;
+/// Units that only withdrawals may take, so that a full trie can shrink.
+const RESERVE: u32 = 4 * MAX_UNITS as u32;
+/// Deferred things from which a writer looks whether some are free.
+const MANY: u32 = 32;
+/// The most that one writer frees.
+const BATCH: u32 = 256;
+/// Room in the ring that an operation needs: a path of nodes that are withdrawn.
+const ROOM: u32 = 64;
+
+/// In map memory. The lock orders everything.
+#[repr(C)]
+struct Control {
+    lock: Lock,
+    entries: AtomicU32,
+    /// Elements that were ever given out.
+    fresh_elements: AtomicU32,
+    /// A list of free ones, by index + 1.
+    free_elements: AtomicU32,
+    /// Units that were ever given out; unit 0 is none.
+    fresh_units: AtomicU32,
+    /// Lists of free blocks by their units.
+    free_blocks: [AtomicU32; MAX_UNITS + 1],
+    /// Things ever deferred, and ever freed.
+    deferred: AtomicU32,
+    freed: AtomicU32,
+}
+
+/// A thing that waits: what it is, and its epoch.
+#[repr(C)]
+struct Waiting {
+    /// Units of a block, 0 for an element; in the upper half its number.
+    what: AtomicU64,
+    epoch: AtomicU64,
+}
+
+/// Something that is no longer in the trie.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Gone {
+    /// An element, as index + 1.
+    Element(u32),
+    /// A block: its first unit.
+    Block(u32),
+}
+
+#[derive(Debug)]
+pub(super) struct Pool {
+    control: NonNull<Control>,
+    elements: NonNull<u8>,
+    stride: usize,
+    nr_elements: u32,
+    blocks: NonNull<u8>,
+    nr_units: u32,
+    ring: NonNull<Waiting>,
+    ring_mask: u32,
+    epochs: Option<Arc<Epochs>>,
+}
+
+fn ring_len(spec: &MapSpec) -> usize {
+    (spec.max_entries as usize / 8 + 1024).next_power_of_two()
+}
+
+pub(super) fn layout(spec: &MapSpec, root_bits: u32, at: &mut Cursor, l: &mut Layout) -> Option<()> {
+    let entries = spec.max_entries as usize;
+    l.pool = at.take(size_of::<Control>().next_multiple_of(CACHE_LINE), CACHE_LINE)?;
+    // A prefix brings a node where another one forks off, and its own path, of sixty bits a node.
+    let below = (spec.key_size as usize * 8).saturating_sub(32 + root_bits as usize);
+    let blocks = entries.checked_mul(1 + below.div_ceil(60))?;
+    // The last node may end beyond the last unit; 27 bits count units.
+    let units = (blocks + SPARE + 2 * RESERVE as usize).min((1 << 27) - 1);
+    l.stride = UNIT;
+    l.values = at.take((units + MAX_UNITS).checked_mul(UNIT)?, CACHE_LINE)?;
+    l.cpu_stride = units;
+    l.nr_elements = entries + entries / 8 + SPARE;
+    l.elements = at.take(l.nr_elements.checked_mul(l.element_stride)?, CACHE_LINE)?;
+    l.writers = at.take(ring_len(spec).checked_mul(size_of::<Waiting>())?, CACHE_LINE)?;
+    Some(())
+}
+
+impl Pool {
+    pub(super) fn new(region: &Region, cfg: &MapConfig, l: &Layout) -> Pool {
+        let ring = (l.total - l.writers) / size_of::<Waiting>();
+        // The section is a power of two; what follows it in the memory is padding.
+        let ring = 1 << ring.ilog2();
+        Pool {
+            control: region.section(l.pool, size_of::<Control>()).cast(),
+            elements: region.section(l.elements, l.nr_elements * l.element_stride),
+            stride: l.element_stride,
+            nr_elements: l.nr_elements as u32,
+            blocks: region.section(l.values, (l.cpu_stride + MAX_UNITS) * UNIT),
+            nr_units: l.cpu_stride as u32,
+            ring: region.section(l.writers, ring * size_of::<Waiting>()).cast(),
+            ring_mask: ring as u32 - 1,
+            epochs: cfg.epochs.clone(),
+        }
+    }
+
+    fn control(&self) -> &Control {
+        // SAFETY: a section of the region, zeroed, of this size, which lives as long as the map.
+        unsafe { self.control.as_ref() }
+    }
+
+    pub(super) fn lock(&self, slot: u32) -> Result<Locked<'_>, Errno> {
+        self.control().lock.take(slot)
+    }
+
+    /// Prefixes that there are.
+    pub(super) fn entries(&self) -> &AtomicU32 {
+        &self.control().entries
+    }
+
+    /// The node at a unit; none for 0 and beyond the end.
+    #[inline(always)]
+    pub(super) fn node(&self, unit: u32) -> Option<Node<'_>> {
+        if unit.wrapping_sub(1) >= self.nr_units - 1 {
+            return None;
+        }
+        // SAFETY: MAX_UNITS units follow the last one, so that a whole node fits at each.
+        Some(unsafe { Node::new(self.blocks.as_ptr().add(unit as usize * UNIT)) })
+    }
+
+    /// The element with index + 1; none for 0 and beyond the end.
+    #[inline(always)]
+    pub(super) fn element(&self, plus_one: u32) -> Option<*mut u8> {
+        let index = plus_one.wrapping_sub(1);
+        if index >= self.nr_elements {
+            return None;
+        }
+        // SAFETY: below `nr_elements`, which the section holds.
+        Some(unsafe { self.elements.as_ptr().add(index as usize * self.stride) })
+    }
+
+    fn waiting(&self, n: u32) -> &Waiting {
+        // SAFETY: the ring has `ring_mask` + 1 places.
+        unsafe { self.ring.add((n & self.ring_mask) as usize).as_ref() }
+    }
+
+    /// Makes room for an operation: EBUSY where a grace period has to pass first.
+    pub(super) fn prepare(&self) -> Result<(), Errno> {
+        let c = self.control();
+        let waiting = || c.deferred.load(Relaxed).wrapping_sub(c.freed.load(Relaxed));
+        let short = c.free_elements.load(Relaxed) == 0 && c.fresh_elements.load(Relaxed) >= self.nr_elements
+            || c.fresh_units.load(Relaxed) + RESERVE >= self.nr_units;
+        if waiting() >= MANY || short {
+            self.reclaim(waiting().min(BATCH));
+        }
+        // Kernel: memory that waits for a grace period has no bound; uxdp: it has.
+        if waiting() + ROOM > self.ring_mask { Err(Errno::EBUSY) } else { Ok(()) }
+    }
+
+    fn reclaim(&self, most: u32) {
+        let c = self.control();
+        let oldest = self.epochs.as_ref().map_or(u64::MAX, |e| e.oldest());
+        for _ in 0..most {
+            let n = c.freed.load(Relaxed);
+            let w = self.waiting(n);
+            if w.epoch.load(Relaxed) > oldest {
+                return;
+            }
+            let what = w.what.load(Relaxed);
+            c.freed.store(n.wrapping_add(1), Relaxed);
+            match (what as u32 as usize, (what >> 32) as u32) {
+                (0, element) => self.free_element(element),
+                (units, block) => self.free_block(block, units),
+            }
+        }
+    }
+
+    /// Takes notice of what was withdrawn before.
+    pub(super) fn defer(&self, gone: &[Gone]) {
+        let c = self.control();
+        let epoch = self.epochs.as_ref().map_or(0, |e| e.advance());
+        for gone in gone {
+            let what = match *gone {
+                Gone::Element(e) => u64::from(e) << 32,
+                Gone::Block(unit) => match self.node(unit) {
+                    Some(node) => u64::from(unit) << 32 | units_for(Draft::copy_of(node).len()) as u64,
+                    None => continue,
+                },
+            };
+            let n = c.deferred.load(Relaxed);
+            self.waiting(n).what.store(what, Relaxed);
+            self.waiting(n).epoch.store(epoch, Relaxed);
+            c.deferred.store(n.wrapping_add(1), Relaxed);
+        }
+    }
+
+    /// An element, as index + 1.
+    pub(super) fn take_element(&self) -> Option<u32> {
+        let c = self.control();
+        let free = c.free_elements.load(Relaxed);
+        if let Some(element) = self.element(free) {
+            // SAFETY: an element of at least 16 bytes, 8-aligned, that nobody reads.
+            let next = unsafe { (*element.cast::<AtomicU32>()).load(Relaxed) };
+            c.free_elements.store(next, Relaxed);
+            return Some(free);
+        }
+        let fresh = c.fresh_elements.load(Relaxed);
+        (fresh < self.nr_elements).then(|| {
+            c.fresh_elements.store(fresh + 1, Relaxed);
+            fresh + 1
+        })
+    }
+
+    pub(super) fn free_element(&self, plus_one: u32) {
+        let c = self.control();
+        if let Some(element) = self.element(plus_one) {
+            // SAFETY: as above.
+            unsafe { (*element.cast::<AtomicU32>()).store(c.free_elements.load(Relaxed), Relaxed) };
+            c.free_elements.store(plus_one, Relaxed);
+        }
+    }
+
+    fn free_block(&self, unit: u32, units: usize) {
+        let list = self.control().free_blocks.get(units);
+        if let (Some(node), Some(list)) = (self.node(unit), list) {
+            // The first item is the link: the rest of a free block is never read.
+            node.item(0).store(list.load(Relaxed), Relaxed);
+            list.store(unit, Relaxed);
+        }
+    }
+
+    /// A block with a node: of the list of its size, or fresh units, of which withdrawals may take the last.
+    pub(super) fn make(&self, draft: &Draft, withdrawal: bool) -> Option<u32> {
+        let c = self.control();
+        let units = units_for(draft.len());
+        let list = c.free_blocks.get(units)?;
+        let free = list.load(Relaxed);
+        let unit = if let Some(node) = self.node(free) {
+            list.store(node.item(0).load(Relaxed), Relaxed);
+            free
+        } else {
+            let fresh = c.fresh_units.load(Relaxed).max(1);
+            let keep = if withdrawal { 0 } else { RESERVE };
+            let end = fresh.checked_add(units as u32)?;
+            if end > self.nr_units - keep {
+                return None;
+            }
+            c.fresh_units.store(end, Relaxed);
+            fresh
+        };
+        self.node(unit)?;
+        // SAFETY: `node` says that a whole node fits there; the block is in nobody's hands.
+        unsafe { draft.write(self.blocks.as_ptr().add(unit as usize * UNIT)) };
+        Some(unit)
+    }
+
+    /// Frees one node that nobody has seen.
+    pub(super) fn free_one(&self, unit: u32) {
+        if let Some(node) = self.node(unit) {
+            self.free_block(unit, units_for(Draft::copy_of(node).len()));
+        }
+    }
+
+    /// Frees a path of nodes that nobody has seen.
+    pub(super) fn unmake(&self, mut unit: u32) {
+        for _ in 0..ROOM {
+            let Some(node) = self.node(unit) else { return };
+            let draft = Draft::copy_of(node);
+            let below = draft.only_way().map_or(0, |(_, unit)| unit);
+            self.free_block(unit, units_for(draft.len()));
+            unit = below;
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Epochs: when nobody can hold any more what was taken out of use (quiescent-state based reclamation).
+//!
+//! A global epoch counts retirements. Each slot holds the epoch that its worker last saw, 0 while it runs no programs. Something retired at epoch `e` is
+//! free when each slot holds 0 or at least `e`:
+//!
+//! ```text
+//! retire:     unpublish; fence; e = ++epoch; note (e, thing)
+//! quiescent:  seen = epoch                  (Release after the last use, Acquire before the next)
+//! online:     seen = epoch; fence
+//! reclaim:    free those with e <= min(seen of online slots)
+//! ```
+//! A worker that saw `e` did so after the unpublishing, so that it finds the new state; its uses of the old state ended before it said so. The two fences order
+//! going online against unpublishing: one of both sides sees the other.
+//!
+//! Serves what is freed on the heap (`vm::grace`) and what stays in map memory (the nodes of a trie). Source: user-space RCU, the QSBR flavour
+//! (Desnoyers et al., 2012).
+
+use crate::mem::{OutOfMemory, Vec};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
+
+#[repr(align(128))]
+#[derive(Debug)]
+struct Slot {
+    /// The epoch that its worker saw last; 0: it runs nothing.
+    seen: AtomicU64,
+    /// 1 while a worker holds the slot.
+    held: AtomicU32,
+}
+
+/// The epoch of an environment, and what its workers saw of it.
+#[derive(Debug)]
+pub struct Epochs {
+    epoch: AtomicU64,
+    slots: Vec<Slot>,
+}
+
+impl Epochs {
+    /// For so many slots, all offline.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn new(slots: u32) -> Result<Self, OutOfMemory> {
+        let slots =
+            Vec::from_fn(slots as usize, |_| Slot { seen: AtomicU64::new(0), held: AtomicU32::new(0) })?;
+        Ok(Epochs { epoch: AtomicU64::new(1), slots })
+    }
+
+    /// Takes a slot; false where it is held. Acquire pairs with the Release of `release`.
+    pub fn hold(&self, slot: u32) -> bool {
+        self.slots
+            .get(slot as usize)
+            .is_some_and(|s| s.held.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok())
+    }
+
+    /// Gives a slot back, offline.
+    pub fn release(&self, slot: u32) {
+        self.offline(slot);
+        if let Some(s) = self.slots.get(slot as usize) {
+            s.held.store(0, Ordering::Release); // pairs with `hold`
+        }
+    }
+
+    /// The slot's worker begins to run programs.
+    pub fn online(&self, slot: u32) {
+        self.quiescent(slot);
+        fence(Ordering::SeqCst); // pairs with the fence of `advance`
+    }
+
+    /// The slot's worker holds nothing from before.
+    pub fn quiescent(&self, slot: u32) {
+        if let Some(s) = self.slots.get(slot as usize) {
+            // Acquire: pairs with the increment of the epoch; Release: pairs with `oldest`.
+            s.seen.store(self.epoch.load(Ordering::Acquire), Ordering::Release);
+        }
+    }
+
+    /// The slot's worker runs no programs until it is online again.
+    pub fn offline(&self, slot: u32) {
+        if let Some(s) = self.slots.get(slot as usize) {
+            s.seen.store(0, Ordering::Release); // pairs with `oldest`
+        }
+    }
+
+    /// The epoch of something that was taken out of use before.
+    pub fn advance(&self) -> u64 {
+        fence(Ordering::SeqCst); // pairs with `online`
+        // AcqRel: pairs with the loads in `quiescent`.
+        self.epoch.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// The oldest epoch that some online worker may still live in.
+    pub fn oldest(&self) -> u64 {
+        // Acquire: pairs with the stores of workers; their uses ended before.
+        let seen = self.slots.iter().map(|s| s.seen.load(Ordering::Acquire));
+        seen.filter(|&e| e != 0).min().unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,211 @@
+//! DEVMAP, DEVMAP_HASH, CPUMAP and XSKMAP: where redirected packets go.
+//!
+//! An entry is a [`Target`], set by control planes as a whole: an interface with a program for its packets, a CPU (a worker slot) with its
+//! queue length and program, or the number of a socket. Programs look entries of device and socket maps up, and redirect to any.
+//! Kernel: interfaces and sockets are objects that must exist, and an entry goes with them; uxdp: numbers that the host understands.
+//! Source of the rules: the kernel's `kernel/bpf/devmap.c`, `kernel/bpf/cpumap.c` and `net/xdp/xskmap.c`.
+
+use super::array::{check_update, next_index, read_index};
+use super::keyed::{Keyed, Says};
+use super::layout::Layout;
+use super::memory::Region;
+use super::ops::{Entry, MapOps, Reference};
+use super::slots::Slots;
+use super::spec::flags::*;
+use super::target::copy_word;
+use super::{MapConfig, MapError, MapSpec, MapType, Target};
+use crate::error::Errno;
+use crate::sync::{Arc, Ordering};
+use core::ptr::null_mut;
+
+/// Longest queue of a CPU.
+const MAX_QUEUE: u32 = 16384;
+/// Most CPUs of a CPU map.
+/// Kernel: as it was configured, 256 where it was asked; uxdp: as many as an environment can have slots.
+const NR_CPUS: u32 = 4096;
+/// A socket's word: its number, and a bit that says that there is one.
+const SOCKET: u64 = 1 << 32;
+
+/// Whether the kernel would make this map.
+pub(super) fn check(spec: &MapSpec) -> Result<(), MapError> {
+    let kind = spec.kind;
+    if spec.max_entries == 0 {
+        return Err(MapError::NoEntries(kind));
+    }
+    if spec.key_size != 4 {
+        return Err(MapError::KeySize(kind, spec.key_size));
+    }
+    if spec.value_size != 4 && (spec.value_size != 8 || kind == MapType::Xskmap) {
+        return Err(MapError::ValueSize(kind, spec.value_size));
+    }
+    let access = if kind == MapType::Cpumap { 0 } else { BPF_F_RDONLY | BPF_F_WRONLY };
+    super::check::flags(spec, BPF_F_NUMA_NODE | access)?;
+    if kind == MapType::Cpumap && spec.max_entries > NR_CPUS {
+        return Err(MapError::TooManyEntries(kind, spec.max_entries));
+    }
+    Ok(())
+}
+
+fn index(key: &[u8]) -> Result<u32, Errno> {
+    Ok(u32::from_le_bytes(key.try_into().map_err(|_| Errno::EINVAL)?))
+}
+
+fn target(spec: &MapSpec, entry: Entry<'_>) -> Result<Option<Arc<Target>>, Errno> {
+    match entry {
+        Entry::Target(value, prog) => Target::new(spec, value, prog),
+        Entry::Map(_) => Err(Errno::EINVAL),
+    }
+}
+
+/// Entries by index.
+#[derive(Debug)]
+pub(super) struct Indexed {
+    slots: Slots<Target>,
+    spec: MapSpec,
+    nr_cpus: u32,
+}
+
+impl Indexed {
+    pub(super) fn new(
+        region: &Region,
+        name: &str,
+        spec: &MapSpec,
+        cfg: &MapConfig,
+        l: &Layout,
+    ) -> Result<Self, MapError> {
+        Ok(Indexed { slots: Slots::new(region, name, spec, cfg, l)?, spec: *spec, nr_cpus: cfg.nr_cpus })
+    }
+
+    fn word(&self, target: &Target) -> u64 {
+        if self.spec.kind == MapType::Xskmap { u64::from(target.value()) | SOCKET } else { target.word() }
+    }
+
+    /// What only some types ask.
+    fn check_value(&self, index: u32, value: Option<u32>) -> Result<(), Errno> {
+        if self.spec.kind == MapType::Cpumap {
+            if value.is_some_and(|queue| queue > MAX_QUEUE) {
+                return Err(Errno::EOVERFLOW);
+            }
+            if index >= self.nr_cpus {
+                return Err(Errno::ENODEV);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl MapOps for Indexed {
+    unsafe fn lookup(&self, key: *const u8) -> *mut u8 {
+        // SAFETY: a key of four bytes, readable by the caller's word.
+        match self.slots.word(unsafe { read_index(key) }) {
+            // Programs may only read it (of an interface the entry's value, of a socket its queue number).
+            Some(word) if word.load(Ordering::Relaxed) != 0 => word.as_ptr().cast(),
+            _ => null_mut(),
+        }
+    }
+
+    fn redirect(&self, index: u32) -> *const Target {
+        self.slots.get(index)
+    }
+
+    fn read(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
+        if self.spec.kind == MapType::Xskmap {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let word = self.slots.word(index(key)?).map_or(0, |w| w.load(Ordering::Relaxed));
+        if word == 0 {
+            return Err(Errno::ENOENT);
+        }
+        copy_word(word, out);
+        Ok(())
+    }
+
+    fn set(&self, _: u32, key: &[u8], entry: Entry<'_>, flags: u64) -> Result<Option<Reference>, Errno> {
+        let index = index(key)?;
+        let sockets = self.spec.kind == MapType::Xskmap;
+        // Kernel: an entry of a device or CPU map always exists, one of a socket map only when set.
+        let there = !sockets || !self.slots.get(index).is_null();
+        match (check_update(index, self.slots.len(), flags), there) {
+            (Err(Errno::EEXIST), false) => {}
+            (Ok(()), false) if flags == BPF_EXIST => return Err(Errno::ENOENT),
+            (answer, _) => answer?,
+        }
+        let target = target(&self.spec, entry)?;
+        self.check_value(index, target.as_ref().map(|t| t.value()))?;
+        let word = target.as_ref().map_or(0, |t| self.word(t));
+        Ok(self.slots.set(index, word, target)?.map(Reference::Target))
+    }
+
+    fn write(&self, _: u32, _: &[u8], _: &[u8], _: u64) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    fn remove(&self, _: u32, key: &[u8]) -> Result<Option<Reference>, Errno> {
+        let old = self.slots.set(index(key)?, 0, None).map_err(|_| Errno::EINVAL)?;
+        Ok(old.map(Reference::Target))
+    }
+
+    fn next(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
+        let next = next_index(key.map(index).transpose()?, self.slots.len())?;
+        copy_word(next.into(), out);
+        Ok(())
+    }
+}
+
+/// Interfaces by key.
+#[derive(Debug)]
+pub(super) struct DevmapHash {
+    keyed: Keyed<Target>,
+    spec: MapSpec,
+}
+
+impl DevmapHash {
+    pub(super) fn new(
+        region: &Region,
+        name: &str,
+        spec: &MapSpec,
+        cfg: &MapConfig,
+        l: &Layout,
+    ) -> Result<Self, MapError> {
+        Ok(DevmapHash { keyed: Keyed::new(region, name, spec, cfg, l)?, spec: *spec })
+    }
+}
+
+impl MapOps for DevmapHash {
+    unsafe fn lookup(&self, key: *const u8) -> *mut u8 {
+        // SAFETY: the caller's word.
+        unsafe { self.keyed.words(key) }
+    }
+
+    fn redirect(&self, index: u32) -> *const Target {
+        // SAFETY: a key of four bytes; the caller is a worker that uses the entry before its next quiescent point.
+        unsafe { self.keyed.get((&raw const index).cast()) }
+    }
+
+    fn read(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
+        copy_word(self.keyed.read(key)?, out);
+        Ok(())
+    }
+
+    fn set(&self, slot: u32, key: &[u8], entry: Entry<'_>, flags: u64) -> Result<Option<Reference>, Errno> {
+        if flags > BPF_EXIST {
+            return Err(Errno::EINVAL);
+        }
+        let target = target(&self.spec, entry)?.ok_or(Errno::EINVAL)?;
+        // Kernel: BPF_EXIST creates what is not there.
+        let flags = flags & BPF_NOEXIST;
+        Ok(self.keyed.set(slot, key, target, flags)?.map(Reference::Target))
+    }
+
+    fn write(&self, _: u32, _: &[u8], _: &[u8], _: u64) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    fn remove(&self, slot: u32, key: &[u8]) -> Result<Option<Reference>, Errno> {
+        Ok(self.keyed.remove(slot, key)?.map(Reference::Target))
+    }
+
+    fn next(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
+        self.keyed.next(key, out)
+    }
+}

@@ -1,0 +1,365 @@
+//! RINGBUF: records of any size from many producers, in order of their reservation, to one consumer.
+//!
+//! The pages are the kernel's: consumer position, producer position, data. A record is a header of eight bytes (length, with a busy and a discard bit) and
+//! its bytes, rounded up to eight. A producer reserves under the map's tagged lock, fills its record without it, and commits by one store (Release) that clears the busy
+//! bit; the consumer stops at the first busy record (Acquire). Positions count bytes and never wrap.
+//! Kernel: data pages are mapped twice, so that a record may wrap; uxdp: it never does: what is left at the end becomes a discarded record, which a consumer with a
+//! doubled mapping reads right. A record that is so long that it fits only behind such a filler is refused once, until the consumer has passed the filler.
+//! Whoever waits for records is woken by its host: a commit that should wake notes it in the private side, for the next quiescent point.
+//! Source: the kernel's `kernel/bpf/ringbuf.c` and libbpf's `ringbuf.c`.
+
+use super::layout::{CACHE_LINE, Cursor, Layout};
+use super::lock::Lock;
+use super::memory::Region;
+use super::ops::MapOps;
+use super::spec::flags::BPF_F_NUMA_NODE;
+use super::{Map, MapConfig, MapError, MapSpec};
+use crate::error::Errno;
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::ops::ControlFlow;
+use core::ptr::NonNull;
+
+/// The record is being filled.
+const BUSY: u32 = 1 << 31;
+/// Nobody wants the record.
+const DISCARD: u32 = 1 << 30;
+/// Bytes of a record's header.
+const HEADER: u64 = 8;
+/// Longest record.
+const MAX_RECORD: u64 = (u32::MAX / 4) as u64;
+/// Smallest ring: the smallest page.
+const SMALLEST: u32 = 4096;
+/// Records that one reservation looks at to find the oldest busy one.
+const WALK: u32 = 4096;
+
+/// Flags of a commit.
+pub(crate) mod flags {
+    pub(crate) const BPF_RB_NO_WAKEUP: u64 = 1;
+    pub(crate) const BPF_RB_FORCE_WAKEUP: u64 = 2;
+}
+
+/// What a producer does with its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Commit {
+    /// Gives it to the consumer.
+    Submit,
+    /// Drops it.
+    Discard,
+}
+
+/// Not mapped by others: on a line of its own.
+#[repr(C)]
+struct Producers {
+    lock: Lock,
+    /// The oldest record that was busy when it was last looked for.
+    pending: AtomicU64,
+}
+
+/// The ring.
+#[derive(Debug)]
+pub(super) struct Ring {
+    producers: NonNull<Producers>,
+    consumed: NonNull<AtomicU64>,
+    produced: NonNull<AtomicU64>,
+    data: NonNull<u8>,
+    size: u64,
+    /// A commit wants the consumer to be woken.
+    wake: AtomicBool,
+    /// One consumer at a time.
+    consuming: spin::Mutex<()>,
+}
+
+/// Whether the kernel would make this map.
+pub(super) fn check(spec: &MapSpec) -> Result<(), MapError> {
+    let kind = spec.kind;
+    super::check::flags(spec, BPF_F_NUMA_NODE)?;
+    if spec.key_size != 0 {
+        return Err(MapError::KeySize(kind, spec.key_size));
+    }
+    if spec.value_size != 0 {
+        return Err(MapError::ValueSize(kind, spec.value_size));
+    }
+    if spec.max_entries == 0 {
+        return Err(MapError::NoEntries(kind));
+    }
+    let whole = spec.max_entries.is_power_of_two() && spec.max_entries >= SMALLEST;
+    if whole { Ok(()) } else { Err(MapError::RingSize(kind, spec.max_entries)) }
+}
+
+pub(super) fn layout(spec: &MapSpec, cfg: &MapConfig, at: &mut Cursor, l: &mut Layout) -> Option<()> {
+    l.align = cfg.page_size;
+    l.pool = at.take(CACHE_LINE, CACHE_LINE)?;
+    l.stride = cfg.page_size;
+    l.values = at.take((2 * cfg.page_size).checked_add(spec.max_entries as usize)?, cfg.page_size)?;
+    Some(())
+}
+
+impl Ring {
+    pub(super) fn new(region: &Region, spec: &MapSpec, l: &Layout) -> Ring {
+        let (page, size) = (l.stride, spec.max_entries as usize);
+        Ring {
+            producers: region.section(l.pool, size_of::<Producers>()).cast(),
+            consumed: region.section(l.values, 8).cast(),
+            produced: region.section(l.values + page, 8).cast(),
+            data: region.section(l.values + 2 * page, size),
+            size: size as u64,
+            wake: AtomicBool::new(false),
+            consuming: spin::Mutex::new(()),
+        }
+    }
+
+    fn producers(&self) -> &Producers {
+        // SAFETY: a section of the region, zeroed, of this size, which lives as long as the map.
+        unsafe { self.producers.as_ref() }
+    }
+
+    fn consumed(&self) -> &AtomicU64 {
+        // SAFETY: as above.
+        unsafe { self.consumed.as_ref() }
+    }
+
+    fn produced(&self) -> &AtomicU64 {
+        // SAFETY: as above.
+        unsafe { self.produced.as_ref() }
+    }
+
+    fn mask(&self) -> u64 {
+        self.size - 1
+    }
+
+    /// The length word of the record at a position, and where its bytes are.
+    fn record(&self, position: u64) -> (&AtomicU32, *mut u8) {
+        let offset = (position & self.mask() & !7) as usize;
+        // SAFETY: the offset is below the size, both multiples of eight: the header is inside, and the bytes begin at the end at the latest.
+        unsafe {
+            let at = self.data.as_ptr().add(offset);
+            (&*at.cast::<AtomicU32>(), at.add(HEADER as usize))
+        }
+    }
+
+    /// Bytes that a record with this length word takes.
+    fn taken(word: u32) -> u64 {
+        (u64::from(word & !(BUSY | DISCARD)) + HEADER).next_multiple_of(8)
+    }
+
+    /// Goes on to the oldest busy record. What lies before it may be overwritten as far as the consumer has read.
+    fn pending(&self, produced: u64) -> u64 {
+        let place = &self.producers().pending;
+        let mut at = place.load(Ordering::Relaxed);
+        for _ in 0..WALK {
+            if at >= produced {
+                at = produced;
+                break;
+            }
+            let word = self.record(at).0.load(Ordering::Relaxed);
+            if word & BUSY != 0 {
+                break;
+            }
+            at += Self::taken(word);
+        }
+        place.store(at.min(produced), Ordering::Relaxed);
+        at.min(produced)
+    }
+
+    /// Room for a record of `size` bytes, or null.
+    pub(super) fn reserve(&self, size: u64, slot: u32) -> *mut u8 {
+        if size > MAX_RECORD {
+            return core::ptr::null_mut();
+        }
+        let len = (size + HEADER).next_multiple_of(8);
+        if len > self.size {
+            return core::ptr::null_mut();
+        }
+        // Acquire: pairs with the consumer's store, so that its reads of what is overwritten are over.
+        let consumed = self.consumed().load(Ordering::Acquire);
+        let Ok(_locked) = self.producers().lock.take(slot) else { return core::ptr::null_mut() };
+        let start = self.produced().load(Ordering::Relaxed) & !7;
+        let pending = self.pending(start);
+        let fits =
+            |end: u64| end.wrapping_sub(consumed) <= self.mask() && end.wrapping_sub(pending) <= self.mask();
+        let rest = self.size - (start & self.mask());
+        let filler = if len > rest { rest } else { 0 };
+        let fill = || {
+            // What the consumer passes over.
+            self.record(start).0.store((filler - HEADER) as u32 | DISCARD, Ordering::Relaxed);
+        };
+        if !fits(start.wrapping_add(filler + len)) {
+            // Even an empty ring has no room behind the filler: let the consumer pass it first.
+            if filler != 0 && filler + len > self.mask() && fits(start.wrapping_add(filler)) {
+                fill();
+                self.produced().store(start.wrapping_add(filler), Ordering::Release); // pairs with the consumer's load
+            }
+            return core::ptr::null_mut();
+        }
+        if filler != 0 {
+            fill();
+        }
+        let start = start.wrapping_add(filler);
+        let (word, bytes) = self.record(start);
+        word.store(size as u32 | BUSY, Ordering::Relaxed);
+        // Release: pairs with the consumer's load; it finds the header busy.
+        self.produced().store(start.wrapping_add(len), Ordering::Release);
+        bytes
+    }
+
+    /// Whether `bytes` is the start of a record's bytes in this ring.
+    fn has(&self, bytes: *const u8) -> bool {
+        let offset = bytes.addr().wrapping_sub(self.data.as_ptr().addr() + HEADER as usize);
+        (offset as u64) < self.size
+    }
+
+    /// Notes that the consumer is to be woken, as the flags and its position say.
+    fn committed(&self, bytes: *const u8, flags: u64) {
+        let position = bytes.addr().wrapping_sub(self.data.as_ptr().addr() + HEADER as usize) as u64;
+        let waits = || self.consumed().load(Ordering::Acquire) & self.mask() == position;
+        if flags & flags::BPF_RB_FORCE_WAKEUP != 0 || (flags & flags::BPF_RB_NO_WAKEUP == 0 && waits()) {
+            self.wake.store(true, Ordering::Release); // pairs with `take_wake`
+        }
+    }
+
+    /// Hands each record to `each`, oldest first, until it says so, or there is none that is whole.
+    fn consume(&self, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<usize, Errno> {
+        let _consuming = self.consuming.try_lock().ok_or(Errno::EBUSY)?;
+        let mut n = 0;
+        let mut at = self.consumed().load(Ordering::Relaxed);
+        loop {
+            // Acquire: pairs with the store in `reserve`.
+            let produced = self.produced().load(Ordering::Acquire);
+            if at >= produced {
+                return Ok(n);
+            }
+            let (word, bytes) = self.record(at);
+            // Acquire: pairs with the store of the commit, so that the bytes are whole.
+            let word = word.load(Ordering::Acquire);
+            if word & BUSY != 0 {
+                return Ok(n);
+            }
+            let taken = Self::taken(word);
+            let rest = self.size - (at & self.mask());
+            if taken > produced - at || taken > rest {
+                return Err(Errno::EPROTO);
+            }
+            let mut flow = ControlFlow::Continue(());
+            if word & DISCARD == 0 {
+                // SAFETY: the record lies inside the data, as just checked; a committed record is nobody's but the consumer's until the position moves.
+                flow = each(unsafe { core::slice::from_raw_parts(bytes, word as usize) });
+                n += 1;
+            }
+            at += taken;
+            self.consumed().store(at, Ordering::Release); // pairs with `reserve`
+            if flow.is_break() {
+                return Ok(n);
+            }
+        }
+    }
+}
+
+/// Ends a reservation: clears the busy bit of the record whose bytes begin at `bytes`.
+///
+/// # Safety
+/// `bytes` came from a reservation that did not end yet.
+unsafe fn end(bytes: *mut u8, commit: Commit) {
+    // SAFETY: a record's header stands before its bytes.
+    let word = unsafe { &*bytes.sub(HEADER as usize).cast::<AtomicU32>() };
+    let len = word.load(Ordering::Relaxed) & !BUSY;
+    let discard = if commit == Commit::Discard { DISCARD } else { 0 };
+    // SeqCst: pairs with the consumer's Acquire; and of this store and the load of its position after it, the consumer sees one.
+    word.swap(len | discard, Ordering::SeqCst);
+}
+
+/// Commits or discards a record of whatever ring. `rings` are those that are told to wake their consumers.
+///
+/// # Safety
+/// `bytes` came from a reservation that did not end yet.
+pub(crate) unsafe fn commit<'a>(
+    bytes: *mut u8,
+    commit: Commit,
+    flags: u64,
+    rings: impl Iterator<Item = &'a Map>,
+) {
+    // SAFETY: the caller's word.
+    unsafe { end(bytes, commit) };
+    if let Some(ring) = rings.filter_map(Map::ring).find(|r| r.has(bytes)) {
+        ring.committed(bytes, flags);
+    }
+}
+
+impl MapOps for Ring {
+    fn ring(&self) -> Option<&Ring> {
+        Some(self)
+    }
+}
+
+impl Map {
+    fn ring(&self) -> Option<&Ring> {
+        self.ops()?.ring()
+    }
+
+    /// Room for a record of `size` bytes in a RINGBUF, 8-aligned, to be filled and then committed; null where there is none, or another producer does not
+    /// come to an end. `slot` is the caller's.
+    pub fn ringbuf_reserve(&self, size: u64, slot: u32) -> *mut u8 {
+        self.ring().map_or(core::ptr::null_mut(), |r| r.reserve(size, slot))
+    }
+
+    /// Copies a record into a RINGBUF.
+    ///
+    /// # Safety
+    /// `bytes` is readable for `size` bytes.
+    ///
+    /// # Errors
+    /// EINVAL for flags and other types; EAGAIN where there is no room.
+    pub unsafe fn ringbuf_output(
+        &self,
+        bytes: *const u8,
+        size: u64,
+        flags: u64,
+        slot: u32,
+    ) -> Result<(), Errno> {
+        let ring = self.ring().ok_or(Errno::EINVAL)?;
+        if flags & !(flags::BPF_RB_NO_WAKEUP | flags::BPF_RB_FORCE_WAKEUP) != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let to = ring.reserve(size, slot);
+        if to.is_null() {
+            return Err(Errno::EAGAIN);
+        }
+        // SAFETY: `size` bytes that were just reserved, and the caller's word; the program's memory may be this ring's, elsewhere.
+        unsafe {
+            core::ptr::copy(bytes, to, size as usize);
+            end(to, Commit::Submit);
+        }
+        ring.committed(to, flags);
+        Ok(())
+    }
+
+    /// What a RINGBUF says of itself, as BPF_RB_AVAIL_DATA (0), _RING_SIZE (1), _CONS_POS (2) and _PROD_POS (3); 0 for everything else.
+    pub fn ringbuf_query(&self, what: u64) -> u64 {
+        let Some(ring) = self.ring() else { return 0 };
+        let consumed = || ring.consumed().load(Ordering::Acquire);
+        let produced = || ring.produced().load(Ordering::Acquire);
+        match what {
+            0 => {
+                let from = consumed();
+                produced().wrapping_sub(from)
+            }
+            1 => ring.size,
+            2 => consumed(),
+            3 => produced(),
+            _ => 0,
+        }
+    }
+
+    /// Hands the records of a RINGBUF to `each`, oldest first, until it breaks or there is none that is whole; how many. One consumer at a time.
+    ///
+    /// # Errors
+    /// EINVAL for other types, EBUSY while another thread consumes, EPROTO where somebody else wrote nonsense into shared memory.
+    pub fn ringbuf_consume(&self, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<usize, Errno> {
+        self.ring().ok_or(Errno::EINVAL)?.consume(each)
+    }
+
+    /// Whether a commit since the last call wants the consumer of a RINGBUF to be woken.
+    pub fn ringbuf_take_wake(&self) -> bool {
+        // Acquire: pairs with the commit.
+        self.ring().is_some_and(|r| r.wake.swap(false, Ordering::Acquire))
+    }
+}

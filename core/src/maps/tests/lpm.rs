@@ -1,0 +1,317 @@
+//! LPM_TRIE against a model and the kernel's: every answer, every lookup with every length, the whole order of keys; readers beside a writer; memory.
+
+use super::kernel::{KernelMap, Random};
+use super::*;
+use crate::sync::AtomicU64;
+use crate::sync::Ordering::{Acquire, Relaxed, Release};
+use std::collections::BTreeMap;
+use std::vec::Vec;
+
+fn trie(data_size: u32, max_entries: u32) -> MapSpec {
+    spec(MapType::LpmTrie, 4 + data_size, 8, max_entries).with_flags(spec::flags::BPF_F_NO_PREALLOC)
+}
+
+fn key(len: u32, data: &[u8]) -> Vec<u8> {
+    len.to_le_bytes().iter().chain(data).copied().collect()
+}
+
+/// The first `len` bits, the others zero.
+fn masked(data: &[u8], len: u32) -> Vec<u8> {
+    let mut out = data.to_vec();
+    for (i, b) in out.iter_mut().enumerate() {
+        let keep = len.saturating_sub(8 * i as u32).min(8);
+        *b &= !(0xffu32 >> keep) as u8;
+    }
+    out
+}
+
+/// Prefix to value; the number of bits first, so that the longest is found from the end.
+#[derive(Default)]
+struct Model(BTreeMap<(u32, Vec<u8>), u64>);
+
+impl Model {
+    fn lookup(&self, data: &[u8], limit: u32) -> Option<u64> {
+        let covers = |(len, prefix): &(u32, Vec<u8>)| *len <= limit && masked(data, *len) == *prefix;
+        self.0.iter().rev().find(|(k, _)| covers(k)).map(|(_, v)| *v)
+    }
+}
+
+/// An address near others, so that prefixes nest and share.
+fn address(random: &mut Random, size: usize) -> Vec<u8> {
+    let mut data = std::vec![0; size];
+    for b in &mut data {
+        *b = match random.below(4) {
+            0 => random.below(256) as u8,
+            1 => 1 << random.below(8),
+            _ => 0,
+        };
+    }
+    data
+}
+
+fn length(random: &mut Random, max: u32) -> u32 {
+    match random.below(4) {
+        0 => max,
+        _ => random.below(u64::from(max) + 1) as u32,
+    }
+}
+
+type Next<'a> = &'a dyn Fn(Option<&[u8]>, &mut [u8]) -> Result<(), Errno>;
+
+fn keys_in_order(next: Next<'_>, size: usize) -> Vec<Vec<u8>> {
+    let mut all = Vec::from([]);
+    let mut out = std::vec![0; size];
+    while next(all.last().map(|k: &Vec<u8>| &k[..]), &mut out).is_ok() {
+        all.push(out.clone());
+        assert!(all.len() <= 100_000, "no end");
+    }
+    all
+}
+
+fn run(data_size: usize, max_entries: u32, steps: u64) {
+    let spec = trie(data_size as u32, max_entries);
+    let (map, kernel) = (make(&spec), KernelMap::new(&spec));
+    let mut model = Model::default();
+    let mut random = Random(77 + data_size as u64 + u64::from(max_entries));
+    let max = 8 * data_size as u32;
+    for step in 0..steps {
+        let data = address(&mut random, data_size);
+        let len = length(&mut random, max + 1);
+        let k = key(len, &data);
+        let what = (data_size, max_entries, step, len);
+        let known = model.0.contains_key(&(len, masked(&data, len)));
+        // Phases of growth and of shrinking.
+        let grows = (step / (steps / 6).max(1)).is_multiple_of(2);
+        match random.below(8) {
+            n if n < if grows { 4 } else { 1 } => {
+                let flags = [0, 0, 0, 1, 2, 3, 4][random.below(7) as usize];
+                let want = match flags {
+                    3.. => 22,
+                    _ if len > max => 22,
+                    1 if known => 17,
+                    2 if !known => 2,
+                    _ if !known && model.0.len() >= max_entries as usize => 28,
+                    _ => 0,
+                };
+                if want == 0 {
+                    model.0.insert((len, masked(&data, len)), step);
+                }
+                assert_eq!(
+                    code(map.update_elem(0, &k, &step.to_le_bytes(), flags)),
+                    want,
+                    "{what:?} {flags}"
+                );
+                if let Some(theirs) = &kernel {
+                    let answer = code(theirs.update_elem(&k, &step.to_le_bytes(), flags));
+                    assert_eq!(answer, want, "{what:?} {flags} kernel's");
+                }
+            }
+            n if n < 5 => {
+                // One that is there, as often as not.
+                let (len, data) = match model.0.iter().nth(random.below(1 + model.0.len() as u64) as usize) {
+                    Some(((len, data), _)) if !grows || random.below(2) == 0 => (*len, data.clone()),
+                    _ => (len, data),
+                };
+                let k = key(len, &data);
+                let was = len <= max && model.0.remove(&(len, masked(&data, len))).is_some();
+                let want = if len > max {
+                    22
+                } else if was {
+                    0
+                } else {
+                    2
+                };
+                assert_eq!(code(map.delete_elem(0, &k)), want, "{what:?} delete");
+                if let Some(theirs) = &kernel {
+                    assert_eq!(code(theirs.delete_elem(&k)), want, "{what:?} delete, kernel's");
+                }
+            }
+            _ => {
+                let want = if len > max { None } else { model.lookup(&data, len) };
+                let mut out = [0; 8];
+                let got = map.lookup_elem(&k, &mut out, 0).ok().map(|()| u64::from_le_bytes(out));
+                assert_eq!(got, want, "{what:?} lookup");
+                // SAFETY: the key has its size.
+                let p = unsafe { map.lookup(k.as_ptr(), 0) }.cast::<u64>();
+                // SAFETY: null, or a value of eight bytes.
+                assert_eq!(unsafe { p.as_ref() }.copied(), want, "{what:?} program's lookup");
+            }
+        }
+        if step % (steps / 12).max(1) == 0 {
+            let ours = keys_in_order(&|k, out| map.next_key(k, out), data_size + 4);
+            assert_eq!(ours.len(), model.0.len(), "{what:?}");
+            if let Some(theirs) = &kernel {
+                let theirs = keys_in_order(&|k, out| theirs.next_key(k, out), data_size + 4);
+                assert!(ours == theirs, "{what:?}: the order of keys");
+            }
+        }
+    }
+    let all: Vec<_> = model.0.keys().cloned().collect();
+    for (len, data) in all {
+        assert_eq!(code(map.delete_elem(0, &key(len, &data))), 0);
+    }
+    assert_eq!(map.next_key(None, &mut std::vec![0; data_size + 4]), Err(Errno::ENOENT));
+}
+
+#[test]
+fn random_operations_do_what_the_model_and_the_kernel_do() {
+    run(4, 8, 4_000);
+    run(4, 500, 12_000);
+    run(1, 50, 6_000);
+    run(2, 300, 6_000);
+    run(3, 300, 6_000);
+    run(8, 300, 6_000);
+    run(16, 300, 6_000);
+    run(256, 60, 3_000);
+}
+
+#[test]
+fn a_large_trie_does_what_the_model_does() {
+    run(4, 20_000, 12_000);
+    run(16, 20_000, 6_000);
+}
+
+#[test]
+fn memory_is_a_hundredth_of_a_flat_table_at_two_thousand_routes() {
+    let flat = (1usize << 24) * 4 + 256 * 256 * 4;
+    let ours = memory_size(&trie(4, 2000), &config(Heap::leaked())).unwrap();
+    assert!(ours * 100 < flat, "{ours} bytes");
+}
+
+/// Full, then churned for ever: prefixes come and go, memory is found again.
+#[test]
+fn churn_of_many_times_the_capacity_finds_its_memory_again() {
+    let map = make(&trie(4, 1000));
+    let mut random = Random(5);
+    let mut there: Vec<Vec<u8>> = Vec::from([]);
+    for round in 0..200_000u64 {
+        if there.len() < 1000 && round % 3 != 0 {
+            let k = key(8 + random.below(25) as u32, &(random.below(1 << 32) as u32).to_be_bytes());
+            if map.update_elem(0, &k, &round.to_le_bytes(), 1) == Err(Errno::EEXIST) {
+                continue;
+            }
+            there.push(k);
+        } else if !there.is_empty() {
+            let k = there.swap_remove(random.below(there.len() as u64) as usize);
+            assert_eq!(code(map.delete_elem(0, &k)), 0, "{round}");
+        }
+    }
+}
+
+#[test]
+fn what_a_worker_may_hold_is_not_reused_before_its_quiescent_point() {
+    let epochs = Arc::new(Epochs::new(2).unwrap()).unwrap();
+    let cfg = MapConfig { epochs: Some(epochs.clone()), ..config(Heap::leaked()) };
+    let map = Map::create("m", 1, &trie(4, 4), &cfg).unwrap();
+    let k = key(24, &[10, 0, 0, 0]);
+    map.update_elem(0, &k, &[1; 8], 0).unwrap();
+    assert!(epochs.hold(0));
+    epochs.online(0);
+    // SAFETY: the key has its size.
+    let held = unsafe { map.lookup(k.as_ptr(), 0) }.cast::<u64>();
+    let mut refused = 0;
+    for round in 0..5_000u64 {
+        match map.update_elem(1, &k, &round.to_le_bytes(), 0) {
+            Ok(()) => {}
+            Err(e) => {
+                assert!(matches!(e, Errno::ENOMEM | Errno::EBUSY), "{e:?}");
+                refused += 1;
+            }
+        }
+        // SAFETY: a value of eight bytes that the slot still holds.
+        assert_eq!(unsafe { held.read() }, 0x0101_0101_0101_0101, "{round}");
+    }
+    assert!(refused > 0, "memory has an end");
+    epochs.quiescent(0);
+    map.update_elem(1, &k, &[2; 8], 0).unwrap();
+    epochs.release(0);
+}
+
+/// A writer adds and removes prefixes around one that stays: readers always find that one or a longer one that is right.
+#[test]
+fn lookups_beside_a_writer_find_what_stays() {
+    for data_size in [4u32, 16] {
+        let epochs = Arc::new(Epochs::new(2).unwrap()).unwrap();
+        let cfg = MapConfig { epochs: Some(epochs.clone()), ..config(Heap::leaked()) };
+        let map = Map::create("m", 1, &trie(data_size, 4000), &cfg).unwrap();
+        let mut data = std::vec![0u8; data_size as usize];
+        data[0] = 10;
+        let value = |len: u64| (len << 32 | 0xabcd).to_le_bytes();
+        map.update_elem(1, &key(8, &data), &value(8), 0).unwrap();
+        let max = 8 * data_size;
+        let done = crate::sync::AtomicBool::new(false);
+        std::thread::scope(|s| {
+            s.spawn(|| {
+                let mut random = Random(9);
+                for _ in 0..60_000u32 {
+                    let mut near = data.clone();
+                    near[1] = random.below(4) as u8;
+                    near[2] = random.below(256) as u8;
+                    let len = 9 + random.below(u64::from(max) - 8) as u32;
+                    let k = key(len, &masked(&near, len));
+                    if random.below(2) == 0 {
+                        let _ = map.update_elem(1, &k, &value(len.into()), 0);
+                    } else {
+                        let _ = map.delete_elem(1, &k);
+                    }
+                }
+                done.store(true, Release);
+            });
+            assert!(epochs.hold(0));
+            epochs.online(0);
+            let mut random = Random(11);
+            while !done.load(Acquire) {
+                let mut near = data.clone();
+                near[1] = random.below(4) as u8;
+                near[2] = random.below(256) as u8;
+                let k = key(max, &near);
+                // SAFETY: the key has its size.
+                let p = unsafe { map.lookup(k.as_ptr(), 0) }.cast::<AtomicU64>();
+                // SAFETY: null, or a value of eight bytes.
+                let v = unsafe { p.as_ref() }.expect("the /8 stays").load(Relaxed);
+                assert!(v as u32 == 0xabcd && (8..=u64::from(max)).contains(&(v >> 32)), "{v:#x}");
+                epochs.quiescent(0);
+            }
+            epochs.release(0);
+        });
+    }
+}
+
+/// Time of a lookup; a measurement, not a judgement.
+#[test]
+#[ignore = "measures"]
+fn time_of_a_lookup() {
+    for (routes, spread) in [(2_000u32, 1u64 << 24), (500_000, 1 << 24)] {
+        let map = make(&trie(4, routes));
+        let mut random = Random(3);
+        let mut n = 0;
+        while n < routes {
+            // A mix as of a real table: most are /24, then /22 and /16 to /20.
+            let len = match random.below(10) {
+                0..6 => 24,
+                6..8 => 22,
+                _ => 16 + random.below(6) as u32,
+            };
+            let address = ((random.below(spread) as u32) << 8).to_be_bytes();
+            n += u32::from(map.update_elem(0, &key(len, &address), &[1; 8], 1).is_ok());
+        }
+        let keys: Vec<Vec<u8>> =
+            (0..65536).map(|_| key(32, &(random.below(1 << 32) as u32).to_be_bytes())).collect();
+        let flat: Vec<u8> = keys.concat();
+        let mut best = f64::MAX;
+        let mut hits = 0u32;
+        for _ in 0..20 {
+            let start = std::time::Instant::now();
+            for k in flat.chunks_exact(8) {
+                // SAFETY: a key of eight bytes.
+                hits += u32::from(!unsafe { map.lookup(k.as_ptr(), 0) }.is_null());
+            }
+            best = best.min(start.elapsed().as_nanos() as f64 / 65536.0);
+        }
+        std::eprintln!(
+            "{routes} routes: {best:.2} ns a lookup, {} hits, {} bytes",
+            hits / 20,
+            map.memory_size()
+        );
+    }
+}

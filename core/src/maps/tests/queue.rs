@@ -1,0 +1,149 @@
+//! QUEUE and STACK against a model and the kernel's maps; many threads that push and pop.
+
+use super::kernel::{KernelMap, Random};
+use super::*;
+use std::collections::VecDeque;
+
+const KINDS: [MapType; 2] = [MapType::Queue, MapType::Stack];
+
+/// Random pushes, pops and peeks; every answer and value is the model's and the kernel's.
+#[test]
+fn random_operations_do_what_the_model_and_the_kernel_do() {
+    for kind in KINDS {
+        for (value_size, max_entries) in [(4u32, 1u32), (3, 2), (8, 7), (13, 64)] {
+            let spec = spec(kind, 0, value_size, max_entries);
+            let (map, kernel) = (make(&spec), KernelMap::new(&spec));
+            let mut model: VecDeque<std::vec::Vec<u8>> = VecDeque::from([]);
+            let mut random = Random(0x1234_5678 + u64::from(value_size));
+            for step in 0..20_000u64 {
+                let what = (kind, value_size, step);
+                let size = value_size as usize;
+                if random.below(2) == 0 {
+                    let flags = [0, 2, 0, 2, 0, 1, 3, 4, 8][random.below(9) as usize];
+                    let value: std::vec::Vec<u8> = (0..size).map(|i| (step >> (8 * (i % 4))) as u8).collect();
+                    let full = model.len() == max_entries as usize;
+                    let want = match flags {
+                        0 if full => 7,
+                        0 | 2 => 0,
+                        _ => 22,
+                    };
+                    if want == 0 {
+                        if full {
+                            model.pop_front();
+                        }
+                        model.push_back(value.clone());
+                    }
+                    assert_eq!(code(map.update_elem(0, &[], &value, flags)), want, "{what:?} push {flags}");
+                    if let Some(k) = &kernel {
+                        assert_eq!(code(k.update_elem(&[], &value, flags)), want, "{what:?} kernel's");
+                    }
+                    continue;
+                }
+                let remove = random.below(2) == 0;
+                let next = if kind == MapType::Queue { model.front() } else { model.back() }.cloned();
+                if remove {
+                    if kind == MapType::Queue {
+                        model.pop_front()
+                    } else {
+                        model.pop_back()
+                    };
+                }
+                let (mut ours, mut theirs) = (std::vec![1; size], std::vec![1; size]);
+                let got = match remove {
+                    true => map.lookup_and_delete_elem(1, &[], &mut ours, 0),
+                    false => map.lookup_elem(&[], &mut ours, 0),
+                };
+                assert_eq!(code(got), if next.is_some() { 0 } else { 2 }, "{what:?}");
+                assert_eq!(ours, next.unwrap_or(std::vec![0; size]), "{what:?}");
+                if let Some(k) = &kernel {
+                    let answer = match remove {
+                        true => k.take(&[], &mut theirs),
+                        false => k.lookup_elem(&[], &mut theirs, 0),
+                    };
+                    assert_eq!(code(answer), code(got), "{what:?} kernel's");
+                    if got.is_ok() {
+                        assert_eq!(theirs, ours, "{what:?} kernel's");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn operations_without_meaning_are_answered_as_linux() {
+    for kind in KINDS {
+        let map = make(&spec(kind, 0, 4, 2));
+        let (mut next, mut out) = ([0; 0], [0; 4]);
+        assert_eq!(code(map.delete_elem(0, &[])), 22);
+        assert_eq!(code(map.next_key(None, &mut next)), 22);
+        assert_eq!(code(map.lookup_elem(&[], &mut out, 1)), 22);
+        assert_eq!(code(map.lookup_and_delete_elem(0, &[], &mut out, 1)), 22);
+    }
+    let array = make(&spec(MapType::Array, 4, 4, 2));
+    let mut out = [0; 4];
+    // SAFETY: the value has four bytes.
+    let answers = unsafe {
+        [array.push(out.as_ptr(), 0, 0), array.pop(out.as_mut_ptr(), 0), array.peek(out.as_mut_ptr(), 0)]
+    };
+    assert_eq!(answers, [Err(Errno::EOPNOTSUPP); 3]);
+}
+
+#[test]
+fn every_value_that_threads_push_is_popped_once() {
+    for kind in KINDS {
+        let map = make(&spec(kind, 0, 8, 64));
+        let popped = std::sync::Mutex::new(std::vec::Vec::from([]));
+        std::thread::scope(|s| {
+            for slot in 0..2u32 {
+                let (map, popped) = (&map, &popped);
+                s.spawn(move || {
+                    for i in 0..20_000u64 {
+                        let value = (u64::from(slot) << 32 | i).to_le_bytes();
+                        // SAFETY: the value has eight bytes; each thread has a slot of its own.
+                        while unsafe { map.push(value.as_ptr(), 0, slot) }.is_err() {
+                            std::thread::yield_now();
+                        }
+                    }
+                });
+                s.spawn(move || {
+                    let mut mine = std::vec::Vec::from([]);
+                    while mine.len() < 20_000 {
+                        let mut value = [0; 8];
+                        // SAFETY: as above.
+                        match unsafe { map.pop(value.as_mut_ptr(), slot + 2) } {
+                            Ok(()) => mine.push(u64::from_le_bytes(value)),
+                            Err(_) => std::thread::yield_now(),
+                        }
+                    }
+                    popped.lock().unwrap().extend(mine);
+                });
+            }
+        });
+        let mut all = popped.into_inner().unwrap();
+        all.sort();
+        let want: std::vec::Vec<u64> = (0..20_000).chain((1 << 32)..(1 << 32) + 20_000).collect();
+        assert!(all == want, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_held_lock_is_an_answer_not_a_wait() {
+    let heap = Heap::leaked();
+    let spec = spec(MapType::Queue, 0, 4, 2);
+    let map = Map::create("q", 1, &spec, &config(heap)).unwrap();
+    map.update_elem(0, &[], &[1; 4], 0).unwrap();
+    let l = super::layout::Layout::of(&spec, &config(heap)).unwrap();
+    let lock = map.region.section(l.pool, 4).cast::<AtomicU32>();
+    // SAFETY: the lock's word, in map memory.
+    let lock = unsafe { lock.as_ref() };
+    lock.store(9, Ordering::Relaxed);
+    let mut out = [7; 4];
+    // SAFETY: the value has four bytes.
+    assert_eq!(unsafe { map.pop(out.as_mut_ptr(), 0) }, Err(Errno::EBUSY));
+    assert_eq!(out, [0; 4], "a program may read it");
+    assert_eq!(map.update_elem(0, &[], &[1; 4], 0), Err(Errno::EBUSY));
+    lock.store(0, Ordering::Relaxed);
+    assert_eq!(map.lookup_and_delete_elem(0, &[], &mut out, 0), Ok(()));
+    assert_eq!(out, [1; 4]);
+}
