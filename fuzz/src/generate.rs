@@ -87,8 +87,9 @@ impl Maker<'_, '_> {
             _ => known,
         };
         self.emit.put(&[last, exit()]);
-        self.emit.out();
-        self.emit.put(&[mov64_imm(0, 2), exit()]);
+        if self.emit.out() {
+            self.emit.put(&[mov64_imm(0, 2), exit()]);
+        }
     }
 
     /// A register that holds a number.
@@ -132,5 +133,11 @@ impl Maker<'_, '_> {
         let last = (room - size.bytes() as i16).max(0);
         let within = self.bytes.below(last as usize + 1) as i16;
         if self.bytes.rarely(40) { within + 1 + last } else { within }
+    }
+
+    /// The same for the stack, whose accesses are aligned.
+    fn aligned(&mut self, room: i16, size: Size) -> i16 {
+        let off = self.offset(room, size);
+        if self.bytes.rarely(40) { off } else { off & -(size.bytes() as i16) }
     }
 }

@@ -5,7 +5,7 @@ use uxdp_core::isa::Insn;
 use uxdp_core::isa::op::*;
 use uxdp_core::limits::BPF_MAX_SUBPROGS;
 use uxdp_core::mem;
-use uxdp_core::program::{AttachType, Code, Signature, Subprog};
+use uxdp_core::program::{ArgKind, AttachType, Code, Signature, Subprog};
 
 /// Instructions as they are, but for maps, which are taken from those that there are; functions are where calls lead.
 pub fn program(bytes: &[u8], global: bool) -> Code {
@@ -19,6 +19,12 @@ pub fn program(bytes: &[u8], global: bool) -> Code {
     }
     code(&insns, global)
 }
+
+/// What global functions take: two numbers, and eight bytes.
+const SIGNATURE: Signature = Signature {
+    args: [Some(ArgKind::Scalar), Some(ArgKind::Scalar), Some(ArgKind::Mem { size: 8 }), None, None],
+    returns_scalar: true,
+};
 
 /// A program of these instructions; all functions but the first are global where that is said.
 pub fn code(insns: &[Insn], global: bool) -> Code {
@@ -41,7 +47,7 @@ pub fn code(insns: &[Insn], global: bool) -> Code {
         start: starts[i] as u32,
         end: starts.get(i + 1).map_or(insns.len(), |s| *s) as u32,
         global: global && i > 0,
-        signature: (global && i > 1).then_some(Signature { args: [None; 5], returns_scalar: true }),
+        signature: (global && i > 0).then_some(SIGNATURE),
     };
     Code {
         name: mem::String::from_text("fuzz").expect("memory"),

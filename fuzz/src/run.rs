@@ -4,12 +4,13 @@
 //! same action, packet, metadata and map contents. Buffers of packets end where their allocations end, for AddressSanitizer to see.
 
 use crate::{share, world};
+use core::ops::ControlFlow;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 use std::sync::Mutex;
 use uxdp_core::helpers::STANDARD;
 use uxdp_core::interp::{Checked, Region, run_with};
-use uxdp_core::maps::Map;
+use uxdp_core::maps::{Map, MapType};
 use uxdp_core::mem;
 use uxdp_core::platform::{Clock, CodeMemory, MapMemory, MemRequest, Platform};
 use uxdp_core::program::{Code, Program};
@@ -81,11 +82,18 @@ thread_local! {
 impl World {
     fn new() -> World {
         let env = Env::new(&STILL, &EnvOptions::default()).expect("an environment");
-        let defs = world::MADE.map(|spec| MapDef { name: "map", spec, reuse: None });
-        let maps: Vec<Arc<Map>> = create_maps(&env, &defs, None).expect("maps").iter().cloned().collect();
+        let (mut maps, mut regions): (Vec<Arc<Map>>, Vec<Region>) = (Vec::new(), Vec::new());
+        for (i, spec) in world::MADE.into_iter().enumerate() {
+            let before = ALLOCATED.lock().expect("no panic").len();
+            let made = create_maps(&env, &[MapDef { name: "map", spec, reuse: None }], None).expect("a map");
+            regions.extend(touchable(&made[0], before, i != 3));
+            maps.push(made[0].clone());
+        }
         maps[3].set_initial(&world::FROZEN).expect("fits");
         maps[3].freeze().expect("freezes");
-        let regions = maps.iter().enumerate().map(|(i, m)| region(m, i != 3)).collect();
+        for key in 0..2u32 {
+            env.set_map(&maps[8], &key.to_le_bytes(), &maps[0], 0).expect("it is like the inner one");
+        }
         let worker = Worker::register(&env, 0).expect("a slot");
         World { env, worker, maps, regions }
     }
@@ -95,19 +103,53 @@ impl World {
         for (spec, map) in world::MADE.iter().zip(&self.maps) {
             let zeros = vec![0; map.value_buffer_size()];
             let slot = self.env.client_slot();
-            for key in keys(map).iter().filter(|_| !map.is_frozen()) {
-                if map.array().is_some() {
-                    map.update_elem(slot.slot(), key, &zeros, 0).expect("an element");
-                } else if spec.kind != uxdp_core::maps::MapType::ProgArray {
-                    map.delete_elem(slot.slot(), key).expect("an element");
+            match spec.kind {
+                MapType::Array if map.is_frozen() => {}
+                MapType::Array | MapType::PercpuArray => {
+                    for key in keys(map) {
+                        map.update_elem(slot.slot(), &key, &zeros, 0).expect("an element");
+                    }
                 }
+                MapType::Hash => {
+                    for key in keys(map) {
+                        map.delete_elem(slot.slot(), &key).expect("an element");
+                    }
+                }
+                _ => drop(self.drained(map)),
             }
         }
     }
 
-    /// Every map's content, sorted by key.
+    /// What is taken out of a ring or a queue: it is empty then.
+    fn drained(&self, map: &Map) -> Vec<Vec<u8>> {
+        let mut taken = Vec::new();
+        match map.spec().kind {
+            MapType::Ringbuf => {
+                let mut each = |record: &[u8]| {
+                    taken.push(record.to_vec());
+                    ControlFlow::Continue(())
+                };
+                map.ringbuf_consume(&mut each).expect("a ring");
+            }
+            MapType::Queue => {
+                let slot = self.env.client_slot();
+                let mut value = vec![0; map.spec().value_size as usize];
+                // SAFETY: a buffer of a value's size.
+                while unsafe { map.pop(value.as_mut_ptr(), slot.slot()) }.is_ok() {
+                    taken.push(value.clone());
+                }
+            }
+            _ => {}
+        }
+        taken
+    }
+
+    /// Every map's content, sorted by key; of a ring or queue, what is taken out in order.
     fn contents(&self) -> Vec<Vec<(Vec<u8>, Vec<u8>)>> {
         let content = |map: &Arc<Map>| {
+            if map.spec().key_size == 0 {
+                return self.drained(map).into_iter().map(|taken| (Vec::new(), taken)).collect();
+            }
             let mut all: Vec<_> = keys(map)
                 .into_iter()
                 .filter_map(|key| {
@@ -123,15 +165,14 @@ impl World {
     }
 }
 
-/// What a program may touch of a map: an array's elements, the whole memory of what has no elements in a row.
-fn region(map: &Map, writable: bool) -> Region {
+/// What a program may touch of a map: an array's elements; of what has no elements in a row, all memory since `before`.
+fn touchable(map: &Map, before: usize, writable: bool) -> Vec<Region> {
     if let Some(a) = map.array() {
         let len = u64::from(a.stride) * u64::from(a.max_entries);
-        return Region { start: a.base as u64, len, writable };
+        return vec![Region { start: a.base as u64, len, writable }];
     }
-    let at = world::MADE.iter().position(|s| s == map.spec()).expect("one of ours");
-    let (start, len) = ALLOCATED.lock().expect("no panic")[at];
-    Region { start: start as u64, len: len as u64, writable }
+    let allocated = &ALLOCATED.lock().expect("no panic")[before..];
+    allocated.iter().map(|&(at, len)| Region { start: at as u64, len: len as u64, writable }).collect()
 }
 
 fn keys(map: &Map) -> Vec<Vec<u8>> {

@@ -9,8 +9,8 @@ const fn spec(kind: MapType, key: u32, value: u32, entries: u32) -> MapSpec {
     MapSpec::new(kind, key, value, entries)
 }
 
-/// Those that exist when programs run: arrays of several elements, of one, of constants and per CPU, hashes, programs.
-pub const MADE: [MapSpec; 7] = [
+/// Those that exist when programs run: arrays of several elements, of one, of constants and per CPU, hashes, programs, a ring, maps, a queue.
+pub const MADE: [MapSpec; 10] = [
     spec(MapType::Array, 4, 64, 4),
     spec(MapType::Hash, 8, 16, 8),
     spec(MapType::ProgArray, 4, 4, 4),
@@ -18,17 +18,19 @@ pub const MADE: [MapSpec; 7] = [
     spec(MapType::Array, 4, 32, 1),
     spec(MapType::Hash, 4, 8, 8),
     spec(MapType::PercpuArray, 4, 8, 2),
+    spec(MapType::Ringbuf, 0, 0, 4096),
+    MapSpec { inner: Some(spec(MapType::Array, 4, 64, 4).as_inner()), ..spec(MapType::ArrayOfMaps, 4, 4, 4) },
+    spec(MapType::Queue, 0, 8, 4),
 ];
 
-/// Those that are judged alone: a ring, maps of maps, values with a lock and a timer, a queue, ports.
-pub const JUDGED: [MapSpec; 7] = [
-    spec(MapType::Ringbuf, 0, 0, 4096),
-    MapSpec { inner: Some(MADE[0].as_inner()), ..spec(MapType::ArrayOfMaps, 4, 4, 4) },
-    MapSpec { inner: Some(MADE[1].as_inner()), ..spec(MapType::HashOfMaps, 8, 4, 4) },
-    MapSpec { fields: ValueFields { spin_lock: Some(0), timer: None }, ..spec(MapType::Array, 4, 24, 2) },
+/// Those that are judged alone: values with a lock and a timer, a hash of maps, prefixes, ports, a filter.
+pub const JUDGED: [MapSpec; 6] = [
+    MapSpec { fields: ValueFields { spin_lock: Some(0), timer: None }, ..spec(MapType::Array, 4, 24, 1) },
     MapSpec { fields: ValueFields { spin_lock: None, timer: Some(8) }, ..spec(MapType::Hash, 4, 32, 4) },
-    spec(MapType::Queue, 0, 8, 4),
+    MapSpec { inner: Some(MADE[1].as_inner()), ..spec(MapType::HashOfMaps, 8, 4, 4) },
+    spec(MapType::LpmTrie, 8, 16, 4).with_flags(1),
     spec(MapType::Devmap, 4, 4, 4),
+    spec(MapType::BloomFilter, 0, 8, 16),
 ];
 
 /// What map 3 holds, for good.

@@ -35,12 +35,14 @@ impl Emit {
         self.insns.push(call_local(0));
     }
 
-    /// The way out begins here.
-    pub(super) fn out(&mut self) {
+    /// The way out begins here; whether anything leads to it.
+    pub(super) fn out(&mut self) -> bool {
+        let used = !self.outs.is_empty();
         let here = self.insns.len();
         for at in self.outs.drain(..) {
             self.insns[at].off = (here - at - 1) as i16;
         }
+        used
     }
 
     /// The whole program, functions behind it.

@@ -1,9 +1,10 @@
 //! The statements that programs are made of.
 
 use super::{Kind, Maker, Scope};
+use uxdp_core::helpers::STANDARD;
 use uxdp_core::isa::build::*;
 use uxdp_core::isa::op::*;
-use uxdp_core::isa::{AluOp, AtomicOp, Insn, Size};
+use uxdp_core::isa::{AluOp, AtomicOp, Cond, Insn, Size};
 
 /// Masks that keep a number small.
 const MASKS: [i32; 6] = [1, 3, 7, 15, 16, 31];
@@ -101,7 +102,7 @@ impl Maker<'_, '_> {
             1..=4 => {
                 let narrow = self.bytes.rarely(2);
                 let jump = if narrow { jmp32_imm } else { jmp_imm };
-                self.emit.jump_out(jump(uxdp_core::isa::Cond::Gt, 2, mask, 0));
+                self.emit.jump_out(jump(Cond::Gt, 2, mask, 0));
                 if narrow {
                     self.emit.put(&[mov32_reg(2, 2)]);
                 }
@@ -126,7 +127,7 @@ impl Maker<'_, '_> {
     }
 
     fn direct_value(&mut self) {
-        let (map, size) = self.bytes.pick(&[(0, 64), (4, 32), (3, 32), (4, 32)]);
+        let (map, size) = self.bytes.pick(&[(4, 32), (3, 32)]);
         let mask = self.bytes.pick(&[7, 15]);
         self.index(mask);
         self.emit.put(&ld_map_value(1, map, 0));
@@ -155,7 +156,7 @@ impl Maker<'_, '_> {
         self.key(map);
         self.emit.put(&[call(1)]);
         if !self.bytes.rarely(24) {
-            self.emit.jump_out(jmp_imm(uxdp_core::isa::Cond::Eq, 0, 0, 0));
+            self.emit.jump_out(jmp_imm(Cond::Eq, 0, 0, 0));
         }
         if self.bytes.rarely(3) {
             let i = self.bytes.below(3);
@@ -189,14 +190,14 @@ impl Maker<'_, '_> {
         }
         self.emit.put(&[mov64_reg(4, 1), alu64_imm(AluOp::Add, 4, i32::from(room))]);
         use uxdp_core::isa::Cond::*;
-        match self.bytes.below(12) {
-            0 => self.emit.jump_out(jmp_reg(Ge, 4, 3, 0)),
-            1 => self.emit.jump_out(jmp_reg(Lt, 3, 4, 0)),
-            2 => {
+        match self.bytes.below(32) {
+            0..=2 => self.emit.jump_out(jmp_reg(Ge, 4, 3, 0)),
+            3..=5 => self.emit.jump_out(jmp_reg(Lt, 3, 4, 0)),
+            6 => {
                 let cond = self.cond();
                 self.emit.jump_out(jmp_reg(cond, 4, 3, 0));
             }
-            3 => self.emit.over(jmp_reg(Le, 4, 3, 0), &[mov64_imm(0, 1), exit()]),
+            7..=9 => self.emit.over(jmp_reg(Le, 4, 3, 0), &[mov64_imm(0, 1), exit()]),
             _ => self.emit.jump_out(jmp_reg(Gt, 4, 3, 0)),
         }
         self.access(1, room);
@@ -207,7 +208,7 @@ impl Maker<'_, '_> {
 
     fn stack(&mut self) {
         let size = self.size();
-        let off = -24 + self.offset(24, size);
+        let off = -24 + self.aligned(24, size);
         match self.number() {
             Some(from) if self.bytes.rarely(2) => self.emit.put(&[stx(size, 10, off, from)]),
             _ => {
@@ -218,17 +219,28 @@ impl Maker<'_, '_> {
     }
 
     fn stack_at_number(&mut self) {
-        let mask = self.bytes.pick(&[7, 8, 15]);
+        let mask = self.bytes.pick(&[8, 16, 7]);
         self.index(mask);
+        if !self.bytes.rarely(8) {
+            self.emit.put(&[alu64_imm(AluOp::And, 2, 24)]);
+        }
         self.emit.put(&[mov64_reg(1, 10), alu64_imm(AluOp::Add, 1, -24), alu64_reg(AluOp::Add, 1, 2)]);
-        self.access(1, 24 - mask as i16);
+        let size = self.size();
+        let off = self.aligned(24 - (mask as i16 & 24), size);
+        match self.number() {
+            Some(from) if self.bytes.rarely(2) => self.emit.put(&[stx(size, 1, off, from)]),
+            _ => {
+                let to = self.fresh();
+                self.emit.put(&[ldx(size, to, 1, off)]);
+            }
+        }
     }
 
     fn atomic(&mut self) {
         let Some(src) = self.number() else { return };
         let size = self.bytes.pick(&[Size::W, Size::DW]);
         let base = if self.bytes.rarely(2) {
-            self.emit.put(&ld_map_value(1, 0, 0));
+            self.emit.put(&ld_map_value(1, 4, 0));
             1
         } else {
             10
@@ -284,7 +296,7 @@ impl Maker<'_, '_> {
         let Some(a) = self.number() else { return };
         let (turns, body) = (1 + self.bytes.below(12) as i32, self.operation(a, a));
         self.emit.put(&[mov64_imm(5, 0), body, alu64_imm(AluOp::Add, 5, 1)]);
-        let cond = self.bytes.pick(&[uxdp_core::isa::Cond::Lt, uxdp_core::isa::Cond::Ne]);
+        let cond = self.bytes.pick(&[Cond::Lt, Cond::Ne]);
         self.emit.put(&[jmp_imm(cond, 5, turns, -3)]);
     }
 
@@ -353,30 +365,91 @@ impl Maker<'_, '_> {
         }
     }
 
-    /// A tail call; where all helpers are wanted, one of them with arguments that may fit, or a record of the ring.
+    /// A tail call, a record of the ring, a map in a map, a queue; where all helpers are wanted, a lock or any of them.
     fn rare_helper(&mut self) {
-        if self.scope == Scope::Provided || self.bytes.rarely(3) {
-            self.index(3);
-            self.emit.put(&[mov64_reg(3, 2), mov64_reg(1, 6)]);
-            self.emit.put(&ld_map_idx(2, 2));
-            return self.emit.put(&[call(12)]);
+        let all = self.scope == Scope::EveryHelper;
+        match self.bytes.below(if all { 8 } else { 4 }) {
+            0 => self.tail_call(),
+            1 => self.record(),
+            2 => self.inner_lookup(),
+            3 => self.queue(),
+            4 | 5 => self.locked(),
+            _ => self.any_helper(),
         }
-        if self.bytes.rarely(2) {
-            let size = 8 * (1 + self.bytes.below(4) as i16);
-            self.emit.put(&ld_map_idx(1, 7));
-            self.emit.put(&[mov64_imm(2, i32::from(size)), mov64_imm(3, 0), call(131)]);
-            self.emit.jump_out(jmp_imm(uxdp_core::isa::Cond::Eq, 0, 0, 0));
-            self.access(0, size);
-            let end = self.bytes.pick(&[132, 133]);
-            return self.emit.put(&[mov64_reg(1, 0), mov64_imm(2, 0), call(end)]);
+    }
+
+    fn tail_call(&mut self) {
+        self.index(3);
+        self.emit.put(&[mov64_reg(3, 2), mov64_reg(1, 6)]);
+        self.emit.put(&ld_map_idx(2, 2));
+        self.emit.put(&[call(12)]);
+    }
+
+    fn record(&mut self) {
+        let size = 8 * (1 + self.bytes.below(4) as i16);
+        self.emit.put(&ld_map_idx(1, 7));
+        if self.bytes.rarely(4) {
+            self.emit.put(&[mov64_reg(2, 10), alu64_imm(AluOp::Add, 2, -48)]);
+            return self.emit.put(&[mov64_imm(3, i32::from(size)), mov64_imm(4, 0), call(130)]);
         }
-        let rows = uxdp_core::helpers::STANDARD.rows();
+        self.emit.put(&[mov64_imm(2, i32::from(size)), mov64_imm(3, 0), call(131)]);
+        if !self.bytes.rarely(16) {
+            self.emit.jump_out(jmp_imm(Cond::Eq, 0, 0, 0));
+        }
+        // A record is whatever was there before: engines are compared by what programs write.
+        for at in (0..size).step_by(8) {
+            self.emit.put(&[st(Size::DW, 0, at, 0)]);
+        }
+        self.access(0, size);
+        let end = self.bytes.pick(&[132, 132, 133]);
+        self.emit.put(&[mov64_reg(1, 0), mov64_imm(2, 0)]);
+        if !self.bytes.rarely(32) {
+            self.emit.put(&[call(end)]);
+        }
+    }
+
+    fn inner_lookup(&mut self) {
+        self.key(8);
+        self.emit.put(&[call(1)]);
+        self.emit.jump_out(jmp_imm(Cond::Eq, 0, 0, 0));
+        let n = self.bytes.below(5) as i32;
+        self.emit.put(&[mov64_reg(1, 0), mov64_reg(2, 10), alu64_imm(AluOp::Add, 2, -56)]);
+        self.emit.put(&[st(Size::DW, 10, -56, n), call(1)]);
+        if !self.bytes.rarely(24) {
+            self.emit.jump_out(jmp_imm(Cond::Eq, 0, 0, 0));
+        }
+        self.access(0, 64);
+    }
+
+    fn queue(&mut self) {
+        let id = self.bytes.pick(&[87, 87, 88, 89]);
+        let slot = -8 * (1 + self.bytes.below(3) as i32);
+        self.emit.put(&ld_map_idx(1, 9));
+        self.emit.put(&[mov64_reg(2, 10), alu64_imm(AluOp::Add, 2, slot), mov64_imm(3, 0)]);
+        let to = self.fresh();
+        self.emit.put(&[call(id), mov64_reg(to, 0)]);
+    }
+
+    /// A store under a lock. The value is kept on the stack, so that the lock that is let go is the one that was taken.
+    fn locked(&mut self) {
+        self.emit.put(&ld_map_value(1, 10, 0));
+        self.emit.put(&[stx(Size::DW, 10, -56, 1), call(93), ldx(Size::DW, 1, 10, -56)]);
+        let at = self.bytes.pick(&[4, 8, 16, 0]);
+        self.emit.put(&[st(Size::W, 1, at, 7)]);
+        if !self.bytes.rarely(8) {
+            self.emit.put(&[call(94)]);
+        }
+    }
+
+    /// Any helper, with arguments that may fit.
+    fn any_helper(&mut self) {
+        let rows = STANDARD.rows();
         let row = &rows[self.bytes.below(rows.len())];
         for r in 1..=5u8 {
             match self.bytes.below(6) {
                 0 => self.emit.put(&[mov64_reg(r, 6)]),
                 1 => {
-                    let map = self.bytes.below(14) as u32;
+                    let map = self.bytes.below(16) as u32;
                     self.emit.put(&ld_map_idx(r, map));
                 }
                 2 | 3 => self.emit.put(&[mov64_reg(r, 10), alu64_imm(AluOp::Add, r, -64)]),
