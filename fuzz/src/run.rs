@@ -194,16 +194,16 @@ struct Outcome {
     maps: Vec<Vec<(Vec<u8>, Vec<u8>)>>,
 }
 
-/// Verifies a program; where it is accepted, runs it on each engine. Whether it was accepted.
+/// Verifies a program; where it is accepted, runs it interpreted and on that engine. Whether it was accepted.
 ///
 /// # Panics
 /// Where an accepted program faults, or engines differ.
-pub fn verified_and_run(code: &dyn Fn() -> Code, packet: &[u8]) -> bool {
-    WORLD.with(|w| w.verified_and_run(code, packet))
+pub fn verified_and_run(code: &dyn Fn() -> Code, engine: EngineChoice, packet: &[u8]) -> bool {
+    WORLD.with(|w| w.verified_and_run(code, engine, packet))
 }
 
 impl World {
-    fn verified_and_run(&self, code: &dyn Fn() -> Code, packet: &[u8]) -> bool {
+    fn verified_and_run(&self, code: &dyn Fn() -> Code, engine: EngineChoice, packet: &[u8]) -> bool {
         let opts = VerifyOptions { insn_budget: INSNS, memory_limit: 16 << 20, ..VerifyOptions::default() };
         let proven = || {
             let maps = mem::Vec::from_slice(&self.maps).expect("memory");
@@ -226,15 +226,13 @@ impl World {
         let same = !asks_time(&code())
             && judge(&code(), &world::infos()[..world::MADE.len()], STANDARD, &strict, &mut world::Discard)
                 .is_ok();
-        for engine in [EngineChoice::Jit, EngineChoice::JitWithoutFacts] {
-            let Ok(program) = proven() else { panic!("two verdicts") };
-            let prog = install(&self.env, program, engine).expect("it compiles");
-            hook.set(&[prog]).expect("it attaches");
-            // SAFETY: as above; the program is proven.
-            let compiled = self.run(&hook, packet, |ctx| unsafe { xdp_run(ctx) });
-            if same {
-                assert_eq!(checked, compiled, "interpreter and {engine:?} differ");
-            }
+        let Ok(program) = proven() else { panic!("two verdicts") };
+        let prog = install(&self.env, program, engine).expect("it compiles");
+        hook.set(&[prog]).expect("it attaches");
+        // SAFETY: as above; the program is proven.
+        let compiled = self.run(&hook, packet, |ctx| unsafe { xdp_run(ctx) });
+        if same {
+            assert_eq!(checked, compiled, "interpreter and {engine:?} differ");
         }
         if same {
             share::compared();

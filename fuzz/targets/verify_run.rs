@@ -2,6 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use uxdp_core::vm::EngineChoice;
 use uxdp_fuzz::bytes::Bytes;
 use uxdp_fuzz::{generate, run, seeds, share};
 
@@ -9,8 +10,9 @@ fuzz_target!(
     init: seeds::write(seeds::choices),
     |bytes: &[u8]| {
         let mut bytes = Bytes::new(bytes);
-        let packets = bytes.take(64);
+        let packet = bytes.take(64);
+        let engine = bytes.pick(&[EngineChoice::Jit, EngineChoice::JitWithoutFacts]);
         let code = || generate::program(&mut bytes.clone(), generate::Scope::Provided);
-        share::count(run::verified_and_run(&code, &packets));
+        share::count(run::verified_and_run(&code, engine, &packet));
     }
 );

@@ -11,6 +11,7 @@ const ALONE: [&str; 4] = ["--exclude", "uxdp-ffi", "--exclude", "uxdp-runpath"];
 pub(crate) fn run(sh: &Shell) -> Result<()> {
     step("format");
     cmd!(sh, "cargo fmt --all --check").run()?;
+    cmd!(sh, "cargo fmt --manifest-path fuzz/Cargo.toml --check").run()?;
     step("lints");
     cmd!(sh, "cargo clippy --quiet --workspace {ALONE...} --all-targets -- -D warnings").run()?;
     for package in ["uxdp-ffi", "uxdp-runpath"] {
