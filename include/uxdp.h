@@ -60,6 +60,18 @@ struct uxdp_ctx;
 #define UXDP_LOAD_COUNT_ACTIONS 1
 
 /**
+ * Load flag: programs that store pointers into maps, packets or records, or let a helper read one from the stack, are refused. Numbers made from pointers are not
+ * followed.
+ */
+#define UXDP_LOAD_HYGIENE 2
+
+/**
+ * Load flag: as UXDP_LOAD_HYGIENE; programs that make numbers from pointers, compare them other than with null or the packet's end, or read stack that was never
+ * written, are refused too.
+ */
+#define UXDP_LOAD_STRICT 4
+
+/**
  * Every slot, for uxdp_prog_stats.
  */
 #define UXDP_ALL_SLOTS -1
@@ -583,7 +595,7 @@ struct uxdp_load_opts {
    */
   uint32_t engine;
   /**
-   * 0, or UXDP_LOAD_COUNT_ACTIONS.
+   * 0, or UXDP_LOAD_COUNT_ACTIONS, UXDP_LOAD_HYGIENE, UXDP_LOAD_STRICT together.
    */
   uint32_t flags;
   /**

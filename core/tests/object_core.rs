@@ -1,5 +1,5 @@
 //! CO-RE against an object's own types and against others, and what functions and maps say of themselves: `objects/core.c`, `core_target.c`, `tags.c`.
-#![expect(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests may use std")]
+#![expect(clippy::disallowed_methods, reason = "tests may use std")]
 
 use uxdp_core::helpers::{KFUNC_BASE, STANDARD};
 use uxdp_core::isa::{Insn, Listing, op};

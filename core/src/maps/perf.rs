@@ -104,11 +104,16 @@ impl Pages<'_> {
         self.data.len() as u64
     }
 
+    /// The byte at a position, round the end.
+    fn at(&self, position: u64) -> Option<&AtomicU8> {
+        self.data.get(position.checked_rem(self.size())? as usize)
+    }
+
     /// Copies bytes to a position, round the end.
     fn put(&self, position: u64, bytes: impl Iterator<Item = u8>) -> u64 {
         let mut at = position;
         for byte in bytes {
-            if let Some(place) = self.data.get((at % self.size()) as usize) {
+            if let Some(place) = self.at(at) {
                 place.store(byte, Ordering::Relaxed);
             }
             at += 1;
@@ -118,7 +123,7 @@ impl Pages<'_> {
 
     fn get(&self, position: u64, out: &mut [u8]) {
         for (at, byte) in (position..).zip(out) {
-            *byte = self.data.get((at % self.size()) as usize).map_or(0, |b| b.load(Ordering::Relaxed));
+            *byte = self.at(at).map_or(0, |b| b.load(Ordering::Relaxed));
         }
     }
 }

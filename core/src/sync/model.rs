@@ -41,7 +41,9 @@ pub(crate) fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static
         model();
         IN_MODEL.set(false);
     });
-    writeln!(std::io::stderr(), "{} schedules", schedules.load(Ordering::Relaxed)).unwrap();
+    std::io::stderr()
+        .write_all(format!("{} schedules\n", schedules.load(Ordering::Relaxed)).as_bytes())
+        .unwrap();
 }
 
 /// Makes what stands for all words of a piece of map memory before threads begin: loom holds the making of an atomic for a write that everybody has to know of.

@@ -173,7 +173,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
         loop {
             if let Some((func, state)) = self.alone.pop() {
                 self.runs_alone[func as usize] = true;
-                self.from_entry(func, state)?;
+                self.explore_from(func, state)?;
             } else if let Some(func) = (1..done.len()).find(|f| self.called[*f] && !done[*f]) {
                 done[func] = true;
                 self.function(func as u32)?;
@@ -189,11 +189,11 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
     fn function(&mut self, func: u32) -> Result<(), Reject> {
         let start = self.input.code.subprogs[func as usize].start;
         let state = self.entry_state(func).map_err(|e| Reject::at(start, e))?;
-        self.from_entry(func, state)
+        self.explore_from(func, state)
     }
 
     /// Explores one function from its entry in a state.
-    fn from_entry(&mut self, func: u32, state: State) -> Result<(), Reject> {
+    fn explore_from(&mut self, func: u32, state: State) -> Result<(), Reject> {
         let start = self.input.code.subprogs[func as usize].start;
         self.log.function(self.input, func);
         self.trace.clear();

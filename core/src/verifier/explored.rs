@@ -136,26 +136,33 @@ impl Explored {
         let mut previous = NONE;
         let mut at = self.heads[pc as usize];
         while at != NONE {
-            let (nodes, tools) = (&mut self.nodes, (&self.kinds, &mut self.ids));
-            let node = &mut nodes[at as usize];
+            let (kinds, ids) = (&self.kinds, &mut self.ids);
+            let node = &mut self.nodes[at as usize];
             let next = node.next;
             if let Some(old) = &node.state {
                 let how = if node.head == NONE { Compare::Covers } else { Compare::Within };
                 if node.open > 0 {
                     match pace.bounded {
-                        Some(bounded) if next_turn(old, state, bounded, &self.kinds)? => {
-                            if covers(old, state, Compare::Within, &node.mattered, tools)? {
-                                return Ok((Met::Turned(at), false));
-                            }
+                        Some(bounded)
+                            if next_turn(old, state, bounded, kinds)?
+                                && covers(
+                                    old,
+                                    state,
+                                    Compare::Within,
+                                    &node.mattered,
+                                    (kinds, &mut *ids),
+                                )? =>
+                        {
+                            return Ok((Met::Turned(at), false));
                         }
                         Some(_) => {}
-                        None if covers(old, state, Compare::Same, &node.mattered, tools)? => {
+                        None if covers(old, state, Compare::Same, &node.mattered, (kinds, &mut *ids))? => {
                             return Ok((Met::Loop, false));
                         }
                         None => {}
                     }
                     worth &= pace.worth_in_loop;
-                } else if covers(old, state, how, &node.mattered, tools)? {
+                } else if covers(old, state, how, &node.mattered, (kinds, &mut *ids))? {
                     node.hits += 1;
                     self.hits += 1;
                     return Ok((Met::Covered(at), false));

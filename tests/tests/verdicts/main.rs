@@ -3,6 +3,8 @@
 //! The objects are those of xdp_progs and of the loader's tests, those that Debian ships (packages `xdp-tools` and `libxdp1`), and those below the folder that `UXDP_OBJECTS` names.
 //! With `--nocapture` the costs are printed side by side; times are never asserted. What libbpf cannot load for another reason than the verifier's is left out, and counted.
 
+#![expect(clippy::print_stdout, reason = "the costs side by side, with --nocapture")]
+
 mod kernel;
 
 use kernel::Judged;
@@ -90,7 +92,7 @@ fn compare(files: &[PathBuf]) -> Tally {
             let theirs = match judged {
                 Judged::Accepted { processed, micros } => Some((processed, micros)),
                 Judged::Refused(_) => None,
-                Judged::NotJudged => {
+                Judged::LeftOut => {
                     tally.left_out += 1;
                     continue;
                 }

@@ -32,6 +32,7 @@ use crate::maps::memory::Region;
 use crate::maps::spec::flags::BPF_F_NO_COMMON_LRU;
 use crate::maps::{MapConfig, MapSpec};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, Ordering::Relaxed, fence};
+use core::num::{NonZeroU32, NonZeroU64};
 use core::ptr::NonNull;
 
 /// Elements that a writer takes from the watermark or the hand at a time, at most.
@@ -73,12 +74,12 @@ pub(in crate::maps) const PART_BYTES: usize = size_of::<Part>();
 #[derive(Debug)]
 pub(in crate::maps) struct Clock {
     parts: NonNull<Part>,
-    nr_parts: u32,
+    nr_parts: NonZeroU32,
     /// Elements of a part.
-    part_size: u32,
+    part_size: NonZeroU32,
     window: u32,
     /// Windows of a part.
-    nr_windows: u32,
+    nr_windows: NonZeroU64,
     mark_offset: usize,
 }
 
@@ -128,7 +129,7 @@ impl Clock {
     /// One never used.
     fn fresh(&self, pool: &Pool, slot: u32, own: &Writer) -> Option<u32> {
         let part = self.part(slot);
-        let base = slot % self.nr_parts * self.part_size;
+        let base = slot % self.nr_parts * self.part_size.get();
         loop {
             let range = own.range.load(Relaxed);
             let (first, end) = (range as u32, (range >> 32) as u32);
@@ -141,8 +142,8 @@ impl Clock {
                 continue;
             }
             let mark = part.watermark.load(Relaxed);
-            let first = u32::try_from(mark).ok().filter(|first| *first < self.part_size)?;
-            let end = first + self.window.min(self.part_size - first);
+            let first = u32::try_from(mark).ok().filter(|first| *first < self.part_size.get())?;
+            let end = first + self.window.min(self.part_size.get() - first);
             // Relaxed: elements never used have nothing to show; their memory is zero since creation.
             if part.watermark.compare_exchange(mark, u64::from(end), Relaxed, Relaxed).is_ok() {
                 own.range.store(pack(base + first, base + end), Relaxed);
@@ -155,10 +156,10 @@ impl Clock {
         let window = own.window.load(Relaxed);
         let (mut first, mut end) = (window as u32, (window >> 32) as u32);
         if first >= end {
-            let nth = self.part(slot).hand.fetch_add(1, Relaxed) % u64::from(self.nr_windows);
+            let nth = self.part(slot).hand.fetch_add(1, Relaxed) % self.nr_windows;
             let offset = nth as u32 * self.window;
-            first = slot % self.nr_parts * self.part_size + offset;
-            end = first + self.window.min(self.part_size - offset);
+            first = slot % self.nr_parts * self.part_size.get() + offset;
+            end = first + self.window.min(self.part_size.get() - offset);
         }
         own.window.store(pack(first + 1, end), Relaxed);
         first
@@ -176,7 +177,8 @@ impl Clock {
     fn sweep(&self, table: &Table, slot: u32, own: &Writer, spared: u32) -> Option<u32> {
         let part = self.part(slot);
         let loose = part.loose.load(Relaxed);
-        let patience = if loose >= (u64::from(self.part_size) / WORTH_A_SEARCH).max(1) { CHANCES } else { 0 };
+        let patience =
+            if loose >= (u64::from(self.part_size.get()) / WORTH_A_SEARCH).max(1) { CHANCES } else { 0 };
         for look in 0..LOOKS {
             let index = self.next(slot, own);
             let Some(mark) = self.mark(&table.pool, index) else { continue };
@@ -212,16 +214,18 @@ impl Supply for Clock {
     const MARK_BYTES: usize = size_of::<Mark>();
 
     fn new(region: &Region, spec: &MapSpec, cfg: &MapConfig, l: &Layout) -> Clock {
-        let nr_parts = Self::parts(spec, cfg);
-        let part_size = spec.max_entries / nr_parts;
+        // Creation has refused maps without elements and environments without CPUs; elements are a multiple of the parts.
+        let one_at_least = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+        let nr_parts = one_at_least(Self::parts(spec, cfg));
+        let part_size = one_at_least(spec.max_entries / nr_parts);
         // Small maps in small windows, so that no writer holds a large share of them.
-        let window = (part_size / 8).clamp(1, WINDOW);
+        let window = (part_size.get() / 8).clamp(1, WINDOW);
         Clock {
-            parts: region.section(l.pool, nr_parts as usize * PART_BYTES).cast(),
+            parts: region.section(l.pool, nr_parts.get() as usize * PART_BYTES).cast(),
             nr_parts,
             part_size,
             window,
-            nr_windows: part_size.div_ceil(window),
+            nr_windows: one_at_least(part_size.get().div_ceil(window)).into(),
             mark_offset: (spec.key_size as usize).next_multiple_of(8),
         }
     }
