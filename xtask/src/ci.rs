@@ -1,6 +1,6 @@
 //! What CI runs, in order; the first failure ends it.
 
-use crate::{archive, header, licences, proofs, runpath};
+use crate::{archive, fuzz, header, licences, proofs, runpath};
 use anyhow::{Result, ensure};
 use xshell::{Shell, cmd};
 
@@ -11,6 +11,7 @@ const ALONE: [&str; 4] = ["--exclude", "uxdp-ffi", "--exclude", "uxdp-runpath"];
 pub(crate) fn run(sh: &Shell) -> Result<()> {
     step("format");
     cmd!(sh, "cargo fmt --all --check").run()?;
+    cmd!(sh, "cargo fmt --manifest-path fuzz/Cargo.toml --check").run()?;
     step("lints");
     cmd!(sh, "cargo clippy --quiet --workspace {ALONE...} --all-targets -- -D warnings").run()?;
     for package in ["uxdp-ffi", "uxdp-runpath"] {
@@ -32,6 +33,8 @@ pub(crate) fn run(sh: &Shell) -> Result<()> {
     proofs::loom(sh)?;
     step("tests");
     cmd!(sh, "cargo test --workspace {ALONE...}").run()?;
+    step("fuzz, briefly");
+    fuzz::run(sh, None, 10)?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 mod archive;
 mod ci;
+mod fuzz;
 mod header;
 mod install;
 mod licences;
@@ -55,6 +56,14 @@ enum Task {
     Miri,
     /// Runs the thread tests of maps under ThreadSanitizer.
     Tsan,
+    /// Runs the fuzz targets: bytes as objects, types and programs; accepted programs on each engine.
+    Fuzz {
+        /// The target; all without one.
+        target: Option<fuzz::Target>,
+        /// How long each of them runs.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// Lists the licences of all dependencies and fails on one that is not allowed.
     Licences,
 }
@@ -77,6 +86,7 @@ fn main() -> Result<()> {
         Task::Loom => proofs::loom(&sh),
         Task::Miri => proofs::miri(&sh),
         Task::Tsan => proofs::tsan(&sh),
+        Task::Fuzz { target, seconds } => fuzz::run(&sh, target, seconds),
         Task::Licences => licences::run(&sh),
     }
 }

@@ -1,0 +1,15 @@
+//! What the fuzz targets share. `cargo xtask fuzz` builds and runs them.
+//!
+//! - `object`: bytes as an object file; `btf`: bytes as a kernel's types; `verifier`: bytes as a program;
+//! - `verify_run`: bytes as choices of a generator whose programs are often accepted; what is accepted is run on two engines.
+//!
+//! A finding is a panic, an overrun that AddressSanitizer sees, a limit that was not kept, or engines that differ.
+
+pub mod bytes;
+pub mod generate;
+pub mod memory;
+pub mod raw;
+pub mod run;
+pub mod seeds;
+pub mod share;
+pub mod world;
