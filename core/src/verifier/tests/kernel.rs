@@ -6,7 +6,9 @@ use std::io::Write;
 
 const MAP_CREATE: u64 = 0;
 const MAP_UPDATE: u64 = 2;
+const MAP_LOOKUP: u64 = 1;
 const PROG_LOAD: u64 = 5;
+const PROG_TEST_RUN: u64 = 10;
 const MAP_FREEZE: u64 = 22;
 
 fn syscall(nr: u64, a: u64, b: u64, c: u64) -> i64 {
@@ -61,6 +63,45 @@ impl Kernel {
             }
         }
         Some(k)
+    }
+
+    /// Sets the first value of an array.
+    pub(crate) fn set(&self, map: usize, value: &[u8]) {
+        let key = 0u32;
+        let mut attr = [self.fds[map] as u64, &raw const key as u64, value.as_ptr() as u64, 0];
+        assert_eq!(bpf(MAP_UPDATE, &mut attr), 0);
+    }
+
+    /// The first value of an array.
+    pub(crate) fn get(&self, map: usize, size: usize) -> Vec<u8> {
+        let (key, mut value) = (0u32, vec![0u8; size]);
+        let mut attr = [self.fds[map] as u64, &raw const key as u64, value.as_mut_ptr() as u64, 0];
+        assert_eq!(bpf(MAP_LOOKUP, &mut attr), 0);
+        value
+    }
+
+    /// The result and the packet afterwards; `None` where the kernel refuses the program.
+    pub(crate) fn run(&self, insns: &[Insn], packet: &[u8]) -> Option<(u32, Vec<u8>)> {
+        let mut attr = [0u64; 20];
+        attr[0] = 6 | (insns.len() as u64) << 32;
+        attr[1] = insns.as_ptr() as u64;
+        attr[2] = c"GPL".as_ptr() as u64;
+        attr[15] = self.fds.as_ptr() as u64;
+        let fd = bpf(PROG_LOAD, &mut attr);
+        if fd < 0 {
+            return None;
+        }
+        let mut out = vec![0u8; 512];
+        let mut run = [0u64; 10];
+        run[0] = fd as u64;
+        run[1] = packet.len() as u64 | (out.len() as u64) << 32;
+        run[2] = packet.as_ptr() as u64;
+        run[3] = out.as_mut_ptr() as u64;
+        let status = bpf(PROG_TEST_RUN, &mut run);
+        syscall(3, fd as u64, 0, 0);
+        assert_eq!(status, 0, "the test run");
+        out.truncate((run[1] >> 32) as usize);
+        Some(((run[0] >> 32) as u32, out))
     }
 
     /// `Err` has the log.

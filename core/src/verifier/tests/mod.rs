@@ -1,5 +1,7 @@
 //! Tests of the verifier as a whole: a table of unsafe programs with their safe twins, and the kernel's word on each.
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod agreement;
 mod asm;
 mod cases;
 mod contained;
