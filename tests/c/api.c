@@ -127,7 +127,7 @@ static void loading(void)
 	UXDP_LOAD_OPTS(opts, .log_buf = log, .log_size = sizeof(log));
 	UXDP_LOAD_OPTS(long_log, .log_buf = small, .log_size = sizeof(small), .log_level = 2);
 	UXDP_LOAD_OPTS(bad_engine, .engine = 9);
-	UXDP_LOAD_OPTS(bad_flags, .flags = 2);
+	UXDP_LOAD_OPTS(bad_flags, .flags = 0x80);
 
 	CHECK(uxdp_object_load(object, &bad_engine) == -EINVAL && uxdp_object_load(object, &bad_flags) == -EINVAL);
 	/* A refusal leaves the object as it was: it can be tried again. */
