@@ -12,7 +12,7 @@
 //! # fn load(bytes: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
 //! use uxdp_core::object::{Object, OpenOptions};
 //!
-//! let mut object = Object::open(bytes, &OpenOptions { name: "xdp_firewall", ..OpenOptions::default() ..OpenOptions::default() })?;
+//! let mut object = Object::open(bytes, &OpenOptions { name: "xdp_firewall", ..OpenOptions::default() })?;
 //! let rules = object.find_map("rules").ok_or("no such map")?;
 //! object.set_max_entries(rules, 65536)?;
 //! let main = object.find_program("xdp")?;
