@@ -339,9 +339,6 @@ impl Verifier<'_, '_, '_> {
                 Kind::MapKey(_) if dir == Dir::Write => {
                     return Err(E::ReadOnlyMem { reg: num, kind: reg.kind.name() });
                 }
-                Kind::MapKey(_) if dir == Dir::Write => {
-                    return Err(E::ReadOnlyMem { reg: num, kind: reg.kind.name() });
-                }
                 _ if is_memory(&reg, access) => {
                     check::region(&self.input, &reg, num, 0, size, dir, zero)?;
                 }
