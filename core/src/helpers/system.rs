@@ -17,7 +17,7 @@ pub(super) const PRANDOM: Helper = Helper {
 pub(super) const SMP_ID: Helper = Helper {
     id: 8,
     name: "bpf_get_smp_processor_id",
-    proto: Proto::new(&[], RetType::Integer),
+    proto: Proto::new(&[], RetType::Cpu),
     func: Some(smp_id),
 };
 

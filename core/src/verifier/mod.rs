@@ -130,7 +130,7 @@ pub fn verify(
             });
         }
     };
-    Ok(program.into_verified(maps, proof.rewrites, proof.facts, proof.stats))
+    Ok(program.into_verified(maps, proof.rewrites, proof.facts, (proof.stats, opts.nr_cpus)))
 }
 
 /// [`verify`], without the program's ownership.

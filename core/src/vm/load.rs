@@ -46,13 +46,16 @@ pub fn create_maps(
 /// A verified program as one that can run.
 ///
 /// # Errors
-/// Where the engine cannot be had, or memory is short.
+/// Where the engine cannot be had, or memory is short; `EINVAL` where the program was verified for fewer CPUs than the environment has.
 pub fn install(
     env: &Arc<Env>,
     program: Program<Verified>,
     options: impl Into<ProgOptions>,
 ) -> Result<Arc<Prog>, Errno> {
     let ProgOptions { engine, counting } = options.into();
+    if program.nr_cpus() != 0 && program.nr_cpus() < env.nr_cpus() {
+        return Err(Errno::EINVAL);
+    }
     let engine = Engine::select(env, &program, engine)?;
     Prog::new(env, program, engine, counting)
 }

@@ -153,7 +153,8 @@ fn load_prog(
     })?;
     let attach = linked.code().attach;
     let list = Vec::from_slice(maps)?;
-    let verified = verify(linked, list, obj.env.helpers(), opts, log)
+    let opts = VerifyOptions { nr_cpus: obj.env.nr_cpus(), ..*opts };
+    let verified = verify(linked, list, obj.env.helpers(), &opts, log)
         .map_err(|e| fail(e.errno(), format_args!("program {name} is refused: {e}")))?;
     let prog = install(&obj.env, verified, prog_opts).map_err(|e| {
         let why = if e == Errno::EOPNOTSUPP { "it cannot be compiled on this machine" } else { e.text() };
