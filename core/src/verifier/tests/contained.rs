@@ -222,6 +222,7 @@ fn made() -> Vec<Arc<Map>> {
         memory: &Heap,
         private_memory: &Heap,
         secret: [1, 2],
+        processes: None,
         epochs: None,
     };
     let made: Vec<_> = SPECS
