@@ -49,7 +49,9 @@ pub struct Ctx {
     pub(crate) env: *const super::RunEnv,
     /// Private: the program that runs (after tail calls the one that was called last).
     pub(crate) prog: *const u8,
-    pub(crate) reserved: [u64; 8],
+    /// Private: the interpreter that called the helper at hand, for callbacks.
+    pub(crate) caller: *const crate::interp::Caller,
+    pub(crate) reserved: [u64; 7],
 }
 
 impl Ctx {
@@ -87,7 +89,8 @@ impl Ctx {
             abort: 0,
             env: null(),
             prog: null(),
-            reserved: [0; 8],
+            caller: null(),
+            reserved: [0; 7],
         }
     }
 }
