@@ -3,13 +3,22 @@
 use super::{ArgType, Callback, Helper, Lock, Proto, RetType};
 use crate::error::Errno;
 use crate::limits::BPF_MAX_LOOPS;
-use crate::vm::{Ctx, Func};
+use crate::maps::ValueLock;
+use crate::vm::{AbortReason, Ctx, Func};
 
-pub(super) const SPIN_LOCK: Helper =
-    Helper::known(93, "bpf_spin_lock", Proto::new(&[ArgType::SpinLock(Lock::Take)], RetType::Void));
+pub(super) const SPIN_LOCK: Helper = Helper {
+    id: 93,
+    name: "bpf_spin_lock",
+    proto: Proto::new(&[ArgType::SpinLock(Lock::Take)], RetType::Void),
+    func: Some(lock),
+};
 
-pub(super) const SPIN_UNLOCK: Helper =
-    Helper::known(94, "bpf_spin_unlock", Proto::new(&[ArgType::SpinLock(Lock::Give)], RetType::Void));
+pub(super) const SPIN_UNLOCK: Helper = Helper {
+    id: 94,
+    name: "bpf_spin_unlock",
+    proto: Proto::new(&[ArgType::SpinLock(Lock::Give)], RetType::Void),
+    func: Some(unlock),
+};
 
 pub(super) const TIMER_INIT: Helper = Helper::known(
     169,
@@ -42,6 +51,29 @@ pub(super) const LOOP: Helper = Helper {
     .calling(Callback::Loop),
     func: Some(turns),
 };
+
+/// The context keeps what is held: a run that ends inside gives it back.
+unsafe extern "C" fn lock(word: u64, _: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: the verifier proved that r1 is the lock of a value, and that none is held; the context is the run's, its services outlive it.
+    unsafe {
+        let lock = ValueLock::at(word as *mut u8);
+        let c = &mut *ctx;
+        match c.env.as_ref() {
+            Some(env) if lock.take(c.slot, env.platform) => c.lock = lock,
+            _ => c.set_abort(AbortReason::Lock),
+        }
+    }
+    0
+}
+
+unsafe extern "C" fn unlock(word: u64, _: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: as `lock`: it is the one that is held.
+    unsafe {
+        (*ctx).lock = core::ptr::null();
+        ValueLock::at(word as *mut u8).give();
+    }
+    0
+}
 
 /// How many turns there were, the one that ended the loop included.
 ///

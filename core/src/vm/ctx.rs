@@ -51,7 +51,9 @@ pub struct Ctx {
     pub(crate) prog: *const u8,
     /// Private: the interpreter that called the helper at hand, for callbacks.
     pub(crate) caller: *const crate::interp::Caller,
-    pub(crate) reserved: [u64; 7],
+    /// Private: the lock of a value that the program holds, or null.
+    pub(crate) lock: *const crate::maps::ValueLock,
+    pub(crate) reserved: [u64; 6],
 }
 
 impl Ctx {
@@ -90,7 +92,8 @@ impl Ctx {
             env: null(),
             prog: null(),
             caller: null(),
-            reserved: [0; 7],
+            lock: null(),
+            reserved: [0; 6],
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A program on Linux, through libbpf and BPF_PROG_TEST_RUN.
 
 use crate::ours::file;
-use crate::{Outcome, sum};
+use crate::{Machine, Maps, sum};
 use libbpf_sys as bpf;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
@@ -29,51 +29,102 @@ impl Drop for Obj {
     }
 }
 
-/// Loads a program alone and runs the packets in order.
-pub(crate) fn run(object: &str, program: &str, packets: &[Vec<u8>]) -> Outcome {
-    let path = CString::new(file(object).to_str().unwrap()).unwrap();
-    let mut outcome = Outcome::default();
-    // SAFETY: everything that libbpf is given outlives its calls; maps and programs are those of the object, which is open.
-    unsafe {
-        bpf::libbpf_set_print(None);
-        let obj = Obj(bpf::bpf_object__open_file(path.as_ptr(), ptr::null()));
-        assert!(!obj.0.is_null(), "{object}: {}", std::io::Error::last_os_error());
-        let (mut at, mut chosen) = (ptr::null_mut(), ptr::null_mut());
-        loop {
-            at = bpf::bpf_object__next_program(obj.0, at);
-            if at.is_null() {
-                break;
+/// A program that is loaded.
+pub(crate) struct Linux {
+    obj: Obj,
+    fd: i32,
+}
+
+impl Linux {
+    /// Loads a program alone.
+    pub(crate) fn load(object: &str, program: &str) -> Linux {
+        let path = CString::new(file(object).to_str().unwrap()).unwrap();
+        // SAFETY: everything that libbpf is given outlives its calls; programs are those of the object, which is open.
+        unsafe {
+            bpf::libbpf_set_print(None);
+            let obj = Obj(bpf::bpf_object__open_file(path.as_ptr(), ptr::null()));
+            assert!(!obj.0.is_null(), "{object}: {}", std::io::Error::last_os_error());
+            let (mut at, mut chosen) = (ptr::null_mut(), ptr::null_mut());
+            loop {
+                at = bpf::bpf_object__next_program(obj.0, at);
+                if at.is_null() {
+                    break;
+                }
+                let wanted = CStr::from_ptr(bpf::bpf_program__name(at)).to_string_lossy() == program;
+                bpf::bpf_program__set_autoload(at, wanted);
+                if wanted {
+                    chosen = at;
+                }
             }
-            let wanted = CStr::from_ptr(bpf::bpf_program__name(at)).to_string_lossy() == program;
-            bpf::bpf_program__set_autoload(at, wanted);
-            if wanted {
-                chosen = at;
-            }
-        }
-        assert!(!chosen.is_null(), "{program}");
-        assert_eq!(bpf::bpf_object__load(obj.0), 0, "{program}: {}", std::io::Error::last_os_error());
-        for packet in packets {
-            let mut opts = bpf::bpf_test_run_opts {
-                sz: size_of::<bpf::bpf_test_run_opts>() as _,
-                data_in: packet.as_ptr().cast(),
-                data_size_in: packet.len() as u32,
-                repeat: 1,
-                ..Default::default()
-            };
-            assert_eq!(bpf::bpf_prog_test_run_opts(bpf::bpf_program__fd(chosen), &mut opts), 0);
-            outcome.actions.push(opts.retval);
-        }
-        let mut map = ptr::null_mut();
-        loop {
-            map = bpf::bpf_object__next_map(obj.0, map);
-            if map.is_null() {
-                break;
-            }
-            let name = CStr::from_ptr(bpf::bpf_map__name(map)).to_string_lossy().into_owned();
-            outcome.maps.insert(name, content(map));
+            assert!(!chosen.is_null(), "{program}");
+            assert_eq!(bpf::bpf_object__load(obj.0), 0, "{program}: {}", std::io::Error::last_os_error());
+            Linux { obj, fd: bpf::bpf_program__fd(chosen) }
         }
     }
-    outcome
+
+    fn map(&self, name: &str) -> *mut bpf::bpf_map {
+        let name = CString::new(name).unwrap();
+        // SAFETY: an open object, a name that ends.
+        let map = unsafe { bpf::bpf_object__find_map_by_name(self.obj.0, name.as_ptr()) };
+        assert!(!map.is_null(), "{name:?}");
+        map
+    }
+}
+
+impl Machine for Linux {
+    fn name(&self) -> String {
+        "Linux".to_owned()
+    }
+
+    fn run(&mut self, packet: &[u8]) -> u32 {
+        let mut opts = bpf::bpf_test_run_opts {
+            sz: size_of::<bpf::bpf_test_run_opts>() as _,
+            data_in: packet.as_ptr().cast(),
+            data_size_in: packet.len() as u32,
+            repeat: 1,
+            ..Default::default()
+        };
+        // SAFETY: the program is loaded, the packet outlives the call.
+        assert_eq!(unsafe { bpf::bpf_prog_test_run_opts(self.fd, &mut opts) }, 0);
+        opts.retval
+    }
+
+    fn update(&mut self, map: &str, key: &[u8], value: &[u8], flags: u64) -> i32 {
+        // SAFETY: a map of the object; key and value have its sizes, which is the caller's word.
+        unsafe {
+            let fd = bpf::bpf_map__fd(self.map(map));
+            bpf::bpf_map_update_elem(fd, key.as_ptr().cast(), value.as_ptr().cast(), flags)
+        }
+    }
+
+    fn lookup(&mut self, map: &str, key: &[u8], flags: u64) -> Result<Vec<u8>, i32> {
+        let map = self.map(map);
+        // SAFETY: as `update`.
+        unsafe {
+            let mut value = vec![0u8; bpf::bpf_map__value_size(map) as usize];
+            let fd = bpf::bpf_map__fd(map);
+            let done =
+                bpf::bpf_map_lookup_elem_flags(fd, key.as_ptr().cast(), value.as_mut_ptr().cast(), flags);
+            if done == 0 { Ok(value) } else { Err(done) }
+        }
+    }
+
+    fn maps(&mut self) -> Maps {
+        let mut all = Maps::new();
+        let mut map = ptr::null_mut();
+        loop {
+            // SAFETY: the object is loaded; the last map is followed by null.
+            map = unsafe { bpf::bpf_object__next_map(self.obj.0, map) };
+            if map.is_null() {
+                return all;
+            }
+            // SAFETY: a map of the object.
+            let (name, content) = unsafe {
+                (CStr::from_ptr(bpf::bpf_map__name(map)).to_string_lossy().into_owned(), content(map))
+            };
+            all.insert(name, content);
+        }
+    }
 }
 
 /// # Safety

@@ -53,9 +53,44 @@ fn every_helper() -> Asm {
     // A record that could not be had is not given back.
     let unless_null =
         |asm: Asm| asm.put(Insn::new(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3, 0)).mov_reg(1, 0).mov(2, 0);
+    const NEW: u32 = crate::helpers::ITER_NUM_NEW;
     let order = [
-        5, 7, 8, 188, 44, 54, 65, 189, 190, 28, 182, 6, 2, 1, 3, 87, 89, 88, 195, 51, 23, 131, 132, 131, 133,
-        130, 134, 25, 181, 164, 12,
+        5,
+        7,
+        8,
+        188,
+        44,
+        54,
+        65,
+        189,
+        190,
+        28,
+        182,
+        6,
+        2,
+        1,
+        3,
+        87,
+        89,
+        88,
+        195,
+        51,
+        23,
+        131,
+        132,
+        131,
+        133,
+        130,
+        134,
+        25,
+        181,
+        164,
+        93,
+        94,
+        NEW,
+        NEW + 1,
+        NEW + 2,
+        12,
     ];
     for id in order {
         asm = match id {
@@ -80,6 +115,9 @@ fn every_helper() -> Asm {
             25 => fp(asm.mov_reg(1, 6).map(2, 7).imm64(3, 0xffff_ffff), 4, -16).mov(5, 16),
             181 => fp(asm.mov(1, 2).func(2, 1), 3, -8).mov(4, 0),
             164 => asm.map(1, 2).func(2, 1).mov(3, 0).mov(4, 0),
+            93 | 94 => asm.map_value(1, 2, 8),
+            NEW => fp(asm, 1, -32).mov(2, 3).mov(3, 5),
+            1_000.. => fp(asm, 1, -32),
             _ => asm,
         }
         .helper(id);

@@ -3,6 +3,7 @@
 mod alloc;
 mod callbacks;
 mod hooks;
+mod locks;
 mod runs;
 mod tails;
 mod trace;
