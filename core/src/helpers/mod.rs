@@ -26,6 +26,8 @@ pub use proto::{
 };
 pub use tail::TAIL_CALL;
 
+pub(crate) use iter::{ITER_NUM_DESTROY, ITER_NUM_NEW, ITER_NUM_NEXT};
+
 pub(crate) use format::{Arguments, render};
 
 /// Every helper and kernel function that XDP programs may call, by number. Not all are provided in this version ([`Helper::func`]).

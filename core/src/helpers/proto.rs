@@ -259,6 +259,16 @@ impl Helper {
         self.id >= KFUNC_BASE
     }
 
+    /// Whether a call may end the run: what it calls back may, or it waits for a lock, which is not for ever. Engines look at the context after such a call.
+    pub const fn ends_runs(&self) -> bool {
+        self.calls_back() || matches!(self.proto.args[0], ArgType::SpinLock(Lock::Take))
+    }
+
+    /// Whether it calls a function of the program before it returns.
+    pub const fn calls_back(&self) -> bool {
+        matches!(self.proto.callback, Some(Callback::Loop | Callback::ForEach | Callback::Drain))
+    }
+
     /// A row of which only the prototype is known.
     pub const fn known(id: u32, name: &'static str, proto: Proto) -> Helper {
         Helper { id, name, proto, func: None }

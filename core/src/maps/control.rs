@@ -3,9 +3,14 @@
 //! Access: BPF_F_RDONLY and BPF_F_WRONLY bind the control plane, freezing ends its writes for ever. A BPF_F_RDONLY_PROG array whose freezing succeeded is
 //! constant from then on: writers announce themselves before they look at the flag, and freezing refuses while one is announced.
 
+<<<<<<< HEAD
 use super::holders::Inside;
 use super::spec::flags::{BPF_EXIST, BPF_F_LOCK, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY};
 use super::{Kind, Map, MapSpec, Reference, header};
+=======
+use super::spec::flags::{BPF_EXIST, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY};
+use super::{Kind, Map, MapSpec, Reference, fields, header};
+>>>>>>> flow
 use crate::error::Errno;
 use crate::mem::{OutOfMemory, Vec};
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
@@ -159,12 +164,15 @@ impl Map {
     /// Copies the value of a key to `out`, which has exactly [`Map::value_buffer_size`] bytes: for a per-CPU map the values of all slots.
     ///
     /// # Errors
-    /// ENOENT; EINVAL for flags (no value has a lock) and sizes; EPERM for a map whose control plane may not read.
+    /// ENOENT; EINVAL for sizes, and for flags but BPF_F_LOCK where values have a lock; EBUSY where that is not to be had; EPERM for a map whose control plane may not
+    /// read.
     pub fn lookup_elem(&self, key: &[u8], out: &mut [u8], flags: u64) -> Result<(), Errno> {
         self.access.may_read()?;
         self.check_sizes(key, Some(out.len()))?;
-        if flags != 0 {
-            return Err(Errno::EINVAL);
+        match fields::split(flags) {
+            (0, false) => {}
+            (0, true) => return self.read_locked(key, out),
+            _ => return Err(Errno::EINVAL),
         }
         match &self.kind {
             Kind::Array(a) => a.read(index(key)?, out),
@@ -191,8 +199,14 @@ impl Map {
     pub fn update_elem(&self, slot: u32, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         self.write_access(|| {
             self.check_sizes(key, Some(value.len()))?;
-            if flags & BPF_F_LOCK != 0 || flags > BPF_EXIST {
+            let (flags, locked) = fields::split(flags);
+            if flags > BPF_EXIST || locked && self.spec.fields.spin_lock.is_none() {
                 return Err(Errno::EINVAL);
+            }
+            if locked {
+                let _held = self.holds.hold_if_any(slot)?;
+                // SAFETY: `check_sizes` says that key and value have their sizes; the slot is held.
+                return unsafe { self.update_locked(key.as_ptr(), value.as_ptr(), flags, slot) };
             }
             match &self.kind {
                 // SAFETY: `check_sizes` says that `value` has the value size.

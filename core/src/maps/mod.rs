@@ -17,6 +17,7 @@ mod config;
 mod control;
 mod each;
 mod error;
+mod fields;
 mod hash;
 mod hashed;
 mod header;
@@ -43,6 +44,7 @@ mod table;
 mod target;
 #[cfg(test)]
 mod tests;
+mod value_lock;
 
 pub use attach::check_sharable;
 pub use attach_error::AttachError;
@@ -59,6 +61,7 @@ pub use target::Target;
 
 pub(crate) use ringbuf::{Commit, commit};
 pub(crate) use target::names_program;
+pub(crate) use value_lock::ValueLock;
 
 use crate::error::Errno;
 use crate::mem::String;
@@ -306,7 +309,7 @@ impl Map {
     /// `key` and `value` are readable for the key and value size. The caller alone holds `slot`.
     ///
     /// # Errors
-    /// EINVAL for unknown flags, EEXIST, ENOENT, E2BIG (index out of range, map full) as the kernel's helper.
+    /// EINVAL for unknown flags, EEXIST, ENOENT, E2BIG (index out of range, map full) as the kernel's helper; with BPF_F_LOCK EBUSY where the lock is not to be had.
     pub unsafe fn update(
         &self,
         key: *const u8,
@@ -314,6 +317,11 @@ impl Map {
         flags: u64,
         slot: u32,
     ) -> Result<(), Errno> {
+        let (flags, locked) = fields::split(flags);
+        if locked {
+            // SAFETY: the caller's word.
+            return unsafe { self.update_locked(key, value, flags, slot) };
+        }
         match &self.kind {
             Kind::Array(_) if self.access.is_read_only_to_programs() => Err(Errno::EPERM),
             // SAFETY: a key of these types has four bytes; key and value are readable by the caller's word.
