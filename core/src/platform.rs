@@ -88,6 +88,11 @@ pub trait Platform: MapMemory {
     /// Fills `out` with random bytes that an attacker cannot guess; false where there is no source.
     fn random(&self, out: &mut [u8]) -> bool;
 
+    /// The calling thread's stack, from its lowest usable byte to one beyond its highest; none where that is not known: helpers read no texts from the stack then.
+    fn thread_stack(&self) -> Option<core::ops::Range<usize>> {
+        None
+    }
+
     /// Lets another thread run: what a bounded wait calls between its tries.
     fn yield_now(&self);
 

@@ -15,7 +15,9 @@ mod map;
 mod output;
 mod packet;
 mod proto;
+mod readable;
 mod string;
+mod strings;
 mod system;
 mod tail;
 mod trace;
@@ -118,18 +120,18 @@ static ROWS: [Helper; 100] = [
     host::CT_SET_STATUS,
     host::CT_CHANGE_STATUS,
     packet::PULL_DATA,
-    string::STRCMP,
-    string::STRCHR,
-    string::STRCHRNUL,
-    string::STRNCHR,
-    string::STRRCHR,
-    string::STRLEN,
-    string::STRNLEN,
-    string::STRSPN,
-    string::STRCSPN,
-    string::STRSTR,
-    string::STRNSTR,
-    string::STRCASECMP,
+    strings::STRCMP,
+    strings::STRCHR,
+    strings::STRCHRNUL,
+    strings::STRNCHR,
+    strings::STRRCHR,
+    strings::STRLEN,
+    strings::STRNLEN,
+    strings::STRSPN,
+    strings::STRCSPN,
+    strings::STRSTR,
+    strings::STRNSTR,
+    strings::STRCASECMP,
 ];
 
 /// The helpers that every environment has.

@@ -1,11 +1,10 @@
 //! `bpf_trace_printk`: a binary record into the worker's ring, which readers format (`vm/trace.rs`).
 //!
 //! The result is what formatting would give: the length, or EINVAL for what is no format. Texts behind pointers are copied when the record is made, from memory
-//! that is known to be readable: the packet and its metadata, and the values of the program's own arrays.
-//!
-//! Kernel: reads any address with a fault handler; uxdp: what is not known to be readable prints as empty, because a process cannot catch the fault.
+//! that is known to be readable (`readable.rs`); anything else prints as empty.
 
 use super::format::{self, Arguments, Kind, Length, MAX_TEXT};
+use super::readable::readable_at;
 use super::{Access, ArgType, Helper, Proto, RetType};
 use crate::error::Errno;
 use crate::vm::{Ctx, TraceRecord, WorkerBlock};
@@ -106,25 +105,6 @@ impl Captured {
             *place = byte;
             *len = i + 1;
         }
-    }
-}
-
-/// Bytes that are known to be readable from an address on.
-fn readable_at(addr: u64, ctx: &Ctx) -> usize {
-    let within = |start: u64, end: u64| {
-        if (start..end).contains(&addr) { (end - addr) as usize } else { 0 }
-    };
-    match within(ctx.data_meta as u64, ctx.data_end as u64) {
-        0 => crate::vm::maps_of(ctx)
-            .iter()
-            .filter_map(|map| map.array())
-            .map(|a| {
-                let bytes = u64::from(a.stride) * u64::from(a.max_entries);
-                within(a.base as u64, (a.base as u64).saturating_add(bytes))
-            })
-            .max()
-            .unwrap_or(0),
-        n => n,
     }
 }
 

@@ -92,6 +92,10 @@ impl Platform for Libc {
         true
     }
 
+    fn thread_stack(&self) -> Option<core::ops::Range<usize>> {
+        memory::thread_stack()
+    }
+
     fn yield_now(&self) {
         // SAFETY: it takes nothing.
         unsafe { libc::sched_yield() };
@@ -181,6 +185,17 @@ mod tests {
             // SAFETY: from `alloc` with that size.
             unsafe { CodeMemory::free(&PLATFORM, p, 10_000) };
         }
+    }
+
+    #[test]
+    fn the_stack_holds_what_is_on_it() {
+        let on_it = move || {
+            let local = core::hint::black_box([0u8; 8]);
+            let stack = PLATFORM.thread_stack().unwrap();
+            stack.contains(&core::ptr::from_ref(&local).addr())
+        };
+        assert!(on_it());
+        assert!(std::thread::spawn(on_it).join().unwrap());
     }
 
     #[test]
