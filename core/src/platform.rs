@@ -85,6 +85,16 @@ pub trait Platform: MapMemory {
     /// The reading of a clock in nanoseconds, where there is one.
     fn clock_ns(&self, clock: Clock) -> Option<u64>;
 
+    /// Nanoseconds of a tick, as `bpf_jiffies64` counts them: of 250 Hz where it is not known better.
+    fn tick_ns(&self) -> u64 {
+        4_000_000
+    }
+
+    /// The NUMA node that the calling thread runs on; 0 where there is but one.
+    fn numa_node(&self) -> u32 {
+        0
+    }
+
     /// Fills `out` with random bytes that an attacker cannot guess; false where there is no source.
     fn random(&self, out: &mut [u8]) -> bool;
 

@@ -3,6 +3,7 @@
 //! One family a file. A helper's logic may not allocate, panic or wait. Arguments are what the prototype says, proven by the verifier: that is the argument of
 //! every `unsafe` in this folder. Prototypes, results and errors are the kernel's (Linux 6.18), asked where they are not documented.
 
+mod arguments;
 mod control;
 mod cookie;
 mod csum;
@@ -28,7 +29,8 @@ pub use proto::{
 };
 pub use tail::TAIL_CALL;
 
-pub(crate) use format::{Arguments, render};
+pub(crate) use arguments::{MAX_BPRINTF_BIN_ARGS, MAX_BPRINTF_VARARGS, Taken};
+pub(crate) use format::render;
 
 /// Every helper and kernel function that XDP programs may call, by number. Not all are provided in this version ([`Helper::func`]).
 static ROWS: [Helper; 100] = [

@@ -78,6 +78,18 @@ impl Platform for Libc {
         (done == 0).then(|| (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64))
     }
 
+    fn tick_ns(&self) -> u64 {
+        let mut tick = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // The coarse clock is read at ticks: its resolution is one.
+        // SAFETY: `tick` is writable.
+        let done = unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &mut tick) };
+        if done == 0 && tick.tv_sec == 0 && tick.tv_nsec > 0 { tick.tv_nsec as u64 } else { 4_000_000 }
+    }
+
+    fn numa_node(&self) -> u32 {
+        cpus::node()
+    }
+
     fn random(&self, out: &mut [u8]) -> bool {
         let mut rest = out;
         while !rest.is_empty() {
