@@ -102,8 +102,23 @@ pub trait Platform: MapMemory {
     /// The reading of a clock in nanoseconds, where there is one.
     fn clock_ns(&self, clock: Clock) -> Option<u64>;
 
+    /// Nanoseconds of a tick, as `bpf_jiffies64` counts them: of 250 Hz where it is not known better.
+    fn tick_ns(&self) -> u64 {
+        4_000_000
+    }
+
+    /// The NUMA node that the calling thread runs on; 0 where there is but one.
+    fn numa_node(&self) -> u32 {
+        0
+    }
+
     /// Fills `out` with random bytes that an attacker cannot guess; false where there is no source.
     fn random(&self, out: &mut [u8]) -> bool;
+
+    /// The calling thread's stack, from its lowest usable byte to one beyond its highest; none where that is not known: helpers read no texts from the stack then.
+    fn thread_stack(&self) -> Option<core::ops::Range<usize>> {
+        None
+    }
 
     /// Lets another thread run: what a bounded wait calls between its tries.
     fn yield_now(&self);

@@ -3,6 +3,7 @@
 //! One family a file. A helper's logic may not allocate, panic or wait. Arguments are what the prototype says, proven by the verifier: that is the argument of
 //! every `unsafe` in this folder. Prototypes, results and errors are the kernel's (Linux 6.18), asked where they are not documented.
 
+mod arguments;
 mod control;
 mod cookie;
 mod csum;
@@ -15,7 +16,9 @@ mod map;
 mod output;
 mod packet;
 mod proto;
+mod readable;
 mod string;
+mod strings;
 mod system;
 mod tail;
 mod trace;
@@ -26,9 +29,9 @@ pub use proto::{
 };
 pub use tail::TAIL_CALL;
 
+pub(crate) use arguments::{MAX_BPRINTF_BIN_ARGS, MAX_BPRINTF_VARARGS, Taken};
+pub(crate) use format::render;
 pub(crate) use iter::{ITER_NUM_DESTROY, ITER_NUM_NEW, ITER_NUM_NEXT};
-
-pub(crate) use format::{Arguments, render};
 
 /// Every helper and kernel function that XDP programs may call, by number. Not all are provided in this version ([`Helper::func`]).
 static ROWS: [Helper; 100] = [
@@ -120,18 +123,18 @@ static ROWS: [Helper; 100] = [
     host::CT_SET_STATUS,
     host::CT_CHANGE_STATUS,
     packet::PULL_DATA,
-    string::STRCMP,
-    string::STRCHR,
-    string::STRCHRNUL,
-    string::STRNCHR,
-    string::STRRCHR,
-    string::STRLEN,
-    string::STRNLEN,
-    string::STRSPN,
-    string::STRCSPN,
-    string::STRSTR,
-    string::STRNSTR,
-    string::STRCASECMP,
+    strings::STRCMP,
+    strings::STRCHR,
+    strings::STRCHRNUL,
+    strings::STRNCHR,
+    strings::STRRCHR,
+    strings::STRLEN,
+    strings::STRNLEN,
+    strings::STRSPN,
+    strings::STRCSPN,
+    strings::STRSTR,
+    strings::STRNSTR,
+    strings::STRCASECMP,
 ];
 
 /// The helpers that every environment has.

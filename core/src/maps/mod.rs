@@ -262,6 +262,12 @@ impl Map {
         self.region.size()
     }
 
+    /// How many bytes of its memory follow an address: 0 where that is elsewhere.
+    pub(crate) fn readable_at(&self, addr: usize) -> usize {
+        let into = addr.wrapping_sub(self.region.base().as_ptr().addr());
+        self.region.size().saturating_sub(into)
+    }
+
     /// Where its elements are, for ARRAY and PERCPU_ARRAY: constant as long as the map lives.
     pub fn array(&self) -> Option<ArrayGeometry> {
         match &self.kind {

@@ -55,7 +55,7 @@ impl Env {
             _ => return Err(Errno::EINVAL),
         };
         Ok(Arc::new(Env {
-            run: RunEnv { platform, nr_cpus },
+            run: RunEnv { platform, nr_cpus, tick_ns: platform.tick_ns().max(1) },
             map_memory: match options.map_memory {
                 Some(memory) => memory,
                 None => platform,

@@ -45,6 +45,8 @@ pub struct RunEnv {
     pub platform: &'static dyn crate::platform::Platform,
     /// Slots of every per-CPU map.
     pub nr_cpus: u32,
+    /// Nanoseconds of a tick, not 0.
+    pub(crate) tick_ns: u64,
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How many CPUs the machine can ever have: the number of slots in the kernel's per-CPU maps.
+//! How many CPUs the machine can ever have: the number of slots in the kernel's per-CPU maps. The node of the one that runs.
 
 use crate::file::read_file;
 
@@ -8,6 +8,15 @@ const LIST: &core::ffi::CStr = c"/sys/devices/system/cpu/possible";
 pub(crate) fn possible() -> u32 {
     let mut text = [0; 256];
     read_file(LIST, &mut text).and_then(count).unwrap_or_else(configured)
+}
+
+/// The NUMA node of the CPU that runs this thread.
+pub(crate) fn node() -> u32 {
+    let (mut cpu, mut node) = (0u32, 0u32);
+    // SAFETY: both are writable; the third argument is not used any more.
+    let done =
+        unsafe { libc::syscall(libc::SYS_getcpu, &raw mut cpu, &raw mut node, core::ptr::null_mut::<u8>()) };
+    if done == 0 { node } else { 0 }
 }
 
 fn configured() -> u32 {
