@@ -4,5 +4,6 @@
 
 pub mod bytes;
 pub mod maps_json;
+pub mod ring;
 pub mod sample;
 pub mod session;
