@@ -192,9 +192,7 @@ impl Entry {
         let first = u32::from_le_bytes(key.try_into().unwrap_or_default());
         let places = ring.places().map_err(EntryError::Shape)?;
         for (index, member) in (first..).zip(places) {
-            target
-                .update(map, &index.to_le_bytes(), &member.to_le_bytes())
-                .map_err(EntryError::Refused)?;
+            target.update(map, &index.to_le_bytes(), &member.to_le_bytes()).map_err(EntryError::Refused)?;
         }
         Ok(())
     }
@@ -237,13 +235,24 @@ pub fn bytes_json(bytes: &[u8]) -> Value {
     bytes.iter().map(|b| Value::String(format!("{b:#04x}"))).collect()
 }
 
-/// All entries of a map, in the shape of `bpftool -j map dump`.
+/// Which entries are dumped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entries {
+    /// Every one.
+    All,
+    /// Of arrays, not those that are zero throughout.
+    NonZero,
+}
+
+/// The entries of a map, in the shape of `bpftool -j map dump`.
 ///
 /// # Errors
 /// What the map says of its keys, other than that there are no more.
-pub fn dump(map: &Map, nr_cpus: usize) -> Result<Value, Errno> {
+pub fn dump(map: &Map, nr_cpus: usize, which: Entries) -> Result<Value, Errno> {
     let spec = map.spec();
     let (key_size, slot) = (spec.key_size as usize, spec.slot_value_size());
+    let is_array = matches!(spec.kind, MapType::Array | MapType::PercpuArray);
+    let skips_zero = is_array && which == Entries::NonZero;
     let mut entries = Vec::new();
     let (mut key, mut next) = (None::<Vec<u8>>, vec![0; key_size]);
     loop {
@@ -254,6 +263,7 @@ pub fn dump(map: &Map, nr_cpus: usize) -> Result<Value, Errno> {
         }
         let mut value = vec![0; map.value_buffer_size()];
         match map.lookup_elem(&next, &mut value, 0) {
+            Ok(()) if skips_zero && value.iter().all(|b| *b == 0) => {}
             Ok(()) if spec.kind.is_percpu() => {
                 let values: Vec<Value> = value
                     .chunks(slot)

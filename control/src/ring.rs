@@ -99,7 +99,9 @@ mod tests {
 
     #[test]
     fn members_share_by_weight() {
-        let places = ring(r#"{"size": 65537, "members": [{"value": 3, "weight": 2}, {"value": 1}, {"value": 2}]}"#).unwrap();
+        let places =
+            ring(r#"{"size": 65537, "members": [{"value": 3, "weight": 2}, {"value": 1}, {"value": 2}]}"#)
+                .unwrap();
         assert_eq!(places.len(), 65537);
         assert!(share(&places, 1).abs_diff(65537 / 4) <= 2 && share(&places, 3).abs_diff(65537 / 2) <= 2);
     }
