@@ -3,14 +3,9 @@
 //! Access: BPF_F_RDONLY and BPF_F_WRONLY bind the control plane, freezing ends its writes for ever. A BPF_F_RDONLY_PROG array whose freezing succeeded is
 //! constant from then on: writers announce themselves before they look at the flag, and freezing refuses while one is announced.
 
-<<<<<<< HEAD
 use super::holders::Inside;
-use super::spec::flags::{BPF_EXIST, BPF_F_LOCK, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY};
-use super::{Kind, Map, MapSpec, Reference, header};
-=======
 use super::spec::flags::{BPF_EXIST, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY};
 use super::{Kind, Map, MapSpec, Reference, fields, header};
->>>>>>> flow
 use crate::error::Errno;
 use crate::mem::{OutOfMemory, Vec};
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
