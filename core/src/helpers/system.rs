@@ -10,7 +10,12 @@ const fn plain(id: u32, name: &'static str, func: HelperFn) -> Helper {
 
 pub(super) const KTIME: Helper = plain(5, "bpf_ktime_get_ns", ktime);
 pub(super) const PRANDOM: Helper = plain(7, "bpf_get_prandom_u32", prandom);
-pub(super) const SMP_ID: Helper = plain(8, "bpf_get_smp_processor_id", smp_id);
+pub(super) const SMP_ID: Helper = Helper {
+    id: 8,
+    name: "bpf_get_smp_processor_id",
+    proto: Proto::new(&[], RetType::Cpu),
+    func: Some(smp_id),
+};
 pub(super) const NUMA_NODE: Helper = plain(42, "bpf_get_numa_node_id", numa_node);
 pub(super) const JIFFIES64: Helper = plain(118, "bpf_jiffies64", jiffies64);
 pub(super) const KTIME_BOOT: Helper = plain(125, "bpf_ktime_get_boot_ns", ktime_boot);

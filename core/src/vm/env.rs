@@ -107,6 +107,7 @@ impl Env {
             memory: memory.unwrap_or(self.map_memory),
             private_memory: self.run.platform,
             secret: [secret as u64, (secret >> 64) as u64],
+            processes: self.run.platform.processes(),
             epochs: Some(self.grace.epochs().clone()),
         }
     }

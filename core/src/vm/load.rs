@@ -47,7 +47,8 @@ pub fn create_maps(
 /// A verified program as one that can run.
 ///
 /// # Errors
-/// EOPNOTSUPP where the host does not provide what it wants ([`missing_service`] says what), or the engine cannot be had; ENOMEM.
+/// EOPNOTSUPP where the host does not provide what it wants ([`missing_service`] says what), or the engine cannot be had; EINVAL where the program was verified for
+/// fewer CPUs than the environment has; ENOMEM.
 pub fn install(
     env: &Arc<Env>,
     program: Program<Verified>,
@@ -57,6 +58,9 @@ pub fn install(
         return Err(Errno::EOPNOTSUPP);
     }
     let ProgOptions { engine, counting } = options.into();
+    if program.nr_cpus() != 0 && program.nr_cpus() < env.nr_cpus() {
+        return Err(Errno::EINVAL);
+    }
     let engine = Engine::select(env, &program, engine)?;
     Prog::new(env, program, engine, counting)
 }

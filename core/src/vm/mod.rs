@@ -10,6 +10,7 @@ mod ctx;
 mod engine;
 mod env;
 mod frame;
+mod func;
 mod grace;
 mod hook;
 mod load;
@@ -34,6 +35,7 @@ pub use stats::{Counting, ProgStats, SlotStats, StatsSum};
 pub use worker::Worker;
 
 pub(crate) use block::WorkerBlock;
+pub(crate) use func::Func;
 pub(crate) use prog::{interpreted, maps_of};
 pub(crate) use trace::TraceRecord;
 

@@ -155,7 +155,8 @@ fn load_prog(
     })?;
     let attach = linked.code().attach;
     let list = Vec::from_slice(maps)?;
-    let verified = verify(linked, list, obj.env.helpers(), opts, log)
+    let opts = VerifyOptions { nr_cpus: obj.env.nr_cpus(), ..*opts };
+    let verified = verify(linked, list, obj.env.helpers(), &opts, log)
         .map_err(|e| fail(e.errno(), format_args!("program {name} is refused: {e}")))?;
     if let Some(missing) = missing_service(&obj.env, &verified) {
         let _ = writeln!(log, "program {name}: {missing}"); // a log takes everything

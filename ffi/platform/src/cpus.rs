@@ -1,5 +1,7 @@
 //! How many CPUs the machine can ever have: the number of slots in the kernel's per-CPU maps. The node of the one that runs.
 
+use crate::file::read_file;
+
 const LIST: &core::ffi::CStr = c"/sys/devices/system/cpu/possible";
 
 /// From the kernel's list; where it cannot be read, the C library's count of configured CPUs.
@@ -20,20 +22,6 @@ pub(crate) fn node() -> u32 {
 fn configured() -> u32 {
     // SAFETY: it takes a number.
     u32::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) }).unwrap_or(1).max(1)
-}
-
-fn read_file<'a>(path: &core::ffi::CStr, out: &'a mut [u8]) -> Option<&'a [u8]> {
-    // SAFETY: a NUL-terminated path; the descriptor is closed before it leaves here; `out` is writable for its length.
-    let got = unsafe {
-        let file = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-        if file < 0 {
-            return None;
-        }
-        let got = libc::read(file, out.as_mut_ptr().cast(), out.len());
-        libc::close(file);
-        got
-    };
-    out.get(..usize::try_from(got).ok()?)
 }
 
 /// One more than the last number of a list such as `0-3,8-11`.

@@ -10,11 +10,13 @@
 
 mod code;
 mod cpus;
+mod file;
 mod memory;
+mod process;
 
 use core::ptr::NonNull;
 use uxdp_core::error::Errno;
-use uxdp_core::platform::{Clock, CodeMemory, MapMemory, MemRequest, Platform};
+use uxdp_core::platform::{Clock, CodeMemory, MapMemory, MemRequest, Platform, Processes};
 
 /// The C library's services.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +62,26 @@ impl CodeMemory for Libc {
     }
 }
 
+impl Processes for Libc {
+    fn own(&self) -> Option<u64> {
+        process::own()
+    }
+
+    fn is_gone(&self, process: u64) -> bool {
+        process::is_gone(process)
+    }
+
+    fn realm(&self) -> u64 {
+        process::realm()
+    }
+}
+
 impl Platform for Libc {
     fn code_memory(&self) -> Option<&dyn CodeMemory> {
+        Some(self)
+    }
+
+    fn processes(&self) -> Option<&dyn Processes> {
         Some(self)
     }
 
