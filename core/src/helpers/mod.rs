@@ -4,15 +4,18 @@
 //! every `unsafe` in this folder. Prototypes, results and errors are the kernel's (Linux 6.18), asked where they are not documented.
 
 mod arguments;
+mod conntrack;
 mod control;
 mod cookie;
 mod csum;
 mod dynptr;
+mod fib;
 mod format;
 mod forward;
 mod host;
 mod iter;
 mod map;
+mod metadata;
 mod output;
 mod packet;
 mod proto;
@@ -51,7 +54,7 @@ static ROWS: [Helper; 100] = [
     forward::REDIRECT_MAP,
     packet::ADJUST_META,
     packet::ADJUST_TAIL,
-    forward::FIB_LOOKUP,
+    fib::FIB_LOOKUP,
     host::SK_LOOKUP_TCP,
     host::SK_LOOKUP_UDP,
     host::SK_RELEASE,
@@ -73,7 +76,7 @@ static ROWS: [Helper; 100] = [
     output::RINGBUF_DISCARD,
     output::RINGBUF_QUERY,
     system::KTIME_COARSE,
-    forward::CHECK_MTU,
+    fib::CHECK_MTU,
     map::FOR_EACH,
     trace::SNPRINTF,
     control::TIMER_INIT,
@@ -100,9 +103,9 @@ static ROWS: [Helper; 100] = [
     cookie::CHECK_IPV6,
     system::KTIME_TAI,
     output::USER_RINGBUF_DRAIN,
-    host::RX_HASH,
-    host::RX_TIMESTAMP,
-    host::RX_VLAN_TAG,
+    metadata::RX_HASH,
+    metadata::RX_TIMESTAMP,
+    metadata::RX_VLAN_TAG,
     dynptr::FROM_XDP,
     dynptr::SLICE,
     dynptr::SLICE_RDWR,
@@ -114,14 +117,14 @@ static ROWS: [Helper; 100] = [
     iter::NEW,
     iter::NEXT,
     iter::DESTROY,
-    host::CT_ALLOC,
-    host::CT_LOOKUP,
-    host::CT_INSERT,
-    host::CT_RELEASE,
-    host::CT_SET_TIMEOUT,
-    host::CT_CHANGE_TIMEOUT,
-    host::CT_SET_STATUS,
-    host::CT_CHANGE_STATUS,
+    conntrack::CT_ALLOC,
+    conntrack::CT_LOOKUP,
+    conntrack::CT_INSERT,
+    conntrack::CT_RELEASE,
+    conntrack::CT_SET_TIMEOUT,
+    conntrack::CT_CHANGE_TIMEOUT,
+    conntrack::CT_SET_STATUS,
+    conntrack::CT_CHANGE_STATUS,
     packet::PULL_DATA,
     strings::STRCMP,
     strings::STRCHR,

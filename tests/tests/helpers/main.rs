@@ -6,6 +6,8 @@
 //!
 //! To add a helper: a program in tests/progs that keeps what helpers return in its `.bss`, `make -C tests/progs`, a row.
 
+mod fib;
+mod host;
 mod linux;
 mod ours;
 mod row;
