@@ -18,6 +18,7 @@ mod proto;
 mod string;
 mod system;
 mod tail;
+mod timer;
 mod trace;
 
 pub use proto::{
@@ -73,10 +74,10 @@ static ROWS: [Helper; 100] = [
     forward::CHECK_MTU,
     map::FOR_EACH,
     trace::SNPRINTF,
-    control::TIMER_INIT,
-    control::TIMER_SET_CALLBACK,
-    control::TIMER_START,
-    control::TIMER_CANCEL,
+    timer::INIT,
+    timer::SET_CALLBACK,
+    timer::START,
+    timer::CANCEL,
     trace::TRACE_VPRINTK,
     control::LOOP,
     string::STRNCMP,
