@@ -1,6 +1,6 @@
 //! C programs of the tests' own: every function with good and bad arguments, and memory that runs out.
 
-use crate::support::{compile, have, have_library, object, pkg_config, run, work};
+use crate::support::{compile, have, have_library, object, pkg_config, root, run, work};
 use std::process::Command;
 
 /// Functions and their statuses; the program asserts and says "ok" at its end.
@@ -24,6 +24,20 @@ fn every_function_does_what_its_comment_says() {
             .args([format!("--show-leak-kinds={kinds}"), format!("--errors-for-leak-kinds={kinds}")])
             .arg(&plain)
             .args(&arguments));
+    }
+}
+
+/// Timers that a poll runs, until the map, the object or the hook goes.
+#[test]
+fn timers_expire_where_they_are_polled() {
+    let dir = work("timers");
+    let object = root().join("tests/progs/obj/timers.o");
+    for (name, flags) in
+        [("plain", &[][..]), ("asan", &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])]
+    {
+        let out = dir.join(name);
+        compile("timers.c", flags, &out);
+        assert_eq!(run(Command::new(&out).arg(&object)), "ok\n");
     }
 }
 
