@@ -49,11 +49,16 @@ pub struct RunEnv {
     pub nr_cpus: u32,
     /// Nanoseconds of a tick, not 0.
     pub(crate) tick_ns: u64,
+    /// Keys of SYN cookies; none where the platform has no random numbers.
+    pub(crate) cookie_secrets: Option<CookieSecrets>,
     /// What only the host can do.
     pub(crate) host: Option<&'static dyn crate::host::Host>,
     /// What the host says of the network; null until it does.
     network: crate::sync::AtomicPtr<crate::net::Tables>,
 }
+
+/// Two keys for IPv4, two for IPv6.
+pub(crate) type CookieSecrets = [[u64; 2]; 4];
 
 impl RunEnv {
     /// What the host says of the network at this moment. It lives until this worker's next quiescent point.

@@ -5,7 +5,20 @@ use uxdp_core::vm::RxMeta;
 
 /// All rows.
 pub(crate) fn rows() -> Vec<Row> {
-    [moved(), strings(), system(), format(), network(), hosts(), dynptrs(), frags()].concat()
+    [
+        moved(),
+        strings(),
+        system(),
+        format(),
+        network(),
+        hosts(),
+        dynptrs(),
+        frags(),
+        cookies(),
+        redirects(),
+        maps(),
+    ]
+    .concat()
 }
 
 /// Packets that say by their first byte what is done.
@@ -186,5 +199,33 @@ fn frags() -> Vec<Row> {
         ]),
         row("frags", "frags_tail").packets(tails.collect::<Vec<_>>()),
         row("frags", "frags_pull").packets(pulls.collect::<Vec<_>>()),
+    ]
+}
+
+/// Cookies differ, what they tell does not.
+fn cookies() -> Vec<Row> {
+    vec![row("cookie", "cookie_ipv4"), row("cookie", "cookie_ipv6")]
+}
+
+fn redirects() -> Vec<Row> {
+    // A device map may hold interfaces that exist alone: the loopback device is everywhere.
+    let device = [1u32, 0].map(u32::to_le_bytes).concat();
+    let queue = [16u32, 0].map(u32::to_le_bytes).concat();
+    let with = |program| {
+        row("redirect", program)
+            .packets(choices(40))
+            .with("devices", &0u32.to_le_bytes(), &device)
+            .with("hashed", &5u32.to_le_bytes(), &device)
+            .with("cpus", &1u32.to_le_bytes(), &queue)
+    };
+    vec![with("redirect_plain"), with("redirect_maps")]
+}
+
+fn maps() -> Vec<Row> {
+    vec![
+        row("maps", "maps_values"),
+        row("maps", "maps_queues"),
+        row("maps", "maps_ring"),
+        row("maps", "maps_sums"),
     ]
 }
