@@ -64,11 +64,9 @@ impl Lock {
     fn exchange(&self, seen: u64, slot: u32, after: After) -> Option<Locked<'_>> {
         let word = (seen & !u64::from(u32::MAX)).wrapping_add(1 << 32) | u64::from(slot.wrapping_add(1));
         // Acquire: pairs with the Release of the holder before. One that died said nothing, but its process is over, and with it all its stores.
-        self.0.compare_exchange(seen, word, Ordering::Acquire, Ordering::Relaxed).is_ok().then_some(Locked {
-            lock: self,
-            word,
-            after,
-        })
+        let taken = self.0.compare_exchange(seen, word, Ordering::Acquire, Ordering::Relaxed);
+        // Only what was taken may become a value that gives it back.
+        taken.is_ok().then(|| Locked { lock: self, word, after })
     }
 
     /// The slot that holds it. SeqCst: see [`super::holders`].
@@ -81,5 +79,21 @@ impl Drop for Locked<'_> {
     fn drop(&mut self) {
         // Release: pairs with the Acquire of the next holder.
         self.lock.0.store(self.word & !u64::from(u32::MAX), Ordering::Release);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exchange_from_another_word_leaves_the_lock_with_its_holder() {
+        let lock = Lock(AtomicU64::new(0));
+        let held = lock.take(7, |_| false).ok();
+        assert!(lock.exchange(0, 3, After::Release).is_none());
+        assert_eq!(lock.holder(), Some(7));
+        drop(held);
+        assert_eq!(lock.holder(), None);
+        assert!(lock.take(3, |_| false).is_ok());
     }
 }
