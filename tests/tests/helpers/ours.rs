@@ -75,7 +75,6 @@ pub(crate) fn load(row: &Row, engine: EngineChoice) -> Result<Loaded, String> {
 }
 
 /// The helpers that a loaded program calls.
-#[expect(dead_code, reason = "the test that every helper has a program comes with the last helper")]
 pub(crate) fn helpers_of(loaded: &Loaded) -> Vec<&'static Helper> {
     let rewrites = loaded.prog.program().rewrites().insns.iter();
     rewrites

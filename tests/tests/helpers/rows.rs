@@ -5,20 +5,9 @@ use uxdp_core::vm::RxMeta;
 
 /// All rows.
 pub(crate) fn rows() -> Vec<Row> {
-    [
-        moved(),
-        strings(),
-        system(),
-        format(),
-        network(),
-        hosts(),
-        dynptrs(),
-        frags(),
-        cookies(),
-        redirects(),
-        maps(),
-    ]
-    .concat()
+    let families =
+        [moved, strings, system, format, network, hosts, dynptrs, frags, cookies, redirects, maps, flow];
+    families.iter().flat_map(|family| family()).collect()
 }
 
 /// Packets that say by their first byte what is done.
@@ -228,4 +217,16 @@ fn maps() -> Vec<Row> {
         row("maps", "maps_ring"),
         row("maps", "maps_sums"),
     ]
+}
+
+/// Locks, loops, iterators, walks over maps.
+fn flow() -> Vec<Row> {
+    let programs = [
+        ("locks", "locks", 20),
+        ("loop", "loop", 20),
+        ("loop", "longest", 1),
+        ("numbers", "numbers", 20),
+        ("walk", "walk", 20),
+    ];
+    programs.map(|(object, program, n)| row(object, program).packets(choices(n))).into()
 }
