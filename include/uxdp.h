@@ -126,6 +126,10 @@ enum uxdp_abort_reason {
    * XDP_REDIRECT was returned, but no target was set.
    */
   UXDP_ABORT_NO_REDIRECT_TARGET = 4,
+  /**
+   * The lock of a map's value was not to be had in time: its holder is dead, or stuck.
+   */
+  UXDP_ABORT_LOCK = 5,
 };
 
 /**

@@ -1,5 +1,6 @@
 //! `uxdp run --against kernel`: agreement, a difference with its fields, and the one line where Linux cannot be asked.
 
+#[expect(dead_code, reason = "other test files use the rest")]
 mod common;
 
 use common::{Ran, arg, obj, progs, scratch, uxdp};

@@ -283,14 +283,15 @@ impl Session {
         let maps = uxdp_core::mem::Vec::from_fn(self.maps.len(), |i| self.maps[i].clone())
             .map_err(|e| machine(e.errno()))?;
         let mut log = String::new();
+        let options = VerifyOptions { nr_cpus: self.env.nr_cpus(), ..VerifyOptions::default() };
         let verified =
-            verifier::verify(linked, maps, self.env.helpers(), &VerifyOptions::default(), &mut log).map_err(
-                |rejection| SessionError::Refused {
+            verifier::verify(linked, maps, self.env.helpers(), &options, &mut log).map_err(|rejection| {
+                SessionError::Refused {
                     file: self.file.clone(),
                     program: name.clone(),
                     rejection: Box::new(rejection),
-                },
-            )?;
+                }
+            })?;
         let verify = start.elapsed();
         let start = Instant::now();
         let prog = install(&self.env, verified, self.engine).map_err(machine)?;

@@ -1,8 +1,9 @@
 //! Map access: lookup, update, delete. Which value a per-CPU map means is the worker's slot.
 
 use super::{Access, ArgType, Callback, Helper, Proto, RetType};
+use crate::error::Errno;
 use crate::maps::{Map, MapType};
-use crate::vm::Ctx;
+use crate::vm::{Ctx, Func};
 
 /// What `bpf_map_lookup_elem` takes.
 const LOOKED_UP: &[MapType] = &[
@@ -89,10 +90,10 @@ pub(super) const PEEK: Helper = Helper {
     func: Some(peek),
 };
 
-pub(super) const FOR_EACH: Helper = Helper::known(
-    164,
-    "bpf_for_each_map_elem",
-    Proto::new(
+pub(super) const FOR_EACH: Helper = Helper {
+    id: 164,
+    name: "bpf_for_each_map_elem",
+    proto: Proto::new(
         &[ArgType::ConstMapPtr, ArgType::Func, ArgType::StackOrNull, ArgType::Anything],
         RetType::Integer,
     )
@@ -105,7 +106,8 @@ pub(super) const FOR_EACH: Helper = Helper::known(
         MapType::LruPercpuHash,
     ])
     .calling(Callback::ForEach),
-);
+    func: Some(for_each),
+};
 
 pub(super) const LOOKUP_PERCPU: Helper = Helper {
     id: 195,
@@ -150,6 +152,19 @@ unsafe extern "C" fn peek(map: u64, value: u64, _: u64, _: u64, _: u64, ctx: *mu
     // SAFETY: as `pop`; a filter's value is read, and initialised like everything on a program's stack that a helper may write.
     let done = unsafe { (*(map as *const Map)).peek(value as *mut u8, (*ctx).slot) };
     done.map_or_else(|e| e.to_ret(), |()| 0)
+}
+
+/// How many elements were shown, the one that ended the walk included.
+unsafe extern "C" fn for_each(map: u64, func: u64, data: u64, flags: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    if flags != 0 {
+        return Errno::EINVAL.to_ret();
+    }
+    // SAFETY: the verifier proved that r1 is a map of the program, r2 one of its functions, made for such a map and r3; the context is the run's.
+    unsafe {
+        let func = &*(func as *const Func);
+        (*(map as *const Map))
+            .for_each((*ctx).slot, |key, value| func.turn([map, key as u64, value as u64, data], ctx))
+    }
 }
 
 unsafe extern "C" fn lookup_percpu(map: u64, key: u64, cpu: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {

@@ -169,6 +169,8 @@ pub enum RetType {
     HandleOrNull(Handle),
     /// A packet's route decision or the like: a scalar within these bounds.
     Within(i32, i32),
+    /// A CPU's number, below [`VerifyOptions::nr_cpus`](crate::verifier::VerifyOptions::nr_cpus).
+    Cpu,
 }
 
 /// A helper's prototype.
@@ -255,6 +257,16 @@ impl Helper {
     /// Whether it is a kernel function, called by name.
     pub const fn is_kfunc(&self) -> bool {
         self.id >= KFUNC_BASE
+    }
+
+    /// Whether a call may end the run: what it calls back may, or it waits for a lock, which is not for ever. Engines look at the context after such a call.
+    pub const fn ends_runs(&self) -> bool {
+        self.calls_back() || matches!(self.proto.args[0], ArgType::SpinLock(Lock::Take))
+    }
+
+    /// Whether it calls a function of the program before it returns.
+    pub const fn calls_back(&self) -> bool {
+        matches!(self.proto.callback, Some(Callback::Loop | Callback::ForEach | Callback::Drain))
     }
 
     /// A row of which only the prototype is known.

@@ -3,15 +3,15 @@
 use super::atomic::{self, Outcome};
 use super::frames::Frames;
 use super::memory::{Access, AccessKind, Memory, load, store};
-use super::{Fault, FaultKind, alu};
+use super::{Fault, FaultKind, alu, callback};
 use crate::helpers::{Helper, HelperSet, TAIL_CALL};
 use crate::isa::Insn;
 use crate::isa::op::*;
 use crate::limits::MAX_TAIL_CALL_CNT;
 use crate::maps::Map;
-use crate::program::{CtxField, CtxFieldKind, Program, Rewrite, Subprog, Verified};
+use crate::program::{CtxField, CtxFieldKind, Program, Rewrite, Verified};
 use crate::sync::Ordering;
-use crate::vm::{Ctx, interpreted};
+use crate::vm::{Ctx, Func, interpreted};
 
 /// What a watcher sees before each instruction.
 #[derive(Debug)]
@@ -32,18 +32,20 @@ pub(super) struct Machine<'a, 'm, M> {
     /// What the context calls the running program; differs from the one it began with after a tail call.
     prog: *const u8,
     helpers: HelperSet,
-    ctx: *mut Ctx,
+    pub(super) ctx: *mut Ctx,
     memory: &'m mut M,
     /// Sixteen, so that a four-bit number is always within.
-    regs: [u64; 16],
+    pub(super) regs: [u64; 16],
     frames: Frames<'a>,
-    pc: u32,
+    pub(super) pc: u32,
+    /// What ended the run inside of a callback, on its way out through the helper.
+    pub(super) ended: Option<Fault>,
 }
 
 const FP: u8 = 10;
 
 /// How an instruction ends.
-enum Next {
+pub(super) enum Next {
     /// With the slot behind it.
     Follow,
     /// The run is over.
@@ -65,20 +67,29 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
         [regs[1], regs[2], regs[3], regs[4], regs[5]] = args;
         // SAFETY: the caller says that the context is null or valid.
         let prog = unsafe { ctx.as_ref() }.map_or(core::ptr::null(), |c| c.prog);
-        Machine { program, prog, helpers, ctx, memory, regs, frames: Frames::new(), pc: 0 }
+        Machine { program, prog, helpers, ctx, memory, regs, frames: Frames::new(), pc: 0, ended: None }
     }
 
     /// # Safety
     /// As [`super::run_with`].
     pub(super) unsafe fn run(&mut self) -> Result<u64, Fault> {
         self.enter(0).map_err(|kind| kind.at(0))?;
+        // SAFETY: handed on.
+        unsafe { self.drive() }
+    }
+
+    /// Goes on until the main function ends, or the function that a helper called.
+    ///
+    /// # Safety
+    /// As [`super::run_with`].
+    pub(super) unsafe fn drive(&mut self) -> Result<u64, Fault> {
         loop {
             let pc = self.pc;
             // SAFETY: handed on.
             match unsafe { self.step() } {
                 Ok(Next::Follow) => {}
                 Ok(Next::Exit) => return Ok(self.regs[0]),
-                Err(kind) => return Err(kind.at(pc)),
+                Err(kind) => return Err(self.ended.unwrap_or(kind.at(pc))),
             }
         }
     }
@@ -194,7 +205,7 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
             // SAFETY: only a tail call changes it, and that has a context.
             unsafe { (*self.ctx).prog = record.prog };
         }
-        Next::Follow
+        if self.pc == callback::HELPER { Next::Exit } else { Next::Follow }
     }
 
     /// # Safety
@@ -212,7 +223,7 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
         }
     }
 
-    fn call_subprog(&mut self, index: u32) -> Result<Next, FaultKind> {
+    pub(super) fn call_subprog(&mut self, index: u32) -> Result<Next, FaultKind> {
         let saved = [self.regs[6], self.regs[7], self.regs[8], self.regs[9]];
         self.frames.push(self.program, self.prog, self.pc, self.reg(FP), saved)?;
         self.enter(index)
@@ -232,7 +243,7 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
         Ok(Next::Follow)
     }
 
-    /// A function value is the address of its [`Subprog`]; a small number is a helper's.
+    /// A function value is the address of its [`Func`]; a small number is a helper's.
     ///
     /// # Safety
     /// As [`super::run_with`].
@@ -241,12 +252,7 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
             // SAFETY: handed on.
             return unsafe { self.call_helper(row) };
         }
-        let skip = callee.wrapping_sub(self.program.code().subprogs.as_ptr() as u64) as usize;
-        if !skip.is_multiple_of(size_of::<Subprog>()) {
-            return Err(FaultKind::BadCallee);
-        }
-        let index = u32::try_from(skip / size_of::<Subprog>()).map_err(|_| FaultKind::BadCallee)?;
-        self.call_subprog(index)
+        self.call_subprog(Func::index_of(callee).ok_or(FaultKind::BadCallee)?)
     }
 
     /// # Safety
@@ -259,6 +265,11 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
         }
         let func = helper.func.ok_or(FaultKind::BadInsn)?;
         let r = &self.regs;
+        if helper.ends_runs() {
+            let args = [r[1], r[2], r[3], r[4], r[5]];
+            // SAFETY: handed on.
+            return unsafe { self.call_ending(func, args) };
+        }
         // SAFETY: the verifier proved the arguments against the helper's prototype; the context is the caller's.
         let result = unsafe { func(r[1], r[2], r[3], r[4], r[5], self.ctx) };
         self.regs[0] = result;
@@ -315,8 +326,7 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
                 values.base as u64 + u64::from(offset)
             }
             Rewrite::Func(index) => {
-                let subprog = self.program.code().subprogs.get(index as usize);
-                core::ptr::from_ref(subprog.ok_or(FaultKind::BadInsn)?) as u64
+                core::ptr::from_ref(Func::interpreted(index).ok_or(FaultKind::BadInsn)?) as u64
             }
             _ => return Err(FaultKind::BadInsn),
         };

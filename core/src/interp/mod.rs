@@ -10,10 +10,12 @@
 
 mod alu;
 mod atomic;
+mod callback;
 mod frames;
 mod machine;
 mod memory;
 
+pub(crate) use callback::Caller;
 pub use machine::Step;
 pub use memory::{Access, AccessKind, Checked, Memory, Raw, Region};
 
@@ -49,6 +51,8 @@ pub enum FaultKind {
     CallDepth,
     /// A call through a register that holds no function.
     BadCallee,
+    /// A helper ended the run; the context says why.
+    Aborted,
     /// The watcher's budget of instructions is used up.
     Fuel,
     /// The watcher found what must not be.
@@ -89,6 +93,18 @@ pub unsafe fn run_with<M: Memory>(
 ) -> Result<u64, Fault> {
     // SAFETY: handed on.
     unsafe { Machine::new(program, helpers, ctx, args, memory).run() }
+}
+
+/// Runs a function of the program that the interpreter is in, called by a helper of that run; r0, or 1 where the run is over.
+///
+/// # Safety
+/// The interpreter of `ctx`'s run has called a helper that calls back, which has not returned. The verifier proved the arguments for that function.
+pub(crate) unsafe fn call_back(ctx: *mut Ctx, index: u32, args: [u64; 5]) -> u64 {
+    // SAFETY: the caller's: the interpreter set it before it called the helper, and it stands on that interpreter's stack.
+    unsafe {
+        let caller = (*ctx).caller;
+        ((*caller).run)((*caller).machine, index, args)
+    }
 }
 
 #[cfg(test)]

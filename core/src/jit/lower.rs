@@ -7,10 +7,11 @@
 //! Left to others: encodings ([`Masm`]), where code will be ([`super::exec`]).
 
 use super::buffer::Label;
+use super::chains::helper;
 use super::masm::{Addr, Externs, FrameSpec, Masm, Opnd, ReturnMode};
 use super::{CompileError, CompileOptions, FuncCode};
-use crate::ir::{Block, Compare, Edge, Func, Inst, InstData, Module, Op, Shape, Term, Value};
-use crate::limits::MAX_CALL_FRAMES;
+use crate::helpers::Helper;
+use crate::ir::{Block, Compare, Edge, Func, Inst, InstData, Op, Shape, Term, Value};
 use crate::maps::Map;
 use crate::mem::Vec;
 use crate::regalloc::moves::{Move, sequence};
@@ -19,8 +20,6 @@ use crate::sync::Arc;
 
 /// Operations up to which a main function is written twice.
 const SMALL: usize = 400;
-/// Stack of the wrapper: its return address and the saved context register.
-const ENTRY_STACK: u32 = 16;
 
 /// One function, ready to be written.
 pub(crate) struct Ready<'a> {
@@ -29,6 +28,8 @@ pub(crate) struct Ready<'a> {
     pub(crate) spec: FrameSpec,
     /// Whether it, or what it calls, can end the run.
     pub(crate) may_fault: bool,
+    /// Whether a helper that it calls calls functions of the program.
+    pub(crate) calls_back: bool,
 }
 
 /// What lowering knows of the program.
@@ -50,8 +51,8 @@ pub(crate) struct Written {
     pub(crate) veneers: Vec<(usize, u32)>,
     /// Where each function's record is, for functions that are used as values.
     pub(crate) records: Vec<(u32, u32)>,
-    /// Whether some function is.
-    has_values: bool,
+    /// Functions that are, by index.
+    values: Vec<bool>,
 }
 
 /// How a module's functions look to their frames.
@@ -71,31 +72,6 @@ pub(crate) fn frame_spec(func: &Func) -> FrameSpec {
     spec
 }
 
-/// Which functions can end the run, themselves or through what they call.
-pub(crate) fn faulting(module: &Module) -> Result<Vec<bool>, CompileError> {
-    let mut may = Vec::from_fn(module.funcs.len(), |i| {
-        module.funcs[i].live_blocks().any(|(_, b)| matches!(b.term, Term::Trap))
-    })?;
-    loop {
-        let mut changed = false;
-        for (i, func) in module.funcs.iter().enumerate() {
-            let calls = func.live_blocks().flat_map(|(_, b)| &b.insts).map(|i| &func.insts[i.index()]);
-            let mut called = calls.map(|d| match d.op {
-                Op::CallFunc => may.get(d.imm as usize).copied().unwrap_or(true),
-                Op::CallValue => may.iter().any(|m| *m),
-                _ => false,
-            });
-            if !may[i] && called.any(|m| m) {
-                may[i] = true;
-                changed = true;
-            }
-        }
-        if !changed {
-            return Ok(may);
-        }
-    }
-}
-
 /// Writes what stands behind the code: the table that far calls go through, and the records of functions that are values.
 fn tables<M: Masm>(
     m: &mut M,
@@ -103,10 +79,11 @@ fn tables<M: Masm>(
     funcs: &[Label],
     records: &[Label],
 ) -> Result<(), CompileError> {
-    if written.has_values {
-        for (func, record) in funcs.iter().zip(records) {
-            let at = m.record(*record);
-            written.records.push((at, m.buf().label_offset(*func).unwrap_or(0)))?;
+    for i in 0..written.values.len() {
+        if let (true, Some(func), Some(record)) = (written.values[i], funcs.get(i), records.get(i)) {
+            let thunk = m.thunk(*func);
+            let at = m.record(*record, i as u64);
+            written.records.push((at, thunk))?;
         }
     }
     let mut targets = Vec::new();
@@ -118,32 +95,16 @@ fn tables<M: Masm>(
     Ok(())
 }
 
-/// Bytes of native stack along the deepest chain of calls, the entry's own included.
-pub(crate) fn worst_stack(module: &Module, written: &Written) -> Result<u32, CompileError> {
-    let frame = |i: usize| written.funcs.iter().find(|f| f.func as usize == i).map_or(0, |f| f.frame);
-    let mut deepest = Vec::from_fn(module.funcs.len(), frame)?;
-    for _ in 0..MAX_CALL_FRAMES {
-        for (i, func) in module.funcs.iter().enumerate() {
-            let calls = func.live_blocks().flat_map(|(_, b)| &b.insts).map(|i| &func.insts[i.index()]);
-            let below = calls.filter_map(|d| match d.op {
-                Op::CallFunc => deepest.get(d.imm as usize).copied(),
-                Op::CallValue => deepest.iter().copied().max(),
-                _ => None,
-            });
-            deepest[i] = frame(i) + below.max().unwrap_or(0);
-        }
-    }
-    Ok(deepest.first().copied().unwrap_or(0) + ENTRY_STACK)
-}
-
 /// Writes the whole program.
 pub(crate) fn write<M: Masm>(m: &mut M, program: &Program<'_>) -> Result<Written, CompileError> {
-    let mut out = Written::default();
+    let mut out = Written { values: Vec::filled(false, program.funcs.len())?, ..Written::default() };
     let labels = Vec::from_fn(program.funcs.len(), |_| m.buf().new_label())?;
     let records = Vec::from_fn(program.funcs.len(), |_| m.buf().new_label())?;
     let Some(main) = program.funcs.first() else { return Err(CompileError::NoFunction) };
     let tail_calls = program.funcs.iter().any(|f| has_tail_call(f.func));
-    if main.func.insts.len() <= SMALL && !tail_calls && !main.may_fault {
+    // What reads the reason of an abort needs an entry that has cleared it.
+    let plain = !tail_calls && !main.may_fault && !program.funcs.iter().any(|f| f.calls_back);
+    if main.func.insts.len() <= SMALL && plain {
         let label = m.buf().new_label();
         Lower::new(m, program, [&labels, &records], main, ReturnMode::Action, &mut out).function(label)?;
     } else {
@@ -317,7 +278,9 @@ impl<'a, M: Masm> Lower<'a, M> {
         let c = self.m.machine(&self.ready.spec).constraints(func, d);
         let dst = d.result.map_or(Opnd::None, |v| self.value(v));
         if d.op.shape() == Shape::Leaf {
-            self.out.has_values |= d.op == Op::FuncPtr;
+            if let (Op::FuncPtr, Some(used)) = (d.op, self.out.values.get_mut(d.imm as usize)) {
+                *used = true;
+            }
             if let (Opnd::Reg(_) | Opnd::Stack(_), true) = (dst, d.op != Op::Undef && d.op != Op::Env) {
                 let what = self.leaf(d);
                 self.m.mov(dst, what);
@@ -376,9 +339,13 @@ impl<'a, M: Masm> Lower<'a, M> {
         let externs = self.program.externs;
         match d.op {
             Op::CallHelper => {
-                let row = u16::try_from(d.imm).ok().and_then(|row| self.program.options.helpers.get(row));
-                let func = row.and_then(|helper| helper.func).ok_or(CompileError::NoHelper { pc: d.pc })?;
+                let helper = helper(self.program.options.helpers, d);
+                let func = helper.and_then(|h| h.func).ok_or(CompileError::NoHelper { pc: d.pc })?;
                 self.m.call_helper(func as usize);
+                if helper.is_some_and(Helper::ends_runs) && self.ready.may_fault {
+                    self.aborted_used = true;
+                    self.m.branch_if_aborted(&externs, self.aborted);
+                }
             }
             Op::CallFunc => {
                 let label = self.labels.get(d.imm as usize).ok_or(CompileError::NoFunction)?;

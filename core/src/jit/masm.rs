@@ -107,8 +107,10 @@ pub(crate) trait Masm {
     fn call_func(&mut self, target: Label);
     /// Call of the function whose record the last call operand points to.
     fn call_value(&mut self);
-    /// Writes the record of a function, which is its address, to be filled in; where it is.
-    fn record(&mut self, label: Label) -> u32;
+    /// Writes what helpers call in place of a function: their ABI outside, ours inside; where it is.
+    fn thunk(&mut self, func: Label) -> u32;
+    /// Writes the record of a function ([`crate::vm::Func`]), its thunk's address to be filled in; where it is.
+    fn record(&mut self, label: Label, index: u64) -> u32;
     /// Tail call through a program array; falls through where it fails.
     fn tail_call(&mut self, ext: &Externs, table: &ProgArrayGeometry, index: Opnd);
     /// Jump.

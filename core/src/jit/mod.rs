@@ -10,6 +10,7 @@
 //! Left to others: what is safe (the verifier), and what happens to an aborted run ([`CompileOptions::on_abort`]).
 
 pub mod buffer;
+mod chains;
 pub mod exec;
 mod listing;
 mod lower;
@@ -223,7 +224,7 @@ fn generate<M: Masm>(
     into_buffer: impl Fn(M) -> CodeBuffer,
 ) -> Result<Artifact, CompileError> {
     let mut m = assembler(CodeBuffer::new());
-    let faulting = lower::faulting(module)?;
+    let faulting = chains::faulting(module, options.helpers)?;
     let mut funcs = Vec::with_capacity(module.funcs.len())?;
     for (i, func) in module.funcs.iter().enumerate() {
         let spec = lower::frame_spec(func);
@@ -234,7 +235,8 @@ fn generate<M: Masm>(
             panic!("register allocation is wrong: {fault:?}\n{func}");
         }
         drop(machine);
-        funcs.push(lower::Ready { func, alloc, spec, may_fault: faulting[i] })?;
+        let calls_back = chains::calls_back(func, options.helpers);
+        funcs.push(lower::Ready { func, alloc, spec, may_fault: faulting[i], calls_back })?;
     }
     let externs = Externs {
         tail_calls: offset_of!(Ctx, tail_calls) as i32,
@@ -249,7 +251,7 @@ fn generate<M: Masm>(
     let short = into_buffer(m).short_jumps()?;
     let mut m = assembler(CodeBuffer::with_short_jumps(short));
     let written = lower::write(&mut m, &ready)?;
-    let stack = lower::worst_stack(module, &written)?;
+    let stack = chains::worst_stack(module, &written, options.helpers)?;
     let (bytes, externs) = into_buffer(m).finish()?;
     Ok(Artifact {
         bytes,

@@ -4,10 +4,11 @@
 //! and becomes constant when it is frozen.
 //! Source of the errors: `array_map_update_elem` and its neighbours in the kernel's `kernel/bpf/arraymap.c`.
 
+use super::fields::{load_value, store_value};
 use super::layout::Layout;
-use super::memory::{Region, load, store};
+use super::memory::Region;
 use super::spec::flags::{BPF_EXIST, BPF_NOEXIST};
-use super::{ArrayGeometry, MapSpec};
+use super::{ArrayGeometry, MapSpec, ValueFields};
 use crate::error::Errno;
 use core::ptr::{NonNull, null_mut};
 
@@ -18,6 +19,7 @@ pub(super) struct Array {
     stride: usize,
     value_size: usize,
     max_entries: u32,
+    fields: ValueFields,
 }
 
 /// Reads an index that the caller says is readable: keys need no alignment.
@@ -58,6 +60,7 @@ impl Array {
             stride: l.stride,
             value_size: spec.value_size as usize,
             max_entries: spec.max_entries,
+            fields: spec.fields,
         }
     }
 
@@ -83,7 +86,7 @@ impl Array {
     pub(super) unsafe fn update(&self, index: u32, value: *const u8, flags: u64) -> Result<(), Errno> {
         check_update(index, self.max_entries, flags)?;
         // SAFETY: the index is below `max_entries`, so that `lookup` gives an element, 8-aligned; the caller vouches for `value`.
-        unsafe { store(self.lookup(index), value, self.value_size) };
+        unsafe { store_value(self.lookup(index), value, self.value_size, self.fields) };
         Ok(())
     }
 
@@ -93,7 +96,7 @@ impl Array {
             return Err(Errno::ENOENT);
         }
         // SAFETY: an element of `value_size` bytes, 8-aligned; the length of `out` is the minimum of both.
-        unsafe { load(out.as_mut_ptr(), value, self.value_size.min(out.len())) };
+        unsafe { load_value(out.as_mut_ptr(), value, self.value_size.min(out.len()), self.fields) };
         Ok(())
     }
 

@@ -7,12 +7,13 @@
 //! Kernel: BPF_F_NO_PREALLOC frees elements; uxdp: they are reused as preallocated ones are, because memory that nobody touched costs nothing here.
 //! Source of the semantics: `htab_map_update_elem` and its neighbours in the kernel's `kernel/bpf/hashtab.c`.
 
+use super::fields::{load_value, store_value};
 use super::hashed::Hashed;
 use super::layout::Layout;
-use super::memory::{Region, load, store};
+use super::memory::Region;
 use super::spec::flags::{BPF_EXIST, BPF_NOEXIST};
 use super::table::{Exists, Key, Supply, Table, with_key, with_key_form};
-use super::{MapConfig, MapSpec};
+use super::{MapConfig, MapSpec, ValueFields};
 use crate::error::Errno;
 use core::ops::ControlFlow;
 use core::ptr::null_mut;
@@ -24,6 +25,7 @@ pub(super) struct Hash<S> {
     supply: S,
     value_offset: usize,
     value_size: usize,
+    fields: ValueFields,
 }
 
 /// What an update does for a key that is there, or not.
@@ -38,6 +40,7 @@ impl<S: Supply> Hash<S> {
             supply: S::new(region, spec, cfg, l),
             value_offset: (spec.key_size as usize).next_multiple_of(8) + S::MARK_BYTES,
             value_size: spec.value_size as usize,
+            fields: spec.fields,
         }
     }
 
@@ -123,7 +126,7 @@ impl<S: Supply> Hash<S> {
         let to = self.value(index);
         if !to.is_null() {
             // SAFETY: the value of an element, 8-aligned, of `value_size` bytes; the caller vouches for `value`.
-            unsafe { store(to, value, self.value_size) };
+            unsafe { store_value(to, value, self.value_size, self.fields) };
         }
     }
 
@@ -134,6 +137,11 @@ impl<S: Supply> Hash<S> {
             return Err(Errno::EBUSY);
         }
         with_key!(self.table, key, |k| delete(&self.table, &self.supply, &k, slot))
+    }
+
+    /// Puts in order what dead writers left; no writer is inside.
+    pub(super) fn recover(&self, is_gone: &dyn Fn(u32) -> bool) -> Result<(), Errno> {
+        self.table.recover(&self.supply, is_gone)
     }
 
     /// Shows every element to `visit`; see [`Table::each`].
@@ -170,7 +178,7 @@ impl<S: Supply> Hashed for Hash<S> {
         let from = self.value(index);
         if !from.is_null() {
             // SAFETY: the value of an element, 8-aligned, of `value_size` bytes.
-            unsafe { load(out.as_mut_ptr(), from, self.value_size.min(out.len())) };
+            unsafe { load_value(out.as_mut_ptr(), from, self.value_size.min(out.len()), self.fields) };
         }
     }
 }

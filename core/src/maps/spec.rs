@@ -109,6 +109,8 @@ pub struct ValueFields {
 }
 
 impl ValueFields {
+    /// Plain bytes.
+    pub const NONE: ValueFields = ValueFields { spin_lock: None, timer: None };
     /// Bytes of `struct bpf_spin_lock`.
     pub const SPIN_LOCK_SIZE: u32 = 4;
     /// Bytes of `struct bpf_timer`.
@@ -163,7 +165,7 @@ impl MapSpec {
             flags: 0,
             extra: 0,
             numa_node: -1,
-            fields: ValueFields { spin_lock: None, timer: None },
+            fields: ValueFields::NONE,
             inner: None,
         }
     }

@@ -6,6 +6,7 @@
 mod dead;
 mod eval;
 mod fold;
+mod iter;
 mod lookup;
 mod merge;
 mod null;
@@ -30,6 +31,7 @@ pub fn run(
     for func in &mut module.funcs {
         params::run(func)?;
         lookup::run(func, program, options)?;
+        iter::run(func, options.helpers)?;
         fold::run(func)?;
         dead::run(func)?;
         stack::run(func)?;

@@ -55,12 +55,14 @@ pub enum AbortReason {
     NoProgram = 3,
     /// REDIRECT was returned, but no target was set.
     NoRedirectTarget = 4,
+    /// The lock of a map's value was not to be had in time: its holder is dead, or stuck.
+    Lock = 5,
 }
 
 impl AbortReason {
     /// All reasons, in order of their numbers.
-    pub const ALL: [AbortReason; 5] =
-        [Self::Returned, Self::UnknownCode, Self::Fault, Self::NoProgram, Self::NoRedirectTarget];
+    pub const ALL: [AbortReason; 6] =
+        [Self::Returned, Self::UnknownCode, Self::Fault, Self::NoProgram, Self::NoRedirectTarget, Self::Lock];
     /// How many reasons there are.
     pub const COUNT: usize = Self::ALL.len();
 
@@ -77,6 +79,7 @@ impl AbortReason {
             AbortReason::Fault => "fault",
             AbortReason::NoProgram => "no program attached",
             AbortReason::NoRedirectTarget => "redirect without a target",
+            AbortReason::Lock => "lock not to be had",
         }
     }
 }

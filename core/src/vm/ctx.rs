@@ -49,7 +49,11 @@ pub struct Ctx {
     pub(crate) env: *const super::RunEnv,
     /// Private: the program that runs (after tail calls the one that was called last).
     pub(crate) prog: *const u8,
-    pub(crate) reserved: [u64; 8],
+    /// Private: the interpreter that called the helper at hand, for callbacks.
+    pub(crate) caller: *const crate::interp::Caller,
+    /// Private: the lock of a value that the program holds, or null.
+    pub(crate) lock: *const crate::maps::ValueLock,
+    pub(crate) reserved: [u64; 6],
 }
 
 impl Ctx {
@@ -87,7 +91,9 @@ impl Ctx {
             abort: 0,
             env: null(),
             prog: null(),
-            reserved: [0; 8],
+            caller: null(),
+            lock: null(),
+            reserved: [0; 6],
         }
     }
 }
@@ -111,6 +117,13 @@ pub struct RxMeta {
 }
 
 impl RxMeta {
+    /// Bit of `valid`: the hash.
+    pub const HASH: u32 = 1;
+    /// Bit of `valid`: the time.
+    pub const TIMESTAMP: u32 = 2;
+    /// Bit of `valid`: the VLAN.
+    pub const VLAN: u32 = 4;
+
     /// Nothing known.
     pub const NONE: RxMeta =
         RxMeta { valid: 0, hash: 0, hash_type: 0, vlan_proto: 0, vlan_tci: 0, timestamp: 0 };

@@ -174,6 +174,15 @@ unsafe fn run_unit(unit: &Unit, ctx: *mut Ctx) -> u32 {
     code
 }
 
+/// Gives back the lock that a run held when it was ended.
+fn give_lock(c: &mut Ctx) {
+    let lock = core::mem::replace(&mut c.lock, core::ptr::null());
+    // SAFETY: null, or the lock of a value in a map of the program that ran, which lives until this worker was quiescent.
+    if let Some(lock) = unsafe { lock.as_ref() } {
+        lock.give();
+    }
+}
+
 /// Turns what a program left in r0 into an action's code. What is no action, or a redirect without a target, is aborted; aborted runs are counted.
 ///
 /// # Safety
@@ -188,6 +197,7 @@ unsafe fn finish(r0: u64, ctx: *mut Ctx) -> u32 {
         Some(action) => return action as u32,
         None => AbortReason::UnknownCode,
     };
+    give_lock(c);
     c.set_abort(reason);
     // SAFETY: the caller's.
     unsafe { count_abort(c) };

@@ -2,6 +2,7 @@
 
 #![cfg(target_arch = "x86_64")]
 
+mod callbacks;
 mod entry;
 mod golden;
 mod maps;

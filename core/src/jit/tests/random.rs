@@ -15,34 +15,34 @@ use crate::jit::testing::helper;
 const HELPERS: HelperSet = HelperSet::new(&ROWS);
 const ROWS: [Helper; 1] = [helper(100, mix)];
 
-unsafe extern "C" fn mix(a: u64, b: u64, c: u64, d: u64, e: u64, _: *mut Ctx) -> u64 {
+pub(super) unsafe extern "C" fn mix(a: u64, b: u64, c: u64, d: u64, e: u64, _: *mut Ctx) -> u64 {
     a ^ b.rotate_left(7) ^ c.rotate_left(17) ^ d.rotate_left(29) ^ e.rotate_left(41)
 }
 
-struct Rng(u64);
+pub(super) struct Rng(pub(super) u64);
 
 impl Rng {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
     }
 
-    fn below(&mut self, n: u64) -> u64 {
+    pub(super) fn below(&mut self, n: u64) -> u64 {
         (self.next() >> 8) % n
     }
 
-    fn of<T: Copy>(&mut self, list: &[T]) -> T {
+    pub(super) fn of<T: Copy>(&mut self, list: &[T]) -> T {
         list[self.below(list.len() as u64) as usize]
     }
 
     /// A register that programs change freely: r7 is the memory, r9 the loop's counter.
-    fn reg(&mut self) -> u8 {
+    pub(super) fn reg(&mut self) -> u8 {
         self.of(&[0, 1, 2, 3, 4, 5, 6, 8])
     }
 
-    fn imm(&mut self) -> i32 {
+    pub(super) fn imm(&mut self) -> i32 {
         let any = self.next() as i32;
         self.of(&[0, 1, -1, 8, 31, 63, 255, 0xffff, i32::MAX, i32::MIN, any])
     }
@@ -56,7 +56,7 @@ const JUMPS: [u8; 11] =
     [BPF_JEQ, BPF_JGT, BPF_JGE, BPF_JSET, BPF_JNE, BPF_JSGT, BPF_JSGE, BPF_JLT, BPF_JLE, BPF_JSLT, BPF_JSLE];
 
 /// One instruction of straight-line code, or a call and what makes registers whole again.
-fn put(rng: &mut Rng, out: &mut std::vec::Vec<Insn>) {
+pub(super) fn put(rng: &mut Rng, out: &mut std::vec::Vec<Insn>) {
     let (dst, src, imm) = (rng.reg(), rng.reg(), rng.imm());
     let class = rng.of(&[BPF_ALU, BPF_ALU64]);
     match rng.below(17) {

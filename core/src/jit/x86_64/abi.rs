@@ -176,6 +176,24 @@ impl Assembler {
         self.buf.far_field(target);
     }
 
+    /// Through the record whose address is the last operand.
+    pub(crate) fn call_value_op(&mut self) {
+        let env = self.frame.env();
+        enc::mov(&mut self.buf, W::Q, R9, env);
+        modrm(&mut self.buf, W::D, op(0xff), 2, Mem::new(CALL_OPERANDS[5], 0));
+    }
+
+    /// As a helper is called, with the context in `r9`; the function has it in `rbx`.
+    pub(crate) fn thunk_op(&mut self, func: Label) -> u32 {
+        let at = self.buf.offset();
+        let buf = &mut self.buf;
+        dynasm!(buf ; .arch x64 ; push rbx ; mov rbx, r9);
+        self.call_func_op(func);
+        let buf = &mut self.buf;
+        dynasm!(buf ; .arch x64 ; pop rbx ; ret);
+        at
+    }
+
     /// Kernel: `bpf_tail_call` compares the index as 32 bits, then the count, then looks for a program; so does this.
     pub(crate) fn tail_call_op(&mut self, ext: &Externs, table: &ProgArrayGeometry, index: Opnd) {
         let out = self.buf.new_label();

@@ -142,16 +142,21 @@ impl Masm for Assembler {
     }
 
     fn call_value(&mut self) {
-        enc::modrm(&mut self.buf, enc::W::D, enc::op(0xff), 2, enc::Mem::new(CALL_OPERANDS[5], 0));
+        self.call_value_op();
     }
 
-    fn record(&mut self, label: Label) -> u32 {
+    fn thunk(&mut self, func: Label) -> u32 {
+        self.thunk_op(func)
+    }
+
+    fn record(&mut self, label: Label, index: u64) -> u32 {
         while !self.buf.offset().is_multiple_of(8) {
             self.buf.push(0xcc);
         }
         let at = self.buf.offset();
         self.buf.dynamic_label(label);
         self.buf.push_i64(0);
+        self.buf.push_i64(index as i64);
         at
     }
 

@@ -157,9 +157,9 @@ fn states(code: &Code, maps: &[MapInfo<'_>], mode: Mode) -> Option<Vec<Vec<Seen>
     let kept: Vec<_> = verifier
         .explored
         .all()
-        .map(|(pc, s, mattered)| {
+        .map(|(pc, s, noted)| {
             let f = s.frame();
-            (pc, Seen { regs: f.regs, slots: f.stack.slots().to_vec(), mattered: mattered[s.depth()] })
+            (pc, Seen { regs: f.regs, slots: f.stack.slots().to_vec(), mattered: noted[s.depth()].mattered })
         })
         .collect();
     drop(verifier);
@@ -222,6 +222,7 @@ fn made() -> Vec<Arc<Map>> {
         memory: &Heap,
         private_memory: &Heap,
         secret: [1, 2],
+        processes: None,
         epochs: None,
     };
     let made: Vec<_> = SPECS

@@ -53,9 +53,44 @@ fn every_helper() -> Asm {
     // A record that could not be had is not given back.
     let unless_null =
         |asm: Asm| asm.put(Insn::new(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3, 0)).mov_reg(1, 0).mov(2, 0);
+    const NEW: u32 = crate::helpers::ITER_NUM_NEW;
     let order = [
-        5, 7, 8, 188, 44, 54, 65, 189, 190, 28, 182, 6, 2, 1, 3, 87, 89, 88, 195, 51, 23, 131, 132, 131, 133,
-        130, 134, 25, 12,
+        5,
+        7,
+        8,
+        188,
+        44,
+        54,
+        65,
+        189,
+        190,
+        28,
+        182,
+        6,
+        2,
+        1,
+        3,
+        87,
+        89,
+        88,
+        195,
+        51,
+        23,
+        131,
+        132,
+        131,
+        133,
+        130,
+        134,
+        25,
+        181,
+        164,
+        93,
+        94,
+        NEW,
+        NEW + 1,
+        NEW + 2,
+        12,
     ];
     for id in order {
         asm = match id {
@@ -78,6 +113,11 @@ fn every_helper() -> Asm {
             130 => fp(asm.map(1, 6), 2, -16).mov(3, 16).mov(4, 0),
             134 => asm.map(1, 6).mov(2, 0),
             25 => fp(asm.mov_reg(1, 6).map(2, 7).imm64(3, 0xffff_ffff), 4, -16).mov(5, 16),
+            181 => fp(asm.mov(1, 2).func(2, 1), 3, -8).mov(4, 0),
+            164 => asm.map(1, 2).func(2, 1).mov(3, 0).mov(4, 0),
+            93 | 94 => asm.map_value(1, 2, 8),
+            NEW => fp(asm, 1, -32).mov(2, 3).mov(3, 5),
+            1_000.. => fp(asm, 1, -32),
             _ => asm,
         }
         .helper(id);
@@ -86,7 +126,7 @@ fn every_helper() -> Asm {
     let table: std::collections::BTreeSet<u32> =
         STANDARD.rows().iter().filter(|h| h.func.is_some()).map(|h| h.id).collect();
     assert_eq!(called, table, "a helper that this test does not call");
-    asm.mov(0, 2).exit()
+    asm.mov(0, 2).exit().function().mov(0, 0).exit()
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Environments, workers, hooks and runs on a platform of the tests' own.
 
 mod alloc;
+mod callbacks;
 mod hooks;
+mod locks;
 mod runs;
 mod tails;
 mod trace;
@@ -96,6 +98,8 @@ pub(crate) struct Asm {
     insns: Vec<Insn>,
     rewrites: Vec<Rewrite>,
     starts: Vec<u32>,
+    /// Slots that every function clears.
+    pub(crate) clear: u64,
 }
 
 impl Asm {
@@ -131,6 +135,9 @@ impl Asm {
     }
     pub(crate) fn map(self, dst: u8, index: u32) -> Self {
         self.wide(dst, Rewrite::MapPtr(index))
+    }
+    pub(crate) fn func(self, dst: u8, index: u32) -> Self {
+        self.wide(dst, Rewrite::Func(index))
     }
     pub(crate) fn map_value(self, dst: u8, map: u32, offset: u32) -> Self {
         self.wide(dst, Rewrite::MapValue { map, offset })
@@ -171,7 +178,7 @@ impl Asm {
         let frames = code.subprogs.len();
         let rewrites = Rewrites {
             insns: mem::Vec::from_slice(&self.rewrites).unwrap(),
-            frames: mem::Vec::filled(Frame { size: 32, clear: 0 }, frames).unwrap(),
+            frames: mem::Vec::filled(Frame { size: 32, clear: self.clear }, frames).unwrap(),
         };
         let mut list = mem::Vec::new();
         list.extend(maps.iter().cloned()).unwrap();
