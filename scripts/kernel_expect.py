@@ -13,12 +13,15 @@ from xdp_progs/NAME.maps.json (docs/maps-json.md), and the packets of xdp_progs/
 BPF_PROG_TEST_RUN one by one, in order, on CPU 0.
 
 An expectation is
-    {"program": NAME,
+    {"program": NAME, "object": the object's name,
      "packets": [{"action": "XDP_TX", "data": HEX, only if the packet changed}, ...],
-     "maps": {MAP: [{"key": HEX, "value": HEX}, ...]}}        what the maps hold after the last packet
+     "maps": {MAP: [{"key": HEX, "value": HEX}, ...]},       what the maps hold after the last packet
+     "records": {MAP: [HEX, ...]}}                            what came through its ring buffers, if it has any
 with entries in the order of their key bytes, arrays without their all-zero entries, per-CPU maps with the
-value of CPU 0, and program arrays and global data (.rodata) left out. For a program that the kernel refuses it
-is {"program": NAME, "refused": REASON}.
+value of CPU 0. Left out are program arrays, maps of maps, devices, CPUs and sockets, global data (.rodata) and arrays of
+more than a hundred thousand entries. xdp_progs/masks.json says what is zeroed, since it differs from run to run. For a
+program that the kernel refuses it is {"program": NAME, "object": ..., "refused": REASON}.
+Programs that the kernel can load for a device only have no expectation.
 """
 
 import argparse
@@ -33,8 +36,11 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ACTIONS = ["XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT"]
-ARRAY, PROG_ARRAY, PERCPU_ARRAY = 2, 3, 6
+ARRAY, PROG_ARRAY, PERCPU_ARRAY, RINGBUF = 2, 3, 6, 27
 PERCPU = {5, 6, 10}  # hash, array, LRU hash
+NOT_SHOWN = {3, 4, 12, 13, 14, 16, 17, 25, RINGBUF}  # programs, events, maps, devices, CPUs, sockets, records
+MANY = 100_000
+DEVICE_ONLY = {"xdp_metadata"}
 
 
 class TestRunOpts(c.Structure):
@@ -76,10 +82,17 @@ class Map:
         self.key_size = LIB.bpf_map__key_size(handle)
         self.value_size = LIB.bpf_map__value_size(handle)
         self.percpu = self.type in PERCPU
+        self.shown = self.type not in NOT_SHOWN and "." not in self.name
+        if self.type == ARRAY and LIB.bpf_map__max_entries(handle) > MANY:
+            self.shown = False
         # The kernel's per-CPU values are one slot a possible CPU, rounded to 8 bytes.
         self.slot = (self.value_size + 7) // 8 * 8
 
     def put(self, entry, programs):
+        if "ring" in entry:
+            for at, member in enumerate(ring(entry["ring"]), entry["key"]):
+                self.update(struct.pack("<I", at), struct.pack("<I", member))
+            return
         key = to_bytes(entry["key"], self.key_size)
         if self.type == PROG_ARRAY:
             value = struct.pack("<I", programs[entry["value"]])
@@ -90,9 +103,12 @@ class Map:
             for one in entry.get("values", []):
                 slots[one["cpu"]] = to_bytes(one["value"], self.value_size)
             value = b"".join(slot.ljust(self.slot, b"\0") for slot in slots)
+        self.update(key, value)
+
+    def update(self, key, value):
         must(LIB.bpf_map_update_elem(self.fd, key, value, c.c_uint64(0)), f"map {self.name}")
 
-    def entries(self):
+    def entries(self, masks):
         """The contents as an expectation has them."""
         out, key = [], None
         following = c.create_string_buffer(self.key_size)
@@ -100,10 +116,54 @@ class Map:
         while LIB.bpf_map_get_next_key(self.fd, key, following) == 0:
             key = following.raw
             must(LIB.bpf_map_lookup_elem(self.fd, key, value), f"map {self.name}")
-            first = value.raw[: self.value_size]
+            first = bytearray(value.raw[: self.value_size])
+            for mask in masks:
+                if mask["map"] == self.name:
+                    first[mask["offset"] : mask["offset"] + mask["length"]] = bytes(mask["length"])
+            first = bytes(first)
             if any(first) or self.type not in (ARRAY, PERCPU_ARRAY):
                 out.append((key, first))
         return [{"key": key.hex(), "value": first.hex()} for key, first in sorted(out)]
+
+
+class Ring:
+    """A reader of a ring buffer."""
+
+    def __init__(self, map_):
+        self.name, self.records = map_.name, []
+
+        def sample(_ctx, data, size):
+            self.records.append(c.string_at(data, size).hex())
+            return 0
+
+        self.callback = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_void_p, c.c_size_t)(sample)
+        LIB.ring_buffer__new.restype = c.c_void_p
+        self.handle = c.c_void_p(must(LIB.ring_buffer__new(map_.fd, self.callback, None, None), map_.name))
+
+    def take(self):
+        must(LIB.ring_buffer__consume(self.handle), self.name)
+
+
+def ring(said):
+    """The places of a ring of docs/maps-json.md."""
+    size, mask = said["size"], (1 << 64) - 1
+    members = sorted((one["value"], one.get("weight", 1)) for one in said["members"])
+    walks = []
+    for value, _ in members:
+        x = (value + 0x9E3779B97F4A7C15) & mask
+        x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & mask
+        x ^= x >> 31
+        walks.append([(x >> 32) % size, (x & 0xFFFFFFFF) % (size - 1) + 1])
+    places, free = [None] * size, size
+    while free:
+        for (value, weight), walk in zip(members, walks):
+            for _ in range(min(weight, free)):
+                while places[walk[0]] is not None:
+                    walk[0] = (walk[0] + walk[1]) % size
+                places[walk[0]] = value
+                free -= 1
+    return places
 
 
 def to_bytes(written, size):
@@ -162,7 +222,17 @@ def packets_of(path):
         at += 16 + kept
 
 
-def run(fd, packet):
+def masked(packet, masks):
+    """A packet with what is not compared zeroed."""
+    packet = bytearray(packet)
+    for mask in masks:
+        end = mask["offset"] + mask["length"]
+        if packet[12:14].hex() == mask["ethertype"] and end <= len(packet):
+            packet[mask["offset"] : end] = bytes(mask["length"])
+    return bytes(packet)
+
+
+def run(fd, packet, masks):
     """One packet through one program: what an expectation says of it."""
     out = c.create_string_buffer(65536)
     data = c.create_string_buffer(packet, len(packet))
@@ -175,7 +245,7 @@ def run(fd, packet):
     said = {"action": ACTIONS[opts.retval] if opts.retval < len(ACTIONS) else opts.retval}
     after = out.raw[: opts.data_size_out]
     if after != packet:
-        said["data"] = after.hex()
+        said["data"] = masked(after, masks).hex()
     return said
 
 
@@ -189,6 +259,26 @@ def reason_of(log):
 DEMO = "demo"
 
 
+def runs(objects):
+    """The names of all runs: each file's program, and the others of its object that are named after it."""
+    out = []
+    for path in sorted((ROOT / "xdp_progs").glob("*.c")):
+        stem = path.stem
+        if stem in DEVICE_ONLY:
+            continue
+        obj = c.c_void_p(must(LIB.bpf_object__open(str(objects / f"{stem}.o").encode()), stem))
+        names = [LIB.bpf_program__name(c.c_void_p(p)).decode() for p in walk(LIB.bpf_object__next_program, obj)]
+        LIB.bpf_object__close(obj)
+        out += [name for name in names if name == stem or name.startswith(stem + "_")]
+    return [*out, DEMO]
+
+
+def object_of(name):
+    """The file that a program is in: its own, or the one that it is named after."""
+    stems = [path.stem for path in (ROOT / "xdp_progs").glob("*.c")]
+    return max((stem for stem in stems if name == stem or name.startswith(stem + "_")), key=len)
+
+
 def files_of(name, objects):
     """Program name, object, capture, map contents and expectation of one run."""
     progs = ROOT / "xdp_progs"
@@ -196,18 +286,20 @@ def files_of(name, objects):
         demo = progs / "demo"
         beside = (demo / f"firewall.{kind}" for kind in ("pcap", "maps.json", "expect.json"))
         return "xdp_firewall", objects / "xdp_firewall.o", *beside
-    beside = (progs / path for path in (f"pcap/{name}.pcap", f"{name}.maps.json", f"expect/{name}.json"))
-    return name, objects / f"{name}.o", *beside
+    stem = object_of(name)
+    beside = (progs / path for path in (f"pcap/{stem}.pcap", f"{stem}.maps.json", f"expect/{name}.json"))
+    return name, objects / f"{stem}.o", *beside
 
 
 def expectation(name, obj_path, capture, rules):
+    masks = json.loads((ROOT / "xdp_progs" / "masks.json").read_text())["programs"].get(name, {})
     obj = c.c_void_p(must(LIB.bpf_object__open(str(obj_path).encode()), obj_path))
     handles = [c.c_void_p(p) for p in walk(LIB.bpf_object__next_program, obj)]
     log = c.create_string_buffer(1 << 16)
     for handle in handles:
         LIB.bpf_program__set_log_buf(handle, log, c.c_size_t(len(log)))
     if LIB.bpf_object__load(obj) < 0:
-        return {"program": name, "refused": reason_of(log.value.decode())}
+        return {"program": name, "object": obj_path.stem, "refused": reason_of(log.value.decode())}
     programs = {LIB.bpf_program__name(p).decode(): LIB.bpf_program__fd(p) for p in handles}
     maps = [Map(m) for m in walk(LIB.bpf_object__next_map, obj)]
 
@@ -217,9 +309,16 @@ def expectation(name, obj_path, capture, rules):
             for entry in entries:
                 by_name[map_name].put(entry, programs)
 
-    packets = [run(programs[name], p) for p in packets_of(capture)]
-    said = {"program": name, "packets": packets}
-    said["maps"] = {m.name: m.entries() for m in maps if m.type != PROG_ARRAY and "." not in m.name}
+    rings = [Ring(m) for m in maps if m.type == RINGBUF]
+    packets = []
+    for packet in packets_of(capture):
+        packets.append(run(programs[name], packet, masks.get("packets", [])))
+        for one in rings:
+            one.take()
+    said = {"program": name, "object": obj_path.stem, "packets": packets}
+    said["maps"] = {m.name: m.entries(masks.get("values", [])) for m in maps if m.shown}
+    if rings:
+        said["records"] = {one.name: one.records for one in rings}
     LIB.bpf_object__close(obj)
     return said
 
@@ -232,13 +331,18 @@ def entries_as_text(entries):
 
 def as_text(said):
     """JSON with one packet or entry a line, so that a difference reads well."""
-    lines = [json.dumps(said["program"])]
+    head = f'"program": {json.dumps(said["program"])}, "object": {json.dumps(said["object"])}'
     if "refused" in said:
-        return f'{{"program": {lines[0]}, "refused": {json.dumps(said["refused"])}}}\n'
+        return f'{{{head}, "refused": {json.dumps(said["refused"])}}}\n'
     packets = ",\n".join("    " + json.dumps(p) for p in said["packets"])
     maps = ",\n".join(f"    {json.dumps(name)}: {entries_as_text(e)}" for name, e in said["maps"].items())
     maps = f"{{\n{maps}\n  }}" if maps else "{}"
-    return f'{{\n  "program": {lines[0]},\n  "packets": [\n{packets}\n  ],\n  "maps": {maps}\n}}\n'
+    records = ""
+    for name, taken in said.get("records", {}).items():
+        taken = ",\n".join("      " + json.dumps(one) for one in taken)
+        records += ("," if records else "") + f"\n    {json.dumps(name)}: [\n{taken}\n    ]"
+    records = f',\n  "records": {{{records}\n  }}' if records else ""
+    return f'{{\n  {head},\n  "packets": [\n{packets}\n  ],\n  "maps": {maps}{records}\n}}\n'
 
 
 def main():
@@ -250,7 +354,7 @@ def main():
 
     os.sched_setaffinity(0, {0})
     failed = False
-    for run_name in args.programs or [*sorted(p.stem for p in (ROOT / "xdp_progs").glob("*.c")), DEMO]:
+    for run_name in args.programs or runs(args.obj):
         name, obj_path, capture, rules, path = files_of(run_name, args.obj)
         said = as_text(expectation(name, obj_path, capture, rules))
         if not args.check:

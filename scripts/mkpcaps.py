@@ -303,7 +303,244 @@ def demo():
     return out
 
 
+def raw_tcp(data, src="192.0.2.1", dst="198.51.100.1", sport=5000, dport=80, flags=0x18, tags=()):
+    return eth(ipv4(tcp(src, dst, sport, dport, data, flags), TCP, src, dst), tags=tags)
+
+
+def raw_tcp6(data, sport=5000, dport=80, flags=0x18, src=1, dst=2):
+    head = struct.pack(">HHIIBBHHH", sport, dport, 1000, 2000, 5 << 4, flags, 8192, 0, 0)
+    total = checksum(ip6(src) + ip6(dst) + struct.pack(">II", 20 + len(data), TCP) + head + data)
+    return eth(ipv6(head[:16] + struct.pack(">H", total) + head[18:] + data, TCP, src, dst), proto=IPV6)
+
+
+def icmp_about(inner, kind=3, code=4, src="192.0.2.1", dst="198.51.100.1", mtu=1400):
+    """An ICMP error that quotes an IPv4 packet."""
+    return eth(ipv4(icmp(kind, code, 0, mtu, inner), ICMP, src, dst))
+
+
+def icmp6_about(inner, kind=2, code=0, src=1, dst=2, mtu=1280):
+    head = struct.pack(">BBHI", kind, code, 0, mtu)
+    total = checksum(ip6(src) + ip6(dst) + struct.pack(">II", 8 + len(inner), ICMP6) + head + inner)
+    return eth(ipv6(head[:2] + struct.pack(">H", total) + head[4:] + inner, ICMP6, src, dst), proto=IPV6)
+
+
+def long_frames():
+    """For xdp_adjust_tail: frames around its limit and far above it, and those about which no answer is given."""
+    return [
+        *(udp_in("192.0.2.1", size=length - 42) for length in (14 + 28, 599, 600, 601, 700, 1514, 3500)),
+        tcp_in("192.0.2.2", size=1400),
+        tcp_in("192.0.2.2", size=700, options=bytes.fromhex("020405b4" "01030307"), ttl=1),
+        udp_in("192.0.2.1", size=900, options=bytes.fromhex("94040000")),
+        udp_in("192.0.2.1", size=900, frag=0x2000),
+        udp_in("192.0.2.1", size=900, frag=0x00B9),
+        *(ping("192.0.2.1", size=900, kind=kind) for kind in (8, 0, 13, 3, 11)),
+        *(udp_in(src, size=900) for src in ("0.0.0.1", "127.0.0.1", "224.0.0.1", "255.255.255.255", "223.255.255.255")),
+        udp_in("192.0.2.1", size=900, tags=ONE_TAG),
+        udp_in("192.0.2.1", size=900, version=6),
+        udp6(size=900),
+        arp(),
+        eth(ipv4(filler(900), 47, "192.0.2.1", "198.51.100.1")),
+    ]
+
+
+def services():
+    """For the tunnel and the balancers: each service, the way back, fragments, and what is for none."""
+    back = [tcp("10.8.0.%d" % n, "192.0.2.1", port, 5000, b"answer") for n, port in ((1, 8080), (2, 8080), (3, 80), (1, 80))]
+    return [
+        *(raw_tcp(filler(size, size), src=f"192.0.2.{n}", sport=5000 + n, flags=2 if n == 1 else 0x18)
+          for n, size in enumerate((0, 5, 64, 1200), 1)),
+        *(udp_in(f"203.0.113.{n}", sport=4000 + n) for n in range(4)),
+        udp_in("192.0.2.1", dport=80),
+        eth(ipv4(udp("192.0.2.1", "198.51.100.1", 1, 80, b"no checksum")[:6] + bytes(2) + b"no checksum", UDP,
+                 "192.0.2.1", "198.51.100.1")),
+        *(eth(ipv4(segment, TCP, f"10.8.0.{n}", "192.0.2.1")) for n, segment in zip((1, 2, 3, 1), back)),
+        raw_tcp6(b"", flags=2),
+        raw_tcp6(filler(100)),
+        raw_tcp6(filler(10), dst=3),
+        udp6(),
+        ping("192.0.2.1"),
+        ping6(),
+        tcp_in("192.0.2.3", frag=0x2000, size=40),
+        tcp_in("192.0.2.3", frag=0x00B9, size=40),
+        tcp_in("192.0.2.3", dst="198.51.100.2"),
+        udp_in("192.0.2.3", dst="198.51.100.2"),
+        tcp_in("192.0.2.3", size=10, tags=ONE_TAG),
+        tcp_in("192.0.2.3", size=10, options=bytes.fromhex("020405b4")),
+        *(raw_tcp(b"")[:end] for end in (14, 33, 34, 37, 38, 53)),
+        *(raw_tcp6(b"")[:end] for end in (53, 54, 57, 58, 73)),
+        *(udp_in("192.0.2.9")[:end] for end in (38, 41, 42)),
+        arp(),
+    ]
+
+
+def quic(first, version_id, rest=b""):
+    """A UDP payload that begins like a QUIC packet: a long header when the first byte's high bit is set."""
+    if first & 0x80:
+        return bytes([first]) + bytes.fromhex("00000001") + bytes([len(version_id)]) + version_id + rest
+    return bytes([first]) + version_id + rest
+
+
+def balancer():
+    """For xdp_l4lb: beside services, QUIC ids of both layouts, ICMP about flows, echoes, repeated flows, resets."""
+    def quic_in(payload, sport=6000):
+        return eth(ipv4(udp("192.0.2.1", "198.51.100.1", sport, 443, payload), UDP, "192.0.2.1", "198.51.100.1"))
+
+    # Server 1029 in the first layout: 16 bits behind two; server 7 in the second: the last 16 of three bytes.
+    first = bytes([0x40 | 1029 >> 10, 1029 >> 2 & 0xFF, (1029 & 3) << 6]) + filler(5)
+    second = bytes([0x80, 0, 0, 7]) + filler(4)
+    unknown = bytes([0x80, 0, 0x12, 0x34]) + filler(4)
+    tcp_flow = ipv4(tcp("198.51.100.1", "192.0.2.4", 80, 5004, b"quoted"), TCP, "198.51.100.1", "192.0.2.4")
+    udp_flow = ipv4(udp("198.51.100.1", "192.0.2.1", 443, 6000, b"quoted"), UDP, "198.51.100.1", "192.0.2.1")
+    tcp6_flow = raw_tcp6(b"quoted", sport=80, dport=5000, src=2, dst=1)[14:]
+    return [
+        *services(),
+        *services()[:8],
+        raw_tcp(b"", flags=4),
+        raw_tcp(b"", dport=8080),
+        raw_tcp(b"", dport=8081),
+        *(quic_in(quic(head, ident, filler(20)))
+          for head in (0xC0, 0xD0, 0xE0, 0xF0, 0x40) for ident in (first, second, unknown, filler(8), bytes(8))),
+        *(quic_in(payload) for payload in (b"", b"\x40", b"\xe0" + bytes(5), quic(0xE0, first[:4], bytes(4)), quic(0x40, first)[:8])),
+        icmp_about(tcp_flow),
+        icmp_about(tcp_flow, code=1),
+        icmp_about(udp_flow),
+        icmp_about(tcp_flow, kind=11, code=0),
+        icmp_about(ipv4(filler(20), 47, "198.51.100.1", "192.0.2.1")),
+        *(icmp_about(tcp_flow[:length]) for length in (0, 19, 20, 23, 24)),
+        icmp_about(ipv4(filler(20), TCP, "198.51.100.1", "192.0.2.1", frag=0x00B9)),
+        icmp_about(ipv4(filler(20), TCP, "198.51.100.1", "192.0.2.1", options=bytes(4))),
+        icmp6_about(tcp6_flow),
+        icmp6_about(tcp6_flow, kind=1, code=4),
+        icmp6_about(tcp6_flow, kind=3),
+        *(icmp6_about(tcp6_flow[:length]) for length in (0, 39, 40, 43, 44)),
+        ping("192.0.2.1", size=1000),
+        ping("192.0.2.1", code=1),
+        ping("192.0.2.1", dst="198.51.100.9"),
+        ping6(size=0),
+        eth(ipv6(filler(16), 44), proto=IPV6),
+    ]
+
+
+def http():
+    """For xdp_tcpclassify and xdp_httpdump: requests, responses, and what only looks like them."""
+    request = b"GET /index.html HTTP/1.1\r\nHost: example.org\r\n\r\n"
+    response = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+    texts = [
+        request, response, b"HEAD / HTTP/1.1\r\n\r\n", b"POST /x HTTP/1.1\r\n\r\nbody", b"PUT /x HTTP/1.1\r\n\r\n",
+        b"DELETE /x HTTP/1.1\r\n\r\n", b"OPTIONS * HTTP/1.1\r\n\r\n", b"PATCH /x HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.0\r\n\r\n", b"HTTP/1.1", b"HTTP/1.", b"get / HTTP/1.1\r\n", b"x\nHTTP/1.1",
+        b"GET /" + b"a" * 50 + b" HTTP/1.1\r\n", b"GET /" + b"a" * 51 + b"HTTP/1.1", b"GET /" + b"a" * 52 + b" HTTP/1.1\r\n",
+        b"HHTTP/1.1 HTTP/1.1", b"\x16\x03\x01" + filler(60), b"", b"G",
+        b"GET /" + filler(1200).replace(b"\n", b"n"), response + filler(255 - len(response)), response + filler(300),
+    ]
+    padded = raw_tcp(b"GET ") + bytes(6)
+    return [
+        *(raw_tcp(text, sport=5000 + n) for n, text in enumerate(texts)),
+        *(raw_tcp6(text, sport=5000 + n) for n, text in enumerate(texts[:10])),
+        raw_tcp(request, tags=QINQ), raw_tcp(request, tags=THREE_TAGS), raw_tcp(request, dport=8080), padded,
+        *(raw_tcp(request)[:end] for end in (53, 54, 55, 61, 62, 80)),
+        udp_in("192.0.2.1"), ping("192.0.2.1"), arp(), udp6(), tcp_in("192.0.2.1", frag=0x00B9, size=60),
+    ]
+
+
+def handshakes():
+    """For xdp_observer and xdp_syncookie: every combination of flags, to protected ports and others, with options."""
+    options = bytes.fromhex("020405b4" "0402" "080a" "00000001" "00000000" "01" "030307")
+    return [
+        *(raw_tcp(b"", src=f"192.0.2.{10 + flags}", flags=flags) for flags in range(64)),
+        *(raw_tcp6(b"", sport=5000 + flags, flags=flags) for flags in range(32)),
+        raw_tcp(b"data", src="192.0.2.3", flags=0x18),
+        raw_tcp(b"", src="192.0.2.3", flags=0x04),
+        raw_tcp(b"", src="192.0.2.3", flags=0x10),
+        *(raw_tcp(b"", dport=port, flags=2) for port in (443, 8080, 0)),
+        *(eth(ipv4(with_flags(tcp("192.0.2.1", "198.51.100.1", 5000, 80, b"", 2, options[:n]), 2), TCP, "192.0.2.1", "198.51.100.1"))
+          for n in (0, 4, 8, 12, 16, 20)),
+        tcp_in("192.0.2.1", options=bytes.fromhex("020405b4")),
+        tcp_in("192.0.2.1", doff=4), tcp_in("192.0.2.1", doff=15),
+        tcp_in("192.0.2.1", frag=0x2000), tcp_in("192.0.2.1", frag=0x00B9),
+        tcp_in("192.0.2.1", tags=QINQ), udp_in("192.0.2.1"), udp6(), arp(),
+        *(raw_tcp(b"", flags=2)[:end] for end in (14, 33, 34, 53)),
+        *(raw_tcp6(b"", flags=2)[:end] for end in (53, 54, 73)),
+    ]
+
+
+def with_flags(segment, flags):
+    return segment[:13] + bytes([flags]) + segment[14:]
+
+
+def routes():
+    """For the routers: every TTL that matters, tags, rules, destinations with and without a way."""
+    return [
+        *mix(),
+        *(udp_in("192.0.2.1", ttl=ttl) for ttl in (0, 1, 2, 3, 128, 255)),
+        *(udp_in(f"192.0.{n}.77", ttl=64, sport=n + 1) for n in range(1, 20)),
+        *(tcp_in("192.0.2.1", dst=f"198.51.100.{n}") for n in (1, 2, 3)),
+        *(tcp_in("192.0.2.1", dst="198.51.100.1", tags=((QTAG, vid),)) for vid in (0, 10, 11, 0x6000 | 10)),
+        udp_in("192.0.2.1", tags=ONE_TAG, dport=54),
+        udp_in("192.0.2.1", tags=((QTAG, 10),)),
+        ping("192.0.2.1", tags=ONE_TAG),
+    ]
+
+
+def tags_of_all_kinds():
+    """For xdp_vlan: the VLANs that it pops and rewrites, others, priority bits, service tags, tags cut short."""
+    vids = (0, 10, 100, 101, 202, 0x600A, 0x7065, 4095)
+    return [
+        *mix(),
+        *(udp_in("192.0.2.1", tags=((kind, vid),)) for kind in (QTAG, STAG) for vid in vids),
+        *(udp_in("192.0.2.1", tags=((STAG, vid), (QTAG, 10))) for vid in vids),
+        *(udp_in("192.0.2.1", tags=((QTAG, 10),))[:end] for end in (14, 15, 17, 18, 19)),
+    ]
+
+
+def chosen_by_source():
+    """For xdp_redirect_err: each of its cases, chosen by the source MAC address."""
+    return [eth(filler(50), proto=0x88B5, src=f"02:00:00:00:00:{n:02x}") for n in range(24)]
+
+
+def suspicious():
+    """For xdp_sampler: each rule of its own."""
+    return [
+        *mix(),
+        *(raw_tcp(b"", flags=flags) for flags in range(64)),
+        udp_in("198.51.100.1"), tcp_in("198.51.100.1"), udp_in("224.0.0.1"), udp_in("255.255.255.255"),
+        tcp_in("192.0.2.1", frag=0x2000)[:50], tcp_in("192.0.2.1", frag=0x2000)[:34],
+        udp_in("192.0.2.1", size=1000), raw_tcp(filler(900), flags=0),
+    ]
+
+
+def marked():
+    """For xdp_frags: lengths around its steps, with its mark at the end and without."""
+    out = [eth(filler(size, size + 1), proto=0x88B5) for size in (0, 1, 49, 50, 51, 114, 500, 1500, 3400)]
+    out += [eth(filler(size, 3) + b"xdpfrags", proto=0x88B5) for size in (0, 1, 41, 42, 43, 100, 1490, 3300)]
+    return out + [eth(b"xdpfrag", proto=0x88B5), eth(b"xdpfrags ", proto=0x88B5), *mix()]
+
+
 CAPTURES = {
+    "pcap/xdp_adjust_tail": long_frames,
+    "pcap/xdp_tx_iptunnel": services,
+    "pcap/xdp_fw": handshakes,
+    "pcap/xdp_lb": services,
+    "pcap/xdp_tcpclassify": http,
+    "pcap/xdp_httpdump": http,
+    "pcap/xdp_observer": handshakes,
+    "pcap/xdp_dump": mix,
+    "pcap/xdp_acl": firewall,
+    "pcap/xdp_l4lb": balancer,
+    "pcap/xdp_forward": routes,
+    "pcap/xdp_router": routes,
+    "pcap/xdp_mem_access": mix,
+    "pcap/xdp_drop_pattern": mix,
+    "pcap/xdp_ddos_blacklist": mix,
+    "pcap/xdp_redirect_cpu": mix,
+    "pcap/xdp_tcpdump": mix,
+    "pcap/xdp_ttl": mix,
+    "pcap/xdp_vlan": tags_of_all_kinds,
+    "pcap/xdp_redirect_err": chosen_by_source,
+    "pcap/xdp_sock": mix,
+    "pcap/xdp_syncookie": handshakes,
+    "pcap/xdp_frags": marked,
+    "pcap/xdp_sampler": suspicious,
     "pcap/xdp_pass": mix,
     "pcap/xdp_drop": mix,
     "pcap/xdp_tx": mix,

@@ -25,6 +25,16 @@ struct vlan_tag {
 	__be16 next_proto;
 };
 
+/* What TCP and UDP headers begin with. */
+struct ports {
+	__be16 source;
+	__be16 dest;
+};
+
+/* "More fragments" and the offset of an IPv4 header; and the offset alone. */
+#define IP_FRAGMENT 0x3fff
+#define IP_OFFSET 0x1fff
+
 /* A frame behind its VLAN tags can carry this many: a service tag and a customer tag. */
 #define MAX_VLAN_TAGS 2
 
@@ -59,6 +69,7 @@ TAKE(take_eth, struct ethhdr)
 TAKE(take_vlan, struct vlan_tag)
 TAKE(take_ipv6, struct ipv6hdr)
 TAKE(take_udp, struct udphdr)
+TAKE(take_ports, struct ports)
 
 /* An IPv4 header with its options; refused when it says another version or fewer than 20 bytes. */
 static __always_inline int take_ipv4(struct cursor *c, struct iphdr **hdr)
@@ -133,12 +144,53 @@ static __always_inline void swap_macs(struct ethhdr *eth)
 	}
 }
 
+/*
+ * The same number, of which the compiler knows nothing any more: what is tested of it afterwards stays tested, in the
+ * register that is used. Lengths that a helper takes need it.
+ */
+static __always_inline __u64 opaque(__u64 number)
+{
+	asm volatile("" : "+r"(number));
+	return number;
+}
+
 /* Folds a 32-bit sum, as bpf_csum_diff() gives it, to the 16 bits of the ones-complement sum. */
 static __always_inline __u16 csum_fold(__u32 sum)
 {
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return sum;
+}
+
+/* The checksum of a 20-byte IPv4 header, whatever its checksum field holds. */
+static __always_inline __u16 ipv4_csum(const struct iphdr *ip)
+{
+	const __u16 *words = (const void *)ip;
+	__u32 sum = 0;
+	int i;
+
+#pragma unroll
+	for (i = 0; i < (int)sizeof(*ip) / 2; i++)
+		sum += words[i];
+	sum -= ip->check;
+	return ~csum_fold(sum);
+}
+
+/* A hash of three words in the manner of Jenkins' final mix: every input bit moves about half of the result's. */
+static __always_inline __u32 hash3(__u32 a, __u32 b, __u32 c)
+{
+#define HASH_STEP(x, y, rot) x ^= y, x -= (y << rot) | (y >> (32 - rot))
+	a += 0x9e3779b9;
+	b += 0x9e3779b9;
+	HASH_STEP(c, b, 14);
+	HASH_STEP(a, c, 11);
+	HASH_STEP(b, a, 25);
+	HASH_STEP(c, b, 16);
+	HASH_STEP(a, c, 4);
+	HASH_STEP(b, a, 14);
+	HASH_STEP(c, b, 24);
+#undef HASH_STEP
+	return c;
 }
 
 #endif

@@ -126,9 +126,12 @@ pub(crate) struct Run {
     /// Where redirected packets go (XDP_REDIRECT).
     #[arg(long, value_name = "FILE")]
     pub(crate) out_redirect: Option<PathBuf>,
-    /// Prints a map's contents afterwards, as bpftool does; may be repeated.
+    /// Prints a map's contents afterwards, as bpftool does, or the records that came through it; may be repeated.
     #[arg(long, value_name = "NAME")]
     pub(crate) map_dump: Vec<String>,
+    /// Of arrays, leaves entries out of the dump that are zero throughout.
+    #[arg(long, requires = "map_dump")]
+    pub(crate) nonzero: bool,
     /// What runs the program; by default compiled code, or the interpreter where the machine allows none.
     #[arg(long)]
     pub(crate) engine: Option<EngineArg>,

@@ -8,7 +8,6 @@ mod args;
 mod bench;
 mod dump;
 mod engine;
-mod frames;
 mod inspect;
 mod man;
 mod native;

@@ -2,7 +2,6 @@
 
 use crate::args::{CtxFieldArg, EngineArg, Run};
 use crate::engine;
-use crate::frames::Buffer;
 use crate::outcome::{Machine, Verdict, note};
 use crate::packets::{self, Capture, Packet};
 use crate::table::{row, table, text};
@@ -12,7 +11,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
-use uxdp_control::maps_json;
+use uxdp_control::frames::Buffer;
+use uxdp_control::maps_json::{self, Entries};
+use uxdp_control::records::{Reader, Record};
 use uxdp_control::session::{Ready, Session};
 use uxdp_core::vm::{AbortReason, Action, Env, Origin, Redirect, RedirectKind, Runner, Worker};
 
@@ -67,7 +68,8 @@ pub(crate) fn run(args: &Run, out: &mut dyn Write) -> Result<Verdict> {
     let ready = session.program(session.choose(args.which.prog.as_deref())?)?;
     engine::check(args.engine, &ready.prog)?;
     let mut outputs = Outputs::create(args)?;
-    let results = over_packets(args, &session, &ready, &packets, &mut outputs, out)?;
+    let reader = Reader::open(&session, &args.map_dump)?;
+    let results = over_packets(args, &session, &ready, &packets, &reader, &mut outputs, out)?;
     outputs.finish()?;
 
     let stats = ready.prog.env().aborts(None);
@@ -81,7 +83,7 @@ pub(crate) fn run(args: &Run, out: &mut dyn Write) -> Result<Verdict> {
         aborted: REASONS.iter().zip(stats).filter(|(_, n)| *n != 0).map(|(r, n)| (*r, n)).collect(),
         results: (args.verbose && args.json).then_some(results.packets),
         trace: (args.trace && args.json).then_some(results.trace),
-        maps: args.map_dump.iter().map(|m| Ok((m.clone(), dump(&session, m)?))).collect::<Result<_>>()?,
+        maps: dumps(args, &session, &reader, results.records)?,
     };
     if args.json {
         serde_json::to_writer(&mut *out, &report)?;
@@ -106,9 +108,38 @@ fn input(args: &Run) -> Result<Vec<Packet>> {
     }
 }
 
+/// The maps that are asked for: contents, or the records that came through them.
+fn dumps(
+    args: &Run,
+    session: &Session,
+    reader: &Reader,
+    records: Vec<(usize, Record)>,
+) -> Result<BTreeMap<String, serde_json::Value>> {
+    let mut dumps = BTreeMap::new();
+    for name in args.map_dump.iter().filter(|name| !reader.names().any(|r| r == *name)) {
+        let which = if args.nonzero { Entries::NonZero } else { Entries::All };
+        dumps.insert(name.clone(), dump(session, name, which)?);
+    }
+    let names: Vec<&str> = reader.names().collect();
+    for name in &names {
+        dumps.insert((*name).to_owned(), serde_json::Value::Array(Vec::new()));
+    }
+    for (map, record) in records {
+        let bytes = maps_json::bytes_json(&record.bytes);
+        let shown = match record.cpu {
+            None => serde_json::json!({"record": bytes}),
+            Some(cpu) => serde_json::json!({"cpu": cpu, "record": bytes}),
+        };
+        if let Some(serde_json::Value::Array(list)) = names.get(map).and_then(|n| dumps.get_mut(*n)) {
+            list.push(shown);
+        }
+    }
+    Ok(dumps)
+}
+
 /// A map's contents, in the shape of `bpftool -j map dump`.
-fn dump(session: &Session, name: &str) -> Result<serde_json::Value> {
-    maps_json::dump(session.find_map(name)?, session.nr_cpus())
+fn dump(session: &Session, name: &str, which: Entries) -> Result<serde_json::Value> {
+    maps_json::dump(session.find_map(name)?, session.nr_cpus(), which)
         .with_context(|| format!("cannot read map \"{name}\""))
 }
 
@@ -119,6 +150,8 @@ struct Results {
     actions: [u64; 5],
     packets: Vec<PacketReport>,
     trace: Vec<String>,
+    /// Records by the number of their map.
+    records: Vec<(usize, Record)>,
 }
 
 fn over_packets(
@@ -126,6 +159,7 @@ fn over_packets(
     session: &Session,
     ready: &Ready,
     packets: &[Packet],
+    reader: &Reader,
     outputs: &mut Outputs,
     out: &mut dyn Write,
 ) -> Result<Results> {
@@ -141,6 +175,9 @@ fn over_packets(
             let action = Action::from_code(runner.run(&mut frame)).unwrap_or(Action::Aborted);
             worker.quiescent();
             results.runs += 1;
+            reader
+                .take(&mut |map, record| results.records.push((map, record)))
+                .map_err(|e| Machine(format!("cannot read records: {e}")))?;
             results.actions[action as usize] += 1;
             if args.trace {
                 trace(session.env(), &mut results.trace);

@@ -129,7 +129,8 @@ fn verify(object: &Object, index: usize, args: &Verify) -> Result<Report> {
         ModeArg::Hygiene => Mode::Hygiene,
         ModeArg::Strict => Mode::Strict,
     };
-    let options = VerifyOptions { log_level: level, mode, ..VerifyOptions::default() };
+    let nr_cpus = session::environment()?.nr_cpus();
+    let options = VerifyOptions { log_level: level, mode, nr_cpus, ..VerifyOptions::default() };
     let constants = constants(object);
     let maps: Vec<MapInfo<'_>> = object
         .maps()
@@ -194,7 +195,7 @@ fn load(object: &Object, index: usize, shown: &str) -> Result<Result<usize, Stri
     };
     let maps = uxdp_core::mem::Vec::from_fn(maps.len(), |i| maps[i].clone())?;
     let linked = session::link(object, index, shown)?;
-    let quiet = VerifyOptions::default();
+    let quiet = VerifyOptions { nr_cpus: env.nr_cpus(), ..VerifyOptions::default() };
     let verified = match verifier::verify(linked, maps, env.helpers(), &quiet, &mut String::new()) {
         Ok(verified) => verified,
         Err(e) => return Ok(Err(e.to_string())),

@@ -3,6 +3,9 @@
 //! Everything here runs before or beside the packets, never on their path; it uses std and allocates freely.
 
 pub mod bytes;
+pub mod frames;
 pub mod maps_json;
+pub mod records;
+pub mod ring;
 pub mod sample;
 pub mod session;

@@ -3,12 +3,12 @@
 //! Reading a file touches no map; [`MapsFile::apply`] then writes entry by entry, and the first refusal ends it with the map and the entry named.
 
 use crate::bytes::{BytesError, Written};
+use crate::ring::Ring;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use uxdp_core::error::Errno;
-use uxdp_core::maps::{Map, MapType};
-use uxdp_core::sync::Arc;
+use uxdp_core::maps::{Map, MapSpec, MapType};
 
 /// The contents of some maps, as one file gives them.
 #[derive(Debug, Deserialize)]
@@ -25,6 +25,7 @@ struct Entry {
     key: Option<Written>,
     value: Option<Written>,
     values: Option<Vec<CpuValue>>,
+    ring: Option<Ring>,
     #[serde(default, rename = "note")]
     _note: Option<String>,
 }
@@ -92,22 +93,22 @@ pub enum EntryError {
     Refused(Errno),
 }
 
-/// Where entries go: the maps and programs of one loaded object.
+/// Where entries go: the maps and programs of one loaded object, here or in the kernel.
 pub trait Target {
-    /// The map of that name.
-    fn map(&self, name: &str) -> Option<Arc<Map>>;
+    /// What the map of that name is.
+    fn spec(&self, map: &str) -> Option<MapSpec>;
     /// The names of all maps.
     fn map_names(&self) -> Vec<String>;
     /// Puts a program into a program array.
     ///
     /// # Errors
     /// ENOENT where there is no such program, else what the map says.
-    fn set_prog(&self, map: &Map, index: u32, program: &str) -> Result<(), Errno>;
+    fn set_prog(&self, map: &str, index: u32, program: &str) -> Result<(), Errno>;
     /// Writes an entry, replacing one of the same key.
     ///
     /// # Errors
     /// What the map says.
-    fn update(&self, map: &Map, key: &[u8], value: &[u8]) -> Result<(), Errno>;
+    fn update(&self, map: &str, key: &[u8], value: &[u8]) -> Result<(), Errno>;
 }
 
 impl MapsFile {
@@ -125,7 +126,7 @@ impl MapsFile {
     /// The first map or entry that is refused; entries before it stay written.
     pub fn apply(&self, target: &dyn Target, nr_cpus: usize) -> Result<(), MapsError> {
         for (name, entries) in &self.maps {
-            let map = target.map(name).ok_or_else(|| MapsError::NoMap {
+            let spec = target.spec(name).ok_or_else(|| MapsError::NoMap {
                 name: name.clone(),
                 has: match target.map_names() {
                     names if names.is_empty() => "none".into(),
@@ -133,7 +134,7 @@ impl MapsFile {
                 },
             })?;
             for (index, entry) in entries.iter().enumerate() {
-                entry.write(target, &map, nr_cpus).map_err(|why| MapsError::Entry {
+                entry.write(target, name, &spec, nr_cpus).map_err(|why| MapsError::Entry {
                     map: name.clone(),
                     index,
                     why,
@@ -145,8 +146,13 @@ impl MapsFile {
 }
 
 impl Entry {
-    fn write(&self, target: &dyn Target, map: &Map, nr_cpus: usize) -> Result<(), EntryError> {
-        let spec = map.spec();
+    fn write(
+        &self,
+        target: &dyn Target,
+        map: &str,
+        spec: &MapSpec,
+        nr_cpus: usize,
+    ) -> Result<(), EntryError> {
         let key = match (&self.key, spec.key_size) {
             (None, 0) => Vec::new(),
             (Some(_), 0) => return Err(EntryError::Shape("this type of map has no keys")),
@@ -162,13 +168,37 @@ impl Entry {
                 e => EntryError::Refused(e),
             });
         }
-        let value = self.value_bytes(map, nr_cpus)?;
+        if let Some(ring) = &self.ring {
+            return self.write_ring(target, (map, spec), &key, ring);
+        }
+        let value = self.value_bytes(spec, nr_cpus)?;
         target.update(map, &key, &value).map_err(EntryError::Refused)
     }
 
+    /// A ring's places, one after the other from the key on.
+    fn write_ring(
+        &self,
+        target: &dyn Target,
+        (map, spec): (&str, &MapSpec),
+        key: &[u8],
+        ring: &Ring,
+    ) -> Result<(), EntryError> {
+        if spec.kind != MapType::Array || spec.value_size != 4 {
+            return Err(EntryError::Shape("a ring stands in an array of 4-byte values"));
+        }
+        if self.value.is_some() || self.values.is_some() {
+            return Err(EntryError::Shape("it has both a \"ring\" and a value"));
+        }
+        let first = u32::from_le_bytes(key.try_into().unwrap_or_default());
+        let places = ring.places().map_err(EntryError::Shape)?;
+        for (index, member) in (first..).zip(places) {
+            target.update(map, &index.to_le_bytes(), &member.to_le_bytes()).map_err(EntryError::Refused)?;
+        }
+        Ok(())
+    }
+
     /// The value as the control plane takes it: for a per-CPU map, all slots one after the other.
-    fn value_bytes(&self, map: &Map, nr_cpus: usize) -> Result<Vec<u8>, EntryError> {
-        let spec = map.spec();
+    fn value_bytes(&self, spec: &MapSpec, nr_cpus: usize) -> Result<Vec<u8>, EntryError> {
         let (size, slot) = (spec.value_size as usize, spec.slot_value_size());
         match (&self.value, &self.values, spec.kind.is_percpu()) {
             (Some(v), None, false) => sized(v, size, "value"),
@@ -205,13 +235,24 @@ pub fn bytes_json(bytes: &[u8]) -> Value {
     bytes.iter().map(|b| Value::String(format!("{b:#04x}"))).collect()
 }
 
-/// All entries of a map, in the shape of `bpftool -j map dump`.
+/// Which entries are dumped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entries {
+    /// Every one.
+    All,
+    /// Of arrays, not those that are zero throughout.
+    NonZero,
+}
+
+/// The entries of a map, in the shape of `bpftool -j map dump`.
 ///
 /// # Errors
 /// What the map says of its keys, other than that there are no more.
-pub fn dump(map: &Map, nr_cpus: usize) -> Result<Value, Errno> {
+pub fn dump(map: &Map, nr_cpus: usize, which: Entries) -> Result<Value, Errno> {
     let spec = map.spec();
     let (key_size, slot) = (spec.key_size as usize, spec.slot_value_size());
+    let is_array = matches!(spec.kind, MapType::Array | MapType::PercpuArray);
+    let skips_zero = is_array && which == Entries::NonZero;
     let mut entries = Vec::new();
     let (mut key, mut next) = (None::<Vec<u8>>, vec![0; key_size]);
     loop {
@@ -222,6 +263,7 @@ pub fn dump(map: &Map, nr_cpus: usize) -> Result<Value, Errno> {
         }
         let mut value = vec![0; map.value_buffer_size()];
         match map.lookup_elem(&next, &mut value, 0) {
+            Ok(()) if skips_zero && value.iter().all(|b| *b == 0) => {}
             Ok(()) if spec.kind.is_percpu() => {
                 let values: Vec<Value> = value
                     .chunks(slot)

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use uxdp_core::error::{Errno, Status};
-use uxdp_core::maps::Map;
+use uxdp_core::maps::{Map, MapSpec};
 use uxdp_core::object::{FindError, MapOrigin, Object, ObjectError, OpenOptions, SlotInit};
 use uxdp_core::program::{Loaded, Program};
 use uxdp_core::sync::Arc;
@@ -283,14 +283,15 @@ impl Session {
         let maps = uxdp_core::mem::Vec::from_fn(self.maps.len(), |i| self.maps[i].clone())
             .map_err(|e| machine(e.errno()))?;
         let mut log = String::new();
+        let options = VerifyOptions { nr_cpus: self.env.nr_cpus(), ..VerifyOptions::default() };
         let verified =
-            verifier::verify(linked, maps, self.env.helpers(), &VerifyOptions::default(), &mut log).map_err(
-                |rejection| SessionError::Refused {
+            verifier::verify(linked, maps, self.env.helpers(), &options, &mut log).map_err(|rejection| {
+                SessionError::Refused {
                     file: self.file.clone(),
                     program: name.clone(),
                     rejection: Box::new(rejection),
-                },
-            )?;
+                }
+            })?;
         let verify = start.elapsed();
         let start = Instant::now();
         let prog = install(&self.env, verified, self.engine).map_err(machine)?;
@@ -350,15 +351,16 @@ impl Session {
 }
 
 impl Target for Session {
-    fn map(&self, name: &str) -> Option<Arc<Map>> {
-        self.find_map(name).ok().cloned()
+    fn spec(&self, map: &str) -> Option<MapSpec> {
+        self.find_map(map).ok().map(|m| *m.spec())
     }
 
     fn map_names(&self) -> Vec<String> {
         self.object.maps().iter().map(|m| m.name.as_str().to_owned()).collect()
     }
 
-    fn set_prog(&self, map: &Map, index: u32, program: &str) -> Result<(), Errno> {
+    fn set_prog(&self, map: &str, index: u32, program: &str) -> Result<(), Errno> {
+        let map = self.find_map(map).map_err(|_| Errno::ENOENT)?;
         let found = self.object.find_program(program).map_err(|_| Errno::ENOENT)?;
         match self.program(found) {
             Ok(ready) => self.env.set_prog(map, index, Some(&ready.prog)),
@@ -369,7 +371,8 @@ impl Target for Session {
         }
     }
 
-    fn update(&self, map: &Map, key: &[u8], value: &[u8]) -> Result<(), Errno> {
+    fn update(&self, map: &str, key: &[u8], value: &[u8]) -> Result<(), Errno> {
+        let map = self.find_map(map).map_err(|_| Errno::ENOENT)?;
         self.env.update_elem(map, key, value, 0)
     }
 }

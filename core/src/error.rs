@@ -56,6 +56,7 @@ errnos! {
     EOVERFLOW = 75, "value too large";
     EMSGSIZE = 90, "message too long";
     EOPNOTSUPP = 95, "not supported, or the host service is missing";
+    EAFNOSUPPORT = 97, "address family not supported";
     EADDRINUSE = 98, "address in use";
     ETIMEDOUT = 110, "timed out";
     EALREADY = 114, "already done";

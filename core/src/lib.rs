@@ -24,6 +24,8 @@ pub mod conformance;
 #[forbid(unsafe_code)]
 pub mod error;
 pub mod helpers;
+#[forbid(unsafe_code)]
+pub mod host;
 pub mod interp;
 #[forbid(unsafe_code)]
 pub mod ir;
@@ -35,6 +37,8 @@ pub mod limits;
 pub mod maps;
 #[forbid(unsafe_code)]
 pub mod mem;
+#[forbid(unsafe_code)]
+pub mod net;
 #[cfg_attr(not(test), forbid(unsafe_code))]
 pub mod object;
 #[forbid(unsafe_code)]

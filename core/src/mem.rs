@@ -58,6 +58,11 @@ impl<T> Vec<T> {
         Ok(self.0.try_reserve(n)?)
     }
 
+    /// Makes room for exactly `n` further elements.
+    pub fn reserve_exact(&mut self, n: usize) -> Result<(), OutOfMemory> {
+        Ok(self.0.try_reserve_exact(n)?)
+    }
+
     /// Appends one element.
     #[expect(clippy::disallowed_methods, reason = "room was reserved in the line before")]
     pub fn push(&mut self, value: T) -> Result<(), OutOfMemory> {

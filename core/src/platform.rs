@@ -79,16 +79,48 @@ pub trait CodeMemory: Send + Sync {
     unsafe fn free(&self, ptr: NonNull<u8>, size: usize);
 }
 
+/// Processes that share map memory: who this one is, and who is certainly gone.
+pub trait Processes: Send + Sync {
+    /// The calling process as a number that no other process has or had, not 0; `None` where it cannot be told.
+    fn own(&self) -> Option<u64>;
+
+    /// Whether the process with that number is gone for certain; false in doubt. A number that no process can have is nobody's.
+    fn is_gone(&self, process: u64) -> bool;
+
+    /// Among which processes the numbers mean anything: equal for all that can tell each other's end.
+    fn realm(&self) -> u64;
+}
+
 /// The services of one surroundings.
 pub trait Platform: MapMemory {
     /// Executable memory, where there is some.
     fn code_memory(&self) -> Option<&dyn CodeMemory>;
 
+    /// Who shares map memory, where there are processes: without it no map can be shared.
+    fn processes(&self) -> Option<&dyn Processes> {
+        None
+    }
+
     /// The reading of a clock in nanoseconds, where there is one.
     fn clock_ns(&self, clock: Clock) -> Option<u64>;
 
+    /// Nanoseconds of a tick, as `bpf_jiffies64` counts them: of 250 Hz where it is not known better.
+    fn tick_ns(&self) -> u64 {
+        4_000_000
+    }
+
+    /// The NUMA node that the calling thread runs on; 0 where there is but one.
+    fn numa_node(&self) -> u32 {
+        0
+    }
+
     /// Fills `out` with random bytes that an attacker cannot guess; false where there is no source.
     fn random(&self, out: &mut [u8]) -> bool;
+
+    /// The calling thread's stack, from its lowest usable byte to one beyond its highest; none where that is not known: helpers read no texts from the stack then.
+    fn thread_stack(&self) -> Option<core::ops::Range<usize>> {
+        None
+    }
 
     /// Lets another thread run: what a bounded wait calls between its tries.
     fn yield_now(&self);

@@ -159,6 +159,7 @@ pub struct Verified {
     rewrites: Rewrites,
     facts: Facts,
     stats: VerifierStats,
+    nr_cpus: u32,
 }
 
 /// A program at one stage.
@@ -192,9 +193,9 @@ impl Program<Loaded> {
         maps: Vec<Arc<Map>>,
         rewrites: Rewrites,
         facts: Facts,
-        stats: VerifierStats,
+        (stats, nr_cpus): (VerifierStats, u32),
     ) -> Program<Verified> {
-        Program { code: self.code, stage: Verified { maps, rewrites, facts, stats } }
+        Program { code: self.code, stage: Verified { maps, rewrites, facts, stats, nr_cpus } }
     }
 
     /// A program that nobody proved, with rewrites that say what each slot is: for conformance and oracles alone.
@@ -203,7 +204,7 @@ impl Program<Loaded> {
     /// Running it is as safe as its instructions are.
     #[cfg(any(test, uxdp_conformance))]
     pub unsafe fn assume_verified(self, maps: Vec<Arc<Map>>, rewrites: Rewrites) -> Program<Verified> {
-        self.into_verified(maps, rewrites, Facts::none(), VerifierStats::default())
+        self.into_verified(maps, rewrites, Facts::none(), (VerifierStats::default(), 0))
     }
 }
 
@@ -221,6 +222,11 @@ impl Program<Verified> {
     /// What a compiler may use.
     pub fn facts(&self) -> &Facts {
         &self.stage.facts
+    }
+
+    /// How many CPUs it may run on: no CPU has a higher number. 0: any.
+    pub fn nr_cpus(&self) -> u32 {
+        self.stage.nr_cpus
     }
 
     /// What verification cost.

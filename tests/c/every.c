@@ -68,6 +68,8 @@ int main(int argc, char **argv)
 		return 2;
 	MUST(uxdp_worker_register(NULL, 0, &worker));
 	MUST(uxdp_ctx_init(&ctx, worker, uxdp_prog_hook(prog)));
+	/* The loopback, as the kernel has it in a test run. */
+	ctx.ingress_ifindex = 1;
 	while (fgets(line, sizeof(line), stdin)) {
 		size_t len = bytes(line, frame + HEADROOM, FRAME - HEADROOM);
 

@@ -3,6 +3,7 @@
 //! A format is printable ASCII with conversions `%[flags][width]` and one of d i u x X (with l or ll), c, s, p and its kinds. Anything else is EINVAL, as the
 //! kernel has it. [`Spec::next_in`] is the one parser; the checker and the writer walk with it.
 
+use super::arguments::MAX_BPRINTF_BIN_ARGS;
 use crate::error::Errno;
 use core::fmt::{self, Write};
 
@@ -43,21 +44,6 @@ pub(super) enum Kind {
     },
 }
 
-impl Kind {
-    /// Bytes behind the argument's pointer that are printed; for a text at most.
-    pub(super) const fn pointee(self) -> usize {
-        match self {
-            Kind::Text => MAX_TEXT,
-            Kind::Ipv4 { .. } => 4,
-            Kind::Ipv6 { .. } => 16,
-            _ => 0,
-        }
-    }
-}
-
-/// Bytes of one text argument that are kept.
-pub(super) const MAX_TEXT: usize = 128;
-
 /// One conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Spec {
@@ -67,6 +53,34 @@ pub(super) struct Spec {
     plus: bool,
     space: bool,
     left: bool,
+}
+
+impl Spec {
+    /// A conversion without flags and width.
+    pub(super) const fn plain(kind: Kind) -> Spec {
+        Spec { kind, width: 0, zero: false, plus: false, space: false, left: false }
+    }
+
+    /// Bytes behind the argument's pointer that are printed; 0 where it is none.
+    pub(super) const fn pointee(self) -> usize {
+        match self.kind {
+            Kind::Text => MAX_BPRINTF_BIN_ARGS,
+            Kind::Ipv4 { .. } => 4,
+            Kind::Ipv6 { .. } => 16,
+            _ => 0,
+        }
+    }
+
+    /// Bytes of the argument itself.
+    pub(super) const fn size(self) -> usize {
+        match self.kind {
+            Kind::Char => 1,
+            Kind::Signed { long: false } | Kind::Unsigned { long: false } | Kind::Hex { long: false, .. } => {
+                4
+            }
+            _ => 8,
+        }
+    }
 }
 
 /// A piece of a format.
@@ -100,8 +114,7 @@ impl Spec {
 
     /// What follows a percent sign.
     fn parse(rest: &mut &[u8]) -> Option<Spec> {
-        let mut spec =
-            Spec { kind: Kind::Char, width: 0, zero: false, plus: false, space: false, left: false };
+        let mut spec = Spec::plain(Kind::Char);
         while let Some(flag) = take(rest, b"0+- ") {
             match flag {
                 b'0' => spec.zero = true,
@@ -175,15 +188,19 @@ fn ends_word(rest: &[u8]) -> bool {
 /// Calls `each` with every conversion.
 ///
 /// # Errors
-/// EINVAL where it is no format, or has more than `max` conversions.
-pub(super) fn check(format: &[u8], max: usize, mut each: impl FnMut(usize, Spec)) -> Result<(), Errno> {
+/// EINVAL where it is no format, or has more than `max` conversions; what `each` says.
+pub(super) fn check(
+    format: &[u8],
+    max: usize,
+    mut each: impl FnMut(usize, Spec) -> Result<(), Errno>,
+) -> Result<(), Errno> {
     let (mut rest, mut count) = (format, 0);
     while let Some(piece) = Spec::next_in(&mut rest) {
         if let Piece::Conversion(spec) = piece? {
             if count == max {
                 return Err(Errno::EINVAL);
             }
-            each(count, spec);
+            each(count, spec)?;
             count += 1;
         }
     }
@@ -233,7 +250,7 @@ impl Digits {
 }
 
 impl Spec {
-    fn render(&self, out: &mut dyn Write, number: u64, bytes: &[u8]) -> fmt::Result {
+    pub(super) fn render(&self, out: &mut dyn Write, number: u64, bytes: &[u8]) -> fmt::Result {
         match self.kind {
             Kind::Signed { long } => {
                 let value = if long { number as i64 } else { i64::from(number as i32) };

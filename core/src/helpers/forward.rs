@@ -1,6 +1,6 @@
-//! Where a packet goes: redirects, route and MTU questions.
+//! Where a packet goes: redirects.
 
-use super::{Access, ArgType, Helper, Proto, RetType};
+use super::{ArgType, Helper, Proto, RetType};
 use crate::maps::{Map, MapType};
 use crate::vm::{Action, Ctx, Redirect, RedirectKind};
 
@@ -28,36 +28,6 @@ pub(super) const REDIRECT_MAP: Helper = Helper {
         .on(TARGETS),
     func: Some(redirect_map),
 };
-
-pub(super) const FIB_LOOKUP: Helper = Helper::known(
-    69,
-    "bpf_fib_lookup",
-    Proto::new(
-        &[
-            ArgType::Ctx,
-            ArgType::Mem { access: Access::Modify, nullable: false },
-            ArgType::ConstSize,
-            ArgType::Anything,
-        ],
-        RetType::Integer,
-    )
-    .taking_packet(),
-);
-
-pub(super) const CHECK_MTU: Helper = Helper::known(
-    163,
-    "bpf_check_mtu",
-    Proto::new(
-        &[
-            ArgType::Ctx,
-            ArgType::Anything,
-            ArgType::FixedMem { access: Access::Modify, size: 4, aligned: true },
-            ArgType::Anything,
-            ArgType::Anything,
-        ],
-        RetType::Integer,
-    ),
-);
 
 /// As `bpf_xdp_redirect` in the kernel's `net/core/filter.c`: any flag aborts.
 unsafe extern "C" fn redirect(ifindex: u64, flags: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {

@@ -3,19 +3,25 @@
 //! One family a file. A helper's logic may not allocate, panic or wait. Arguments are what the prototype says, proven by the verifier: that is the argument of
 //! every `unsafe` in this folder. Prototypes, results and errors are the kernel's (Linux 6.18), asked where they are not documented.
 
+mod arguments;
+mod conntrack;
 mod control;
 mod cookie;
 mod csum;
 mod dynptr;
+mod fib;
 mod format;
 mod forward;
 mod host;
 mod iter;
 mod map;
+mod metadata;
 mod output;
 mod packet;
 mod proto;
+mod readable;
 mod string;
+mod strings;
 mod system;
 mod tail;
 mod timer;
@@ -27,9 +33,9 @@ pub use proto::{
 };
 pub use tail::TAIL_CALL;
 
+pub(crate) use arguments::{MAX_BPRINTF_BIN_ARGS, MAX_BPRINTF_VARARGS, Taken};
+pub(crate) use format::render;
 pub(crate) use iter::{ITER_NUM_DESTROY, ITER_NUM_NEW, ITER_NUM_NEXT};
-
-pub(crate) use format::{Arguments, render};
 
 /// Every helper and kernel function that XDP programs may call, by number. Not all are provided in this version ([`Helper::func`]).
 static ROWS: [Helper; 100] = [
@@ -49,7 +55,7 @@ static ROWS: [Helper; 100] = [
     forward::REDIRECT_MAP,
     packet::ADJUST_META,
     packet::ADJUST_TAIL,
-    forward::FIB_LOOKUP,
+    fib::FIB_LOOKUP,
     host::SK_LOOKUP_TCP,
     host::SK_LOOKUP_UDP,
     host::SK_RELEASE,
@@ -71,7 +77,7 @@ static ROWS: [Helper; 100] = [
     output::RINGBUF_DISCARD,
     output::RINGBUF_QUERY,
     system::KTIME_COARSE,
-    forward::CHECK_MTU,
+    fib::CHECK_MTU,
     map::FOR_EACH,
     trace::SNPRINTF,
     timer::INIT,
@@ -98,9 +104,9 @@ static ROWS: [Helper; 100] = [
     cookie::CHECK_IPV6,
     system::KTIME_TAI,
     output::USER_RINGBUF_DRAIN,
-    host::RX_HASH,
-    host::RX_TIMESTAMP,
-    host::RX_VLAN_TAG,
+    metadata::RX_HASH,
+    metadata::RX_TIMESTAMP,
+    metadata::RX_VLAN_TAG,
     dynptr::FROM_XDP,
     dynptr::SLICE,
     dynptr::SLICE_RDWR,
@@ -112,27 +118,27 @@ static ROWS: [Helper; 100] = [
     iter::NEW,
     iter::NEXT,
     iter::DESTROY,
-    host::CT_ALLOC,
-    host::CT_LOOKUP,
-    host::CT_INSERT,
-    host::CT_RELEASE,
-    host::CT_SET_TIMEOUT,
-    host::CT_CHANGE_TIMEOUT,
-    host::CT_SET_STATUS,
-    host::CT_CHANGE_STATUS,
+    conntrack::CT_ALLOC,
+    conntrack::CT_LOOKUP,
+    conntrack::CT_INSERT,
+    conntrack::CT_RELEASE,
+    conntrack::CT_SET_TIMEOUT,
+    conntrack::CT_CHANGE_TIMEOUT,
+    conntrack::CT_SET_STATUS,
+    conntrack::CT_CHANGE_STATUS,
     packet::PULL_DATA,
-    string::STRCMP,
-    string::STRCHR,
-    string::STRCHRNUL,
-    string::STRNCHR,
-    string::STRRCHR,
-    string::STRLEN,
-    string::STRNLEN,
-    string::STRSPN,
-    string::STRCSPN,
-    string::STRSTR,
-    string::STRNSTR,
-    string::STRCASECMP,
+    strings::STRCMP,
+    strings::STRCHR,
+    strings::STRCHRNUL,
+    strings::STRNCHR,
+    strings::STRRCHR,
+    strings::STRLEN,
+    strings::STRNLEN,
+    strings::STRSPN,
+    strings::STRCSPN,
+    strings::STRSTR,
+    strings::STRNSTR,
+    strings::STRCASECMP,
 ];
 
 /// The helpers that every environment has.

@@ -169,6 +169,8 @@ pub enum RetType {
     HandleOrNull(Handle),
     /// A packet's route decision or the like: a scalar within these bounds.
     Within(i32, i32),
+    /// A CPU's number, below [`VerifyOptions::nr_cpus`](crate::verifier::VerifyOptions::nr_cpus).
+    Cpu,
 }
 
 /// A helper's prototype.

@@ -1,8 +1,15 @@
-//! Text.
+//! Text: comparing it, numbers in it (`bpf_strncmp`, `bpf_strtol`, `bpf_strtoul`). The kernel functions over texts are in `strings.rs`.
+//!
+//! Source: the kernel's `kernel/bpf/helpers.c` and `lib/kstrtox.c`.
 
-use super::{Access, ArgType, Helper, KFUNC_BASE, Proto, RetType};
+use super::{Access, ArgType, Helper, HelperFn, Proto, RetType};
+use crate::error::Errno;
 use crate::vm::Ctx;
 
+/// Digits that are looked at: what the kernel copies.
+const MAX_DIGITS: usize = 63;
+
+/// Up to r2 bytes of r1 with the text r3: -1, 0 or 1, ending at the first difference or common NUL.
 pub(super) const STRNCMP: Helper = Helper {
     id: 182,
     name: "bpf_strncmp",
@@ -13,12 +20,11 @@ pub(super) const STRNCMP: Helper = Helper {
     func: Some(strncmp),
 };
 
-/// Up to r2 bytes of r1 with the text r3: -1, 0 or 1, ending at the first difference or common NUL.
-const fn number(id: u32, name: &'static str) -> Helper {
-    Helper::known(
+const fn number(id: u32, name: &'static str, func: HelperFn) -> Helper {
+    Helper {
         id,
         name,
-        Proto::new(
+        proto: Proto::new(
             &[
                 ArgType::Mem { access: Access::Read, nullable: false },
                 ArgType::ConstSize,
@@ -27,31 +33,12 @@ const fn number(id: u32, name: &'static str) -> Helper {
             ],
             RetType::Integer,
         ),
-    )
+        func: Some(func),
+    }
 }
 
-pub(super) const STRTOL: Helper = number(105, "bpf_strtol");
-pub(super) const STRTOUL: Helper = number(106, "bpf_strtoul");
-
-/// A kernel function over texts. The verifier does not look at where they are, as the kernel does not: the function finds out what may be read.
-const fn text(number: u32, name: &'static str, args: &[ArgType]) -> Helper {
-    Helper::known(KFUNC_BASE + number, name, Proto::new(args, RetType::Integer))
-}
-
-const TEXT: ArgType = ArgType::Unchecked;
-
-pub(super) const STRCMP: Helper = text(23, "bpf_strcmp", &[TEXT, TEXT]);
-pub(super) const STRCHR: Helper = text(24, "bpf_strchr", &[TEXT, ArgType::Scalar]);
-pub(super) const STRCHRNUL: Helper = text(25, "bpf_strchrnul", &[TEXT, ArgType::Scalar]);
-pub(super) const STRNCHR: Helper = text(26, "bpf_strnchr", &[TEXT, ArgType::Scalar, ArgType::Scalar]);
-pub(super) const STRRCHR: Helper = text(27, "bpf_strrchr", &[TEXT, ArgType::Scalar]);
-pub(super) const STRLEN: Helper = text(28, "bpf_strlen", &[TEXT]);
-pub(super) const STRNLEN: Helper = text(29, "bpf_strnlen", &[TEXT, ArgType::Scalar]);
-pub(super) const STRSPN: Helper = text(30, "bpf_strspn", &[TEXT, TEXT]);
-pub(super) const STRCSPN: Helper = text(31, "bpf_strcspn", &[TEXT, TEXT]);
-pub(super) const STRSTR: Helper = text(32, "bpf_strstr", &[TEXT, TEXT]);
-pub(super) const STRNSTR: Helper = text(33, "bpf_strnstr", &[TEXT, TEXT, ArgType::Scalar]);
-pub(super) const STRCASECMP: Helper = text(34, "bpf_strcasecmp", &[TEXT, TEXT]);
+pub(super) const STRTOL: Helper = number(105, "bpf_strtol", strtol);
+pub(super) const STRTOUL: Helper = number(106, "bpf_strtoul", strtoul);
 
 unsafe extern "C" fn strncmp(a: u64, size: u64, b: u64, _: u64, _: u64, _ctx: *mut Ctx) -> u64 {
     for i in 0..size as u32 as usize {
@@ -65,4 +52,105 @@ unsafe extern "C" fn strncmp(a: u64, size: u64, b: u64, _: u64, _: u64, _ctx: *m
         }
     }
     0
+}
+
+/// What is found in front of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Number {
+    negative: bool,
+    magnitude: u64,
+    /// Bytes that it takes, blanks and sign included.
+    len: u64,
+}
+
+/// Blanks, a sign, a prefix and digits, as `bpf_strtoull` of the kernel reads them.
+///
+/// # Safety
+/// `size` bytes at `at` may be read.
+unsafe fn parse(at: *const u8, size: usize, flags: u64) -> Result<Number, Errno> {
+    if !matches!(flags, 0 | 8 | 10 | 16) {
+        return Err(Errno::EINVAL);
+    }
+    // SAFETY: `i < size` in every use.
+    let byte = |i: usize| unsafe { at.add(i).read() };
+    let mut i = 0;
+    while i < size && is_space(byte(i)) {
+        i += 1;
+    }
+    let negative = i < size && byte(i) == b'-';
+    i += usize::from(negative);
+    if i == size {
+        return Err(Errno::EINVAL);
+    }
+    let end = size.min(i + MAX_DIGITS);
+    // Beyond the end there is a NUL.
+    let text = |i: usize| if i < end { byte(i) } else { 0 };
+    let hex = text(i) == b'0' && text(i + 1) | 0x20 == b'x';
+    let base = match flags {
+        0 if hex && text(i + 2).is_ascii_hexdigit() => 16,
+        0 if text(i) == b'0' => 8,
+        0 => 10,
+        base => base,
+    };
+    if base == 16 && hex {
+        i += 2;
+    }
+    let (first, mut magnitude, mut overflow) = (i, 0u64, false);
+    while let Some(digit) = char::from(text(i)).to_digit(base as u32) {
+        let next = magnitude.checked_mul(base).and_then(|n| n.checked_add(u64::from(digit)));
+        overflow |= next.is_none();
+        magnitude = next.unwrap_or(magnitude);
+        i += 1;
+    }
+    if overflow {
+        return Err(Errno::ERANGE);
+    }
+    if i == first {
+        return Err(Errno::EINVAL);
+    }
+    Ok(Number { negative, magnitude, len: i as u64 })
+}
+
+/// The kernel's `isspace`: ASCII's blanks and Latin-1's.
+fn is_space(b: u8) -> bool {
+    matches!(b, b' ' | b'\t'..=b'\r' | 0xa0)
+}
+
+unsafe extern "C" fn strtol(text: u64, size: u64, flags: u64, out: u64, _: u64, _ctx: *mut Ctx) -> u64 {
+    // SAFETY: the verifier proved r2 readable bytes at r1 and a writable, aligned number at r4.
+    unsafe {
+        let out = out as *mut i64;
+        out.write(0);
+        let read = parse(text as *const u8, size as usize, flags).and_then(|n| {
+            let value = if n.negative {
+                0i64.checked_sub_unsigned(n.magnitude)
+            } else {
+                i64::try_from(n.magnitude).ok()
+            };
+            Ok((value.ok_or(Errno::ERANGE)?, n.len))
+        });
+        match read {
+            Ok((value, len)) => {
+                out.write(value);
+                len
+            }
+            Err(e) => e.to_ret(),
+        }
+    }
+}
+
+unsafe extern "C" fn strtoul(text: u64, size: u64, flags: u64, out: u64, _: u64, _ctx: *mut Ctx) -> u64 {
+    // SAFETY: as `strtol`.
+    unsafe {
+        let out = out as *mut u64;
+        out.write(0);
+        match parse(text as *const u8, size as usize, flags) {
+            Ok(n) if n.negative => Errno::EINVAL.to_ret(),
+            Ok(n) => {
+                out.write(n.magnitude);
+                n.len
+            }
+            Err(e) => e.to_ret(),
+        }
+    }
 }

@@ -1,45 +1,72 @@
 //! Time, CPU and random numbers.
 
-use super::{Helper, Proto, RetType};
+use super::{Helper, HelperFn, Proto, RetType};
 use crate::platform::Clock;
 use crate::vm::{Ctx, WorkerBlock};
 
-pub(super) const KTIME: Helper =
-    Helper { id: 5, name: "bpf_ktime_get_ns", proto: Proto::new(&[], RetType::Integer), func: Some(ktime) };
+const fn plain(id: u32, name: &'static str, func: HelperFn) -> Helper {
+    Helper { id, name, proto: Proto::new(&[], RetType::Integer), func: Some(func) }
+}
 
-pub(super) const PRANDOM: Helper = Helper {
-    id: 7,
-    name: "bpf_get_prandom_u32",
-    proto: Proto::new(&[], RetType::Integer),
-    func: Some(prandom),
-};
-
+pub(super) const KTIME: Helper = plain(5, "bpf_ktime_get_ns", ktime);
+pub(super) const PRANDOM: Helper = plain(7, "bpf_get_prandom_u32", prandom);
 pub(super) const SMP_ID: Helper = Helper {
     id: 8,
     name: "bpf_get_smp_processor_id",
-    proto: Proto::new(&[], RetType::Integer),
+    proto: Proto::new(&[], RetType::Cpu),
     func: Some(smp_id),
 };
+pub(super) const NUMA_NODE: Helper = plain(42, "bpf_get_numa_node_id", numa_node);
+pub(super) const JIFFIES64: Helper = plain(118, "bpf_jiffies64", jiffies64);
+pub(super) const KTIME_BOOT: Helper = plain(125, "bpf_ktime_get_boot_ns", ktime_boot);
+pub(super) const KTIME_COARSE: Helper = plain(160, "bpf_ktime_get_coarse_ns", ktime_coarse);
+pub(super) const KTIME_TAI: Helper = plain(208, "bpf_ktime_get_tai_ns", ktime_tai);
 
-/// `CLOCK_MONOTONIC` in nanoseconds; 0 where the platform has no clock, which the loader refuses beforehand.
-pub(super) const NUMA_NODE: Helper =
-    Helper::known(42, "bpf_get_numa_node_id", Proto::new(&[], RetType::Integer));
-
-pub(super) const JIFFIES64: Helper = Helper::known(118, "bpf_jiffies64", Proto::new(&[], RetType::Integer));
-
-pub(super) const KTIME_BOOT: Helper =
-    Helper::known(125, "bpf_ktime_get_boot_ns", Proto::new(&[], RetType::Integer));
-
-pub(super) const KTIME_COARSE: Helper =
-    Helper::known(160, "bpf_ktime_get_coarse_ns", Proto::new(&[], RetType::Integer));
-
-pub(super) const KTIME_TAI: Helper =
-    Helper::known(208, "bpf_ktime_get_tai_ns", Proto::new(&[], RetType::Integer));
+/// A clock in nanoseconds; 0 where the platform has none.
+///
+/// # Safety
+/// `ctx` is the run's context.
+unsafe fn clock(ctx: *const Ctx, clock: Clock) -> u64 {
+    // SAFETY: the caller's; the context's services, where there are some, outlive it.
+    let env = unsafe { (*ctx).env.as_ref() };
+    env.and_then(|e| e.platform.clock_ns(clock)).unwrap_or(0)
+}
 
 unsafe extern "C" fn ktime(_: u64, _: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
-    // SAFETY: the run's context; its services, where there are some, outlive it.
+    // SAFETY: engines call helpers with the run's context.
+    unsafe { clock(ctx, Clock::Monotonic) }
+}
+
+unsafe extern "C" fn ktime_boot(_: u64, _: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: as `ktime`.
+    unsafe { clock(ctx, Clock::Boottime) }
+}
+
+unsafe extern "C" fn ktime_coarse(_: u64, _: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: as `ktime`.
+    unsafe { clock(ctx, Clock::Coarse) }
+}
+
+unsafe extern "C" fn ktime_tai(_: u64, _: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: as `ktime`.
+    unsafe { clock(ctx, Clock::Tai) }
+}
+
+/// Ticks as the kernel counts them: from five minutes before 2^32.
+unsafe extern "C" fn jiffies64(_: u64, _: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: as `ktime`.
+    let Some(tick) = (unsafe { (*ctx).env.as_ref() }).map(|e| e.tick_ns) else { return 0 };
+    // SAFETY: as `ktime`.
+    let ticks = unsafe { clock(ctx, Clock::Coarse) } / tick;
+    let start = (1u64 << 32).wrapping_sub(300_000_000_000 / tick);
+    start.wrapping_add(ticks)
+}
+
+/// Where the thread runs at this moment.
+unsafe extern "C" fn numa_node(_: u64, _: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: as `ktime`.
     let env = unsafe { (*ctx).env.as_ref() };
-    env.and_then(|e| e.platform.clock_ns(Clock::Monotonic)).unwrap_or(0)
+    env.map_or(0, |e| u64::from(e.platform.numa_node()))
 }
 
 /// 32 bits of the worker's generator.

@@ -92,6 +92,7 @@ pub(crate) fn map(kind: MapType, value_size: u32, max_entries: u32) -> Arc<Map> 
         memory: &TestHeap,
         private_memory: &TestHeap,
         secret: [1, 2],
+        processes: None,
         epochs: None,
     };
     let spec = MapSpec::new(kind, 4, value_size, max_entries);

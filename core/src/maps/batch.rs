@@ -70,17 +70,18 @@ impl Map {
             return Err(Errno::EINVAL);
         }
         self.access.may_read()?;
-        self.access.write(|| {
+        self.write_access(|| {
             self.check_sizes(key, Some(out.len()))?;
             if flags != 0 {
                 return Err(Errno::EINVAL);
             }
             if let Some(ops) = self.ops() {
-                return ops.take(slot, key, out);
+                let w = self.writer(slot)?;
+                return ops.take(w.slot(), key, out);
             }
             let h = self.hashed().ok_or(Errno::ENOTSUPP)?;
-            let _held = self.holds.hold(slot)?;
-            h.take_out(key, out, slot)
+            let w = self.writer(slot)?;
+            h.take_out(key, out, w.slot())
         })?
     }
 
@@ -121,7 +122,7 @@ impl Map {
         batch: &mut Batch<'_>,
     ) -> Result<(), Errno> {
         self.access.may_read()?;
-        self.access.write(|| {
+        self.write_access(|| {
             self.hashed().ok_or(Errno::ENOTSUPP)?;
             self.read_batch(from, next, batch, Some(slot))
         })?
@@ -149,8 +150,8 @@ impl Map {
         let mut reached = 0;
         let end = match hashed {
             Some(h) => {
-                let _held = remove.map(|slot| self.holds.hold(slot)).transpose()?;
-                h.batch(from.unwrap_or(0), &mut reached, batch, sizes, remove)
+                let w = remove.map(|slot| self.writer(slot)).transpose()?;
+                h.batch(from.unwrap_or(0), &mut reached, batch, sizes, w.as_ref().map(|w| w.slot()))
             }
             None => self.array_batch(from, &mut reached, batch, sizes),
         };
@@ -192,7 +193,7 @@ impl Map {
     /// Of the first update that failed, as [`Map::update_elem`]: `count` says how many went before. ENOTSUPP for other types than hashes and arrays, EINVAL for
     /// flags, EFAULT for buffers that are too short, EPERM where the control plane may not write.
     pub fn update_batch(&self, slot: u32, batch: &mut BatchInput<'_>) -> Result<(), Errno> {
-        self.access.write(|| ())?;
+        self.write_access(|| ())?;
         if self.hashed().is_none() && !self.is_array() {
             return Err(Errno::ENOTSUPP);
         }
@@ -211,7 +212,7 @@ impl Map {
     /// # Errors
     /// Of the first deletion that failed: `count` says how many went before. ENOTSUPP for other types than hashes, else as [`Map::update_batch`].
     pub fn delete_batch(&self, slot: u32, batch: &mut BatchInput<'_>) -> Result<(), Errno> {
-        self.access.write(|| ())?;
+        self.write_access(|| ())?;
         self.hashed().ok_or(Errno::ENOTSUPP)?;
         let key_size = self.spec.key_size as usize;
         let Some(count) = begin(batch, key_size, 0)? else { return Ok(()) };
@@ -249,21 +250,21 @@ impl Map {
         (cpu, value): (u32, &[u8]),
         flags: u64,
     ) -> Result<(), Errno> {
-        self.access.write(|| {
+        self.write_access(|| {
             self.check_cpu(key, cpu, value.len())?;
             let one = (cpu, value.as_ptr());
             match &self.kind {
                 // SAFETY: `check_cpu` says that the value has its size.
                 Kind::PercpuArray(a) => unsafe { a.update(index(key)?, value.as_ptr(), flags, cpu) },
                 Kind::PercpuHash(h) => {
-                    let _held = self.holds.hold(slot)?;
+                    let w = self.writer(slot)?;
                     // SAFETY: `check_cpu` says that key and value have their sizes; the slot is held.
-                    unsafe { h.update(key.as_ptr(), one, flags, slot) }
+                    unsafe { h.update(key.as_ptr(), one, flags, w.slot()) }
                 }
                 Kind::LruPercpuHash(h) => {
-                    let _held = self.holds.hold(slot)?;
+                    let w = self.writer(slot)?;
                     // SAFETY: as above.
-                    unsafe { h.update(key.as_ptr(), one, flags, slot) }
+                    unsafe { h.update(key.as_ptr(), one, flags, w.slot()) }
                 }
                 _ => Err(Errno::EINVAL),
             }

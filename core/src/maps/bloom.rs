@@ -6,13 +6,12 @@
 //! Source of the sizes and errors: the kernel's `kernel/bpf/bloom_filter.c`.
 
 use super::layout::{CACHE_LINE, Cursor, Layout};
-use super::memory::Region;
 use super::ops::{MapOps, Reference};
 use super::queue::MAX_VALUE;
 use super::spec::flags::{BPF_ANY, BPF_F_ZERO_SEED};
 use super::table::key::Secret;
 use super::table::{Key, with_key};
-use super::{MapConfig, MapError, MapSpec};
+use super::{Making, MapError, MapSpec};
 use crate::error::Errno;
 use crate::sync::{AtomicU64, Ordering::Relaxed};
 use core::ptr::NonNull;
@@ -64,14 +63,14 @@ pub(super) fn layout(spec: &MapSpec, at: &mut Cursor, l: &mut Layout) -> Option<
 }
 
 impl Bloom {
-    pub(super) fn new(region: &Region, spec: &MapSpec, cfg: &MapConfig, l: &Layout) -> Bloom {
-        let mask = mask(spec);
+    pub(super) fn new(m: &Making<'_>) -> Bloom {
+        let (spec, mask) = (m.spec, mask(m.spec));
         let zero_seed = spec.flags & BPF_F_ZERO_SEED != 0;
         Bloom {
-            words: region.section(l.values, (mask as usize + 1) / 8).cast(),
+            words: m.region.section(m.l.values, (mask as usize + 1) / 8).cast(),
             mask,
             hashes: hashes(spec),
-            secret: Secret::new(if zero_seed { [0; 2] } else { cfg.secret }),
+            secret: Secret::new(if zero_seed { [0; 2] } else { m.cfg.secret }),
             value_size: spec.value_size as usize,
         }
     }
@@ -120,7 +119,7 @@ impl MapOps for Bloom {
         Ok(())
     }
 
-    unsafe fn peek(&self, value: *mut u8, _: u32) -> Result<(), Errno> {
+    unsafe fn peek(&self, value: *mut u8, _: Result<u32, Errno>) -> Result<(), Errno> {
         // SAFETY: the caller's word.
         unsafe { self.has(value) }
     }

@@ -1,7 +1,7 @@
 //! What a map takes from the environment that makes it.
 
 use super::reclaim::Epochs;
-use crate::platform::MapMemory;
+use crate::platform::{MapMemory, Processes};
 use crate::sync::Arc;
 use core::fmt;
 
@@ -20,6 +20,8 @@ pub struct MapConfig {
     pub private_memory: &'static dyn MapMemory,
     /// Random bits that no sender of packets knows, new for each map: the key of its hash.
     pub secret: [u64; 2],
+    /// Who shares maps; none: no map is shared.
+    pub processes: Option<&'static dyn Processes>,
     /// The environment's workers, for maps that reuse memory when no program can hold it any more. None: no program runs while the map changes.
     pub epochs: Option<Arc<Epochs>>,
 }

@@ -3,6 +3,7 @@
 //! Access: BPF_F_RDONLY and BPF_F_WRONLY bind the control plane, freezing ends its writes for ever. A BPF_F_RDONLY_PROG array whose freezing succeeded is
 //! constant from then on: writers announce themselves before they look at the flag, and freezing refuses while one is announced.
 
+use super::holders::Inside;
 use super::spec::flags::{BPF_EXIST, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY};
 use super::{Kind, Map, MapSpec, Reference, fields, header};
 use crate::error::Errno;
@@ -110,12 +111,39 @@ impl Drop for Held<'_> {
     }
 }
 
+/// A call of the control plane as a writer: it alone uses its slot, and of a shared map it is inside.
+pub(super) struct AsWriter<'a> {
+    inside: Inside<'a>,
+    _held: Option<Held<'a>>,
+}
+
+impl AsWriter<'_> {
+    /// The slot, as the map counts it.
+    pub(super) fn slot(&self) -> u32 {
+        self.inside.slot()
+    }
+}
+
 /// A four-byte key as an index.
 pub(super) fn index(key: &[u8]) -> Result<u32, Errno> {
     Ok(u32::from_le_bytes(key.try_into().map_err(|_| Errno::EINVAL)?))
 }
 
 impl Map {
+    /// Begins a write with a slot of the caller's.
+    pub(super) fn writer(&self, slot: u32) -> Result<AsWriter<'_>, Errno> {
+        let held = self.holds.hold_if_any(slot)?;
+        Ok(AsWriter { inside: self.enter(slot)?, _held: held })
+    }
+
+    /// Does `work` as a write of the control plane, where no process has ended those.
+    pub(super) fn write_access<T>(&self, work: impl FnOnce() -> T) -> Result<T, Errno> {
+        if self.is_frozen() {
+            return Err(Errno::EPERM);
+        }
+        self.access.write(work)
+    }
+
     /// Bytes of the buffer that `lookup_elem` fills and `update_elem` reads: a value, or for a per-CPU map a value rounded up to 8 for each slot.
     pub fn value_buffer_size(&self) -> usize {
         let slots = if self.spec.kind.is_percpu() { self.nr_cpus as usize } else { 1 };
@@ -164,7 +192,7 @@ impl Map {
     /// [`Map::set_map`], [`Map::set_target`]); EPERM for a map whose control
     /// plane may not write; EBUSY for a slot that is none or in use.
     pub fn update_elem(&self, slot: u32, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
-        self.access.write(|| {
+        self.write_access(|| {
             self.check_sizes(key, Some(value.len()))?;
             let (flags, locked) = fields::split(flags);
             if flags > BPF_EXIST || locked && self.spec.fields.spin_lock.is_none() {
@@ -180,30 +208,33 @@ impl Map {
                 Kind::Array(a) => unsafe { a.update(index(key)?, value.as_ptr(), flags) },
                 Kind::PercpuArray(a) => a.update_all(index(key)?, value, flags),
                 Kind::Hash(h) => {
-                    let _held = self.holds.hold(slot)?;
+                    let w = self.writer(slot)?;
                     // SAFETY: `check_sizes` says that key and value have their sizes; the slot is held.
-                    unsafe { h.update(key.as_ptr(), value.as_ptr(), flags, slot) }
+                    unsafe { h.update(key.as_ptr(), value.as_ptr(), flags, w.slot()) }
                 }
                 Kind::PercpuHash(h) => {
-                    let _held = self.holds.hold(slot)?;
+                    let w = self.writer(slot)?;
                     // SAFETY: as above, the value being that of all slots.
-                    unsafe { h.update_all(key.as_ptr(), value.as_ptr(), flags, slot) }
+                    unsafe { h.update_all(key.as_ptr(), value.as_ptr(), flags, w.slot()) }
                 }
                 Kind::LruHash(h) => {
-                    let _held = self.holds.hold(slot)?;
+                    let w = self.writer(slot)?;
                     // SAFETY: as for HASH.
-                    unsafe { h.update(key.as_ptr(), value.as_ptr(), flags, slot) }
+                    unsafe { h.update(key.as_ptr(), value.as_ptr(), flags, w.slot()) }
                 }
                 Kind::LruPercpuHash(h) => {
-                    let _held = self.holds.hold(slot)?;
+                    let w = self.writer(slot)?;
                     // SAFETY: as for PERCPU_HASH.
-                    unsafe { h.update_all(key.as_ptr(), value.as_ptr(), flags, slot) }
+                    unsafe { h.update_all(key.as_ptr(), value.as_ptr(), flags, w.slot()) }
                 }
                 Kind::ProgArray(a) => match index(key)? {
                     i if flags == 0 && i >= a.geometry().max_entries => Err(Errno::E2BIG),
                     _ => Err(Errno::EINVAL),
                 },
-                Kind::Ops(k) => k.write(slot, key, value, flags),
+                Kind::Ops(k) => {
+                    let w = self.writer(slot)?;
+                    k.write(w.slot(), key, value, flags)
+                }
             }
         })?
     }
@@ -213,36 +244,36 @@ impl Map {
     /// # Errors
     /// ENOENT; EINVAL for arrays and sizes; E2BIG beyond the end of a PROG_ARRAY; EPERM, EBUSY as [`Map::update_elem`].
     pub fn delete_elem(&self, slot: u32, key: &[u8]) -> Result<Option<Reference>, Errno> {
-        self.access.write(|| {
+        self.write_access(|| {
             self.check_sizes(key, None)?;
             match &self.kind {
                 Kind::Hash(h) => {
-                    let _held = self.holds.hold(slot)?;
+                    let w = self.writer(slot)?;
                     // SAFETY: `check_sizes` says that the key has its size; the slot is held.
-                    unsafe { h.delete(key.as_ptr(), slot).map(|()| None) }
+                    unsafe { h.delete(key.as_ptr(), w.slot()).map(|()| None) }
                 }
                 Kind::PercpuHash(h) => {
-                    let _held = self.holds.hold(slot)?;
+                    let w = self.writer(slot)?;
                     // SAFETY: as above.
-                    unsafe { h.delete(key.as_ptr(), slot).map(|()| None) }
+                    unsafe { h.delete(key.as_ptr(), w.slot()).map(|()| None) }
                 }
                 Kind::LruHash(h) => {
-                    let _held = self.holds.hold(slot)?;
+                    let w = self.writer(slot)?;
                     // SAFETY: as above.
-                    unsafe { h.delete(key.as_ptr(), slot).map(|()| None) }
+                    unsafe { h.delete(key.as_ptr(), w.slot()).map(|()| None) }
                 }
                 Kind::LruPercpuHash(h) => {
-                    let _held = self.holds.hold(slot)?;
+                    let w = self.writer(slot)?;
                     // SAFETY: as above.
-                    unsafe { h.delete(key.as_ptr(), slot).map(|()| None) }
+                    unsafe { h.delete(key.as_ptr(), w.slot()).map(|()| None) }
                 }
                 Kind::Array(_) | Kind::PercpuArray(_) => Err(Errno::EINVAL),
                 Kind::ProgArray(a) => {
                     a.set(index(key)?, None)?.map(|p| Some(Reference::Prog(p))).ok_or(Errno::ENOENT)
                 }
                 Kind::Ops(k) => {
-                    let _held = self.holds.hold_if_any(slot)?;
-                    k.remove(slot, key)
+                    let w = self.writer(slot)?;
+                    k.remove(w.slot(), key)
                 }
             }
         })?
@@ -276,6 +307,9 @@ impl Map {
     /// # Errors
     /// EPERM where it is frozen already or BPF_F_RDONLY, EBUSY while a write is under way.
     pub fn freeze(&self) -> Result<(), Errno> {
+        if self.is_frozen() {
+            return Err(Errno::EPERM);
+        }
         self.access.freeze()?;
         header::set_frozen(&self.region);
         if self.access.is_read_only_to_programs() {
@@ -291,7 +325,10 @@ impl Map {
 
     /// Whether the control plane's writes have ended.
     pub fn is_frozen(&self) -> bool {
-        self.access.frozen.load(Ordering::Relaxed)
+        // SAFETY: a word of the map's memory, which lives as long as the map.
+        let by_others =
+            self.frozen_by_others.is_some_and(|word| unsafe { word.as_ref() }.load(Ordering::SeqCst) != 0);
+        by_others || self.access.frozen.load(Ordering::Relaxed)
     }
 
     /// The elements of an array that is constant: BPF_F_RDONLY_PROG and frozen. Element `i` begins at `i` times the geometry's stride.

@@ -1,6 +1,6 @@
 //! Why a map cannot be made. Operations on a map that exists return the kernel's [`Errno`] itself.
 
-use super::MapType;
+use super::{AttachError, MapType};
 use crate::error::{Errno, Status};
 use crate::mem::OutOfMemory;
 use core::fmt;
@@ -45,6 +45,8 @@ pub enum MapError {
     SizeOverflow(MapType),
     /// The environment's numbers are impossible: no CPU, fewer writer slots than CPUs, a page size that is no power of two.
     Config,
+    /// The memory that was given holds no map of ours, or the map cannot be shared.
+    Attach(AttachError),
     /// The memory could not be had; bytes that were asked for.
     Memory(usize),
     /// The private side could not be had.
@@ -67,10 +69,17 @@ impl Status for MapError {
             MapError::ElementTooBig { .. } | MapError::TooManyEntries(..) | MapError::SizeOverflow(_) => {
                 Errno::E2BIG
             }
+            MapError::Attach(why) => why.errno(),
             MapError::NoInner(_) => Errno::EBADF,
             MapError::NoInnerKind(_) => Errno::ENOTSUPP,
             MapError::Memory(_) | MapError::OutOfMemory => Errno::ENOMEM,
         }
+    }
+}
+
+impl From<AttachError> for MapError {
+    fn from(why: AttachError) -> Self {
+        MapError::Attach(why)
     }
 }
 
@@ -120,6 +129,7 @@ impl fmt::Display for MapError {
             MapError::Config => {
                 f.write_str("invalid environment: CPUs, writer slots or page size make no sense for a map")
             }
+            MapError::Attach(why) => why.fmt(f),
             MapError::Memory(bytes) => write!(f, "cannot allocate {bytes} bytes of map memory"),
             MapError::OutOfMemory => f.write_str("out of memory"),
         }

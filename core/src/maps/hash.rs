@@ -147,6 +147,11 @@ impl<S: Supply> Hash<S> {
         })
     }
 
+    /// Puts in order what dead writers left; no writer is inside.
+    pub(super) fn recover(&self, is_gone: &dyn Fn(u32) -> bool) -> Result<(), Errno> {
+        self.table.recover(&self.supply, is_gone)
+    }
+
     /// Shows every element to `visit`; see [`Table::each`].
     pub(super) fn each(&self, mut visit: impl FnMut(*const u8, *mut u8) -> ControlFlow<()>) -> u64 {
         self.table.each(|key, index| visit(key, self.value(index)))

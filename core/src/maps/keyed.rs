@@ -6,13 +6,11 @@
 
 use super::hash::Hash;
 use super::hashed::Hashed;
-use super::layout::Layout;
 use super::memory::Region;
 use super::shadow::Shadow;
 use super::table::FreeLists;
-use super::{MapConfig, MapError, MapSpec, MapType};
+use super::{Making, MapError, MapSpec, MapType};
 use crate::error::Errno;
-use crate::platform::MemRequest;
 use crate::sync::{Arc, AtomicU32, AtomicU64, Ordering};
 use core::ptr::{NonNull, null};
 
@@ -78,21 +76,14 @@ pub(super) fn hash_spec(spec: &MapSpec) -> MapSpec {
 }
 
 impl<T: Says> Keyed<T> {
-    pub(super) fn new(
-        region: &Region,
-        name: &str,
-        spec: &MapSpec,
-        cfg: &MapConfig,
-        l: &Layout,
-    ) -> Result<Keyed<T>, MapError> {
+    pub(super) fn new(m: &Making<'_>) -> Result<Keyed<T>, MapError> {
         // One more than there are keys: a replaced entry keeps its place until the new one is seen.
-        let end = spec.max_entries + 1;
-        let size = end as usize * 4;
-        let private = Region::new(&MemRequest { name, size, align: 64, numa_node: -1 }, cfg.private_memory)?;
+        let end = m.spec.max_entries + 1;
+        let private = m.private(end as usize * 4)?;
         let free = Free { stack: private.base().cast(), len: 0, fresh: 0, end, _private: private };
         Ok(Keyed {
-            hash: Hash::new(region, &hash_spec(spec), cfg, l),
-            shadow: Shadow::new(name, spec, cfg, end as usize)?,
+            hash: Hash::new(m.region, &hash_spec(m.spec), m.cfg, m.l),
+            shadow: Shadow::new(m, end as usize)?,
             free: spin::Mutex::new(free),
         })
     }

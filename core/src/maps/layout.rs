@@ -43,6 +43,10 @@ pub(super) struct Layout {
     pub(super) nr_elements: usize,
     /// Bytes of an element.
     pub(super) element_stride: usize,
+    /// Who holds which writer slot, for types whose writers have one.
+    pub(super) holders: usize,
+    /// A bit for each unit and each element of a trie, for its recovery.
+    pub(super) marks: usize,
 }
 
 impl Layout {
@@ -59,12 +63,30 @@ impl Layout {
         Self::sections(spec, cfg).ok_or(MapError::SizeOverflow(spec.kind))
     }
 
+    /// Whether the type's writers have slots, which several processes have to share.
+    fn has_writers(kind: MapType) -> bool {
+        matches!(
+            kind,
+            MapType::Hash
+                | MapType::PercpuHash
+                | MapType::LruHash
+                | MapType::LruPercpuHash
+                | MapType::Queue
+                | MapType::Stack
+                | MapType::LpmTrie
+                | MapType::Ringbuf
+        )
+    }
+
     /// `None`: a size overflows.
     fn sections(spec: &MapSpec, cfg: &MapConfig) -> Option<Layout> {
         let entries = spec.max_entries as usize;
         let mut at = Cursor(HEADER_BYTES);
         let mut l = Layout { align: CACHE_LINE, ..Layout::default() };
         let stride = (spec.value_size as usize).checked_next_multiple_of(8)?;
+        if Self::has_writers(spec.kind) {
+            l.holders = at.take(super::holders::section_bytes(cfg.writer_slots as usize), CACHE_LINE)?;
+        }
         match spec.kind {
             MapType::Array => {
                 l.stride = stride;

@@ -6,12 +6,10 @@
 
 use super::array::{next_index, read_index};
 use super::keyed::{Keyed, Says};
-use super::layout::Layout;
-use super::memory::Region;
 use super::ops::{Entry, MapOps, Reference};
 use super::slots::Slots;
 use super::spec::flags::{BPF_F_INNER_MAP, BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG};
-use super::{InnerSpec, Map, MapConfig, MapError, MapSpec, MapType};
+use super::{InnerSpec, Making, Map, MapError, MapSpec, MapType};
 use crate::error::Errno;
 use crate::sync::{Arc, Ordering};
 
@@ -77,14 +75,8 @@ pub(super) struct ArrayOfMaps {
 }
 
 impl ArrayOfMaps {
-    pub(super) fn new(
-        region: &Region,
-        name: &str,
-        spec: &MapSpec,
-        cfg: &MapConfig,
-        l: &Layout,
-    ) -> Result<Self, MapError> {
-        Ok(ArrayOfMaps { slots: Slots::new(region, name, spec, cfg, l)?, template: template(spec)? })
+    pub(super) fn new(m: &Making<'_>) -> Result<Self, MapError> {
+        Ok(ArrayOfMaps { slots: Slots::new(m)?, template: template(m.spec)? })
     }
 }
 
@@ -140,14 +132,8 @@ pub(super) struct HashOfMaps {
 }
 
 impl HashOfMaps {
-    pub(super) fn new(
-        region: &Region,
-        name: &str,
-        spec: &MapSpec,
-        cfg: &MapConfig,
-        l: &Layout,
-    ) -> Result<Self, MapError> {
-        Ok(HashOfMaps { keyed: Keyed::new(region, name, spec, cfg, l)?, template: template(spec)? })
+    pub(super) fn new(m: &Making<'_>) -> Result<Self, MapError> {
+        Ok(HashOfMaps { keyed: Keyed::new(m)?, template: template(m.spec)? })
     }
 }
 

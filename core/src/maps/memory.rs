@@ -9,6 +9,48 @@ use crate::sync::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 use core::fmt;
 use core::ptr::NonNull;
 
+/// Memory that the caller has and gives to a map: a mapping of a file, a memzone, a part of the heap.
+///
+/// Dropping it, or the map that took it over, gives it to `memory`.
+pub struct MapPlace(pub(super) Region);
+
+impl MapPlace {
+    /// Takes over `size` bytes at `base`.
+    ///
+    /// # Safety
+    /// They are readable and writable until `memory` gets them back by [`MapMemory::free`] with that size, and nobody reaches them but through maps, of whatever
+    /// process, and by atomic accesses.
+    pub unsafe fn new(base: NonNull<u8>, size: usize, memory: &'static dyn MapMemory) -> MapPlace {
+        MapPlace(Region { base, size, memory })
+    }
+
+    /// Its bytes.
+    pub fn size(&self) -> usize {
+        self.0.size
+    }
+}
+
+impl fmt::Debug for MapPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Memory that is its lender's: nothing is given back.
+#[derive(Clone, Copy, Debug)]
+pub struct Lent;
+
+/// What a [`MapPlace`] names whose memory the lender frees himself, after the map.
+pub static LENT: Lent = Lent;
+
+impl MapMemory for Lent {
+    fn alloc(&self, _: &MemRequest<'_>) -> Option<NonNull<u8>> {
+        None
+    }
+
+    unsafe fn free(&self, _: NonNull<u8>, _: usize) {}
+}
+
 /// Zeroed memory of one map, given back when dropped.
 pub(super) struct Region {
     base: NonNull<u8>,

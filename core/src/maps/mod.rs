@@ -8,6 +8,8 @@
 //! `docs/maps.md` has the memory layout and the argument why concurrent use is sound. Source of the semantics: the kernel's `kernel/bpf/syscall.c` and map files.
 
 mod array;
+mod attach;
+mod attach_error;
 mod batch;
 mod bloom;
 mod check;
@@ -19,6 +21,7 @@ mod fields;
 mod hash;
 mod hashed;
 mod header;
+mod holders;
 mod keyed;
 mod layout;
 mod lock;
@@ -43,9 +46,12 @@ mod target;
 mod tests;
 mod value_lock;
 
+pub use attach::check_sharable;
+pub use attach_error::AttachError;
 pub use batch::{Batch, BatchInput};
 pub use config::MapConfig;
 pub use error::MapError;
+pub use memory::{LENT, Lent, MapPlace};
 pub use ops::Reference;
 pub use perf::PerfRecord;
 pub use prog_array::{ProgArrayGeometry, ProgRef, TailTarget};
@@ -63,8 +69,9 @@ use crate::platform::MemRequest;
 use crate::sync::{Arc, AtomicU32, Ordering};
 use array::{Array, read_index};
 use control::{Access, Holds};
-use core::ptr::null_mut;
+use core::ptr::{NonNull, null_mut};
 use hash::Hash;
+use holders::{Holders, Inside, Peers};
 use layout::Layout;
 use memory::Region;
 use ops::Ops;
@@ -87,6 +94,10 @@ pub struct Map {
     holds: Holds,
     /// Handles of users (objects, the C API, pins), apart from the references that programs hold.
     users: AtomicU32,
+    /// Of a map that can be shared: what its header says.
+    frozen_by_others: Option<NonNull<AtomicU32>>,
+    /// The processes that share it, where its writers have slots.
+    peers: Peers,
     /// Dropped last: the kinds have addresses of it.
     region: Region,
 }
@@ -109,6 +120,39 @@ enum Kind {
 unsafe impl Send for Map {}
 // SAFETY: as above.
 unsafe impl Sync for Map {}
+
+/// What a kind's private side is made from.
+#[derive(Clone, Copy)]
+struct Making<'a> {
+    region: &'a Region,
+    name: &'a str,
+    spec: &'a MapSpec,
+    cfg: &'a MapConfig,
+    l: &'a Layout,
+    peers: &'a Peers,
+}
+
+impl Making<'_> {
+    /// Zeroed memory that is this process's, which nobody touches yet.
+    fn private(&self, size: usize) -> Result<Region, MapError> {
+        Region::new(&MemRequest { name: self.name, size, align: 64, numa_node: -1 }, self.cfg.private_memory)
+    }
+}
+
+impl Kind {
+    fn new(m: &Making<'_>) -> Result<Kind, MapError> {
+        Ok(match m.spec.kind {
+            MapType::Array => Kind::Array(Array::new(m.region, m.spec, m.l)),
+            MapType::PercpuArray => Kind::PercpuArray(PercpuArray::new(m.region, m.spec, m.cfg, m.l)),
+            MapType::Hash => Kind::Hash(Hash::new(m.region, m.spec, m.cfg, m.l)),
+            MapType::PercpuHash => Kind::PercpuHash(PercpuHash::new(m.region, m.spec, m.cfg, m.l)),
+            MapType::LruHash => Kind::LruHash(Hash::new(m.region, m.spec, m.cfg, m.l)),
+            MapType::LruPercpuHash => Kind::LruPercpuHash(PercpuHash::new(m.region, m.spec, m.cfg, m.l)),
+            MapType::ProgArray => Kind::ProgArray(ProgArray::new(m)?),
+            _ => Kind::Ops(Ops::new(m)?),
+        })
+    }
+}
 
 /// Where the elements of an array-like map are, for code that addresses them directly.
 ///
@@ -134,6 +178,15 @@ pub fn memory_size(spec: &MapSpec, cfg: &MapConfig) -> Result<usize, MapError> {
     Ok(Layout::of(&check::rounded(spec, cfg.nr_cpus), cfg)?.total)
 }
 
+/// What the memory of a map has to be aligned to.
+///
+/// # Errors
+/// As [`memory_size`].
+pub fn memory_alignment(spec: &MapSpec, cfg: &MapConfig) -> Result<usize, MapError> {
+    check::check(spec)?;
+    Ok(Layout::of(&check::rounded(spec, cfg.nr_cpus), cfg)?.align)
+}
+
 impl Map {
     /// Makes a map in zeroed memory of the caller's. Touches no elements, so that its time does not depend on their number. One user handle exists then.
     ///
@@ -148,8 +201,22 @@ impl Map {
         let constant = spec.kind == MapType::Array && spec.flags & BPF_F_RDONLY_PROG != 0;
         let memory = if constant { cfg.private_memory } else { cfg.memory };
         let request = MemRequest { name, size: l.total, align: l.align, numa_node: spec.numa_node };
-        let full_name = String::from_text(name)?;
         let region = Region::new(&request, memory)?;
+        let peers = Peers::default();
+        let kind = Kind::new(&Making { region: &region, name, spec, cfg, l: &l, peers: &peers })?;
+        header::publish(&region, name, spec, cfg, &l, 0);
+        Map::assemble(region, kind, name, (id, spec, cfg), peers, None)
+    }
+
+    /// A map of its parts. Their order is the one in which they may be dropped, from the last to the first.
+    fn assemble(
+        region: Region,
+        kind: Kind,
+        name: &str,
+        (id, spec, cfg): (u32, &MapSpec, &MapConfig),
+        peers: Peers,
+        frozen_by_others: Option<NonNull<AtomicU32>>,
+    ) -> Result<Arc<Map>, MapError> {
         let is_hash = matches!(
             spec.kind,
             MapType::Hash
@@ -160,26 +227,17 @@ impl Map {
                 | MapType::DevmapHash
         );
         let holds = Holds::new(if is_hash { cfg.writer_slots } else { 0 })?;
-        let kind = match spec.kind {
-            MapType::Array => Kind::Array(Array::new(&region, spec, &l)),
-            MapType::PercpuArray => Kind::PercpuArray(PercpuArray::new(&region, spec, cfg, &l)),
-            MapType::Hash => Kind::Hash(Hash::new(&region, spec, cfg, &l)),
-            MapType::PercpuHash => Kind::PercpuHash(PercpuHash::new(&region, spec, cfg, &l)),
-            MapType::LruHash => Kind::LruHash(Hash::new(&region, spec, cfg, &l)),
-            MapType::LruPercpuHash => Kind::LruPercpuHash(PercpuHash::new(&region, spec, cfg, &l)),
-            MapType::ProgArray => Kind::ProgArray(ProgArray::new(&region, name, spec, cfg, &l)?),
-            _ => Kind::Ops(Ops::new(&region, name, spec, cfg, &l)?),
-        };
-        header::publish(&region, name, spec, cfg, &l);
         Ok(Arc::new(Map {
             kind,
             spec: *spec,
-            name: full_name,
+            name: String::from_text(name)?,
             id,
             nr_cpus: cfg.nr_cpus,
             access: Access::new(spec),
             holds,
             users: AtomicU32::new(1),
+            frozen_by_others,
+            peers,
             region,
         })?)
     }
@@ -202,6 +260,12 @@ impl Map {
     /// Bytes of map memory that it takes.
     pub fn memory_size(&self) -> usize {
         self.region.size()
+    }
+
+    /// How many bytes of its memory follow an address: 0 where that is elsewhere.
+    pub(crate) fn readable_at(&self, addr: usize) -> usize {
+        let into = addr.wrapping_sub(self.region.base().as_ptr().addr());
+        self.region.size().saturating_sub(into)
     }
 
     /// Where its elements are, for ARRAY and PERCPU_ARRAY: constant as long as the map lives.
@@ -271,16 +335,18 @@ impl Map {
             // SAFETY: as above.
             Kind::PercpuArray(a) => unsafe { a.update(read_index(key), value, flags, slot) },
             // SAFETY: the caller's word.
-            Kind::Hash(h) => unsafe { h.update(key, value, flags, slot) },
+            Kind::Hash(h) => unsafe { h.update(key, value, flags, self.enter(slot)?.slot()) },
             // SAFETY: the caller's word.
-            Kind::PercpuHash(h) => unsafe { h.update(key, (slot, value), flags, slot) },
+            Kind::PercpuHash(h) => unsafe { h.update(key, (slot, value), flags, self.enter(slot)?.slot()) },
             // SAFETY: the caller's word.
-            Kind::LruHash(h) => unsafe { h.update(key, value, flags, slot) },
+            Kind::LruHash(h) => unsafe { h.update(key, value, flags, self.enter(slot)?.slot()) },
             // SAFETY: the caller's word.
-            Kind::LruPercpuHash(h) => unsafe { h.update(key, (slot, value), flags, slot) },
+            Kind::LruPercpuHash(h) => unsafe {
+                h.update(key, (slot, value), flags, self.enter(slot)?.slot())
+            },
             Kind::ProgArray(_) => Err(Errno::EINVAL),
             // SAFETY: the caller's word.
-            Kind::Ops(k) => unsafe { k.update(key, value, flags, slot) },
+            Kind::Ops(k) => unsafe { k.update(key, value, flags, self.peers.slot(slot)?) },
         }
     }
 
@@ -294,16 +360,28 @@ impl Map {
     pub unsafe fn delete(&self, key: *const u8, slot: u32) -> Result<(), Errno> {
         match &self.kind {
             // SAFETY: the caller's word.
-            Kind::Hash(h) => unsafe { h.delete(key, slot) },
+            Kind::Hash(h) => unsafe { h.delete(key, self.enter(slot)?.slot()) },
             // SAFETY: the caller's word.
-            Kind::PercpuHash(h) => unsafe { h.delete(key, slot) },
+            Kind::PercpuHash(h) => unsafe { h.delete(key, self.enter(slot)?.slot()) },
             // SAFETY: the caller's word.
-            Kind::LruHash(h) => unsafe { h.delete(key, slot) },
+            Kind::LruHash(h) => unsafe { h.delete(key, self.enter(slot)?.slot()) },
             // SAFETY: the caller's word.
-            Kind::LruPercpuHash(h) => unsafe { h.delete(key, slot) },
+            Kind::LruPercpuHash(h) => unsafe { h.delete(key, self.enter(slot)?.slot()) },
             Kind::Array(_) | Kind::PercpuArray(_) | Kind::ProgArray(_) => Err(Errno::EINVAL),
             // SAFETY: the caller's word.
-            Kind::Ops(k) => unsafe { k.delete(key, slot) },
+            Kind::Ops(k) => unsafe { k.delete(key, self.peers.slot(slot)?) },
+        }
+    }
+
+    /// Enters a map of keys as a writer. Of a shared one that another process's recovery keeps closed by its death, this one takes the recovery over.
+    #[inline]
+    fn enter(&self, slot: u32) -> Result<Inside<'_>, Errno> {
+        match self.peers.enter(slot) {
+            Err(_) if self.peers.holders().is_some_and(Holders::is_gate_left) => {
+                self.recover()?;
+                self.peers.enter(slot)
+            }
+            entered => entered,
         }
     }
 
@@ -313,7 +391,7 @@ impl Map {
     /// EINVAL for other types, E2BIG beyond the last entry, EPERM where the control plane may not write. `target` is dropped then.
     pub fn set_prog(&self, index: u32, target: Option<ProgRef>) -> Result<Option<ProgRef>, Errno> {
         let Kind::ProgArray(a) = &self.kind else { return Err(Errno::EINVAL) };
-        self.access.write(|| a.set(index, target))?
+        self.write_access(|| a.set(index, target))?
     }
 
     /// One more user handle.

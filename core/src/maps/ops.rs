@@ -7,12 +7,11 @@
 use super::bloom::Bloom;
 use super::lpm::Trie;
 use super::map_of_maps::{ArrayOfMaps, HashOfMaps};
-use super::memory::Region;
 use super::perf::PerfArray;
 use super::queue::{Order, Queue};
 use super::redirect::{DevmapHash, Indexed};
 use super::ringbuf::Ring;
-use super::{Kind, Map, MapConfig, MapError, MapSpec, MapType, ProgRef, Target};
+use super::{Kind, Making, Map, MapError, MapType, ProgRef, Target};
 use crate::error::Errno;
 use crate::sync::Arc;
 use alloc::boxed::Box;
@@ -95,7 +94,7 @@ pub(super) trait MapOps: Debug {
     ///
     /// # Safety
     /// `value` is writable for the value size; the caller alone holds `slot`.
-    unsafe fn pop(&self, _value: *mut u8, _slot: u32) -> Result<(), Errno> {
+    unsafe fn pop(&self, _value: *mut u8, _slot: Result<u32, Errno>) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }
 
@@ -103,13 +102,18 @@ pub(super) trait MapOps: Debug {
     ///
     /// # Safety
     /// `value` is readable and writable for the value size; the caller alone holds `slot`.
-    unsafe fn peek(&self, _value: *mut u8, _slot: u32) -> Result<(), Errno> {
+    unsafe fn peek(&self, _value: *mut u8, _slot: Result<u32, Errno>) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }
 
     /// Where a packet goes that is redirected to `index`; null: nowhere. Valid until the caller's next quiescent point.
     fn redirect(&self, _index: u32) -> *const Target {
         null()
+    }
+
+    /// Puts in order what the slots of dead processes left; `is_gone` tells which. Nobody else recovers, and for hashes no writer is inside.
+    fn recover(&self, _is_gone: &dyn Fn(u32) -> bool) -> Result<(), Errno> {
+        Ok(())
     }
 
     /// As a ring buffer.
@@ -185,26 +189,18 @@ fn boxed<T: MapOps + 'static>(ops: T) -> Result<Box<dyn MapOps>, MapError> {
 
 impl Ops {
     /// The private side of a map whose memory is `region`.
-    pub(super) fn new(
-        region: &Region,
-        name: &str,
-        spec: &MapSpec,
-        cfg: &MapConfig,
-        l: &super::layout::Layout,
-    ) -> Result<Ops, MapError> {
-        let ops = match spec.kind {
-            MapType::ArrayOfMaps => boxed(ArrayOfMaps::new(region, name, spec, cfg, l)?),
-            MapType::HashOfMaps => boxed(HashOfMaps::new(region, name, spec, cfg, l)?),
-            MapType::Devmap | MapType::Cpumap | MapType::Xskmap => {
-                boxed(Indexed::new(region, name, spec, cfg, l)?)
-            }
-            MapType::DevmapHash => boxed(DevmapHash::new(region, name, spec, cfg, l)?),
-            MapType::Queue => boxed(Queue::new(region, spec, l, Order::First)),
-            MapType::Stack => boxed(Queue::new(region, spec, l, Order::Last)),
-            MapType::BloomFilter => boxed(Bloom::new(region, spec, cfg, l)),
-            MapType::LpmTrie => boxed(Trie::new(region, spec, cfg, l)),
-            MapType::Ringbuf => boxed(Ring::new(region, spec, l)),
-            MapType::PerfEventArray => boxed(PerfArray::new(region, spec, cfg, l)?),
+    pub(super) fn new(m: &Making<'_>) -> Result<Ops, MapError> {
+        let ops = match m.spec.kind {
+            MapType::ArrayOfMaps => boxed(ArrayOfMaps::new(m)?),
+            MapType::HashOfMaps => boxed(HashOfMaps::new(m)?),
+            MapType::Devmap | MapType::Cpumap | MapType::Xskmap => boxed(Indexed::new(m)?),
+            MapType::DevmapHash => boxed(DevmapHash::new(m)?),
+            MapType::Queue => boxed(Queue::new(m, Order::First)),
+            MapType::Stack => boxed(Queue::new(m, Order::Last)),
+            MapType::BloomFilter => boxed(Bloom::new(m)),
+            MapType::LpmTrie => boxed(Trie::new(m)),
+            MapType::Ringbuf => boxed(Ring::new(m)),
+            MapType::PerfEventArray => boxed(PerfArray::new(m)?),
             other => Err(MapError::Type(other)),
         };
         ops.map(Ops)
@@ -228,6 +224,7 @@ impl Map {
     /// # Errors
     /// E2BIG where it is full; EINVAL for flags; EBUSY where another writer does not come to an end; EOPNOTSUPP for other types.
     pub unsafe fn push(&self, value: *const u8, flags: u64, slot: u32) -> Result<(), Errno> {
+        let slot = self.peers.slot(slot)?;
         // SAFETY: the caller's word.
         self.ops().map_or(Err(Errno::EOPNOTSUPP), |o| unsafe { o.push(value, flags, slot) })
     }
@@ -240,8 +237,8 @@ impl Map {
     /// # Errors
     /// ENOENT where it is empty; EBUSY, EOPNOTSUPP as [`Map::push`].
     pub unsafe fn pop(&self, value: *mut u8, slot: u32) -> Result<(), Errno> {
-        // SAFETY: the caller's word.
-        self.ops().map_or(Err(Errno::EOPNOTSUPP), |o| unsafe { o.pop(value, slot) })
+        // SAFETY: the caller's word. Whoever has no slot gets what everybody gets who is told EBUSY: zeroes.
+        self.ops().map_or(Err(Errno::EOPNOTSUPP), |o| unsafe { o.pop(value, self.peers.slot(slot)) })
     }
 
     /// Copies the next value of a QUEUE or STACK; asks a BLOOM_FILTER whether `value` may have been pushed.
@@ -252,8 +249,8 @@ impl Map {
     /// # Errors
     /// ENOENT where there is none; EBUSY, EOPNOTSUPP as [`Map::push`].
     pub unsafe fn peek(&self, value: *mut u8, slot: u32) -> Result<(), Errno> {
-        // SAFETY: the caller's word.
-        self.ops().map_or(Err(Errno::EOPNOTSUPP), |o| unsafe { o.peek(value, slot) })
+        // SAFETY: as in `pop`.
+        self.ops().map_or(Err(Errno::EOPNOTSUPP), |o| unsafe { o.peek(value, self.peers.slot(slot)) })
     }
 
     /// Where a packet goes that is redirected to entry `index` of a device, CPU or socket map; null where nothing is set. One load; valid until the
@@ -307,9 +304,9 @@ impl Map {
         if key.len() != self.spec.key_size as usize {
             return Err(Errno::EINVAL);
         }
-        self.access.write(|| {
-            let _held = self.holds.hold_if_any(slot)?;
-            ops.set(slot, key, entry, flags)
+        self.write_access(|| {
+            let w = self.writer(slot)?;
+            ops.set(w.slot(), key, entry, flags)
         })?
     }
 }

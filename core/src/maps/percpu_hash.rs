@@ -200,6 +200,11 @@ impl<S: Supply> PercpuHash<S> {
         with_key!(self.table, key, |k| delete(&self.table, &self.supply, &k, slot, |_| {}))
     }
 
+    /// Puts in order what dead writers left; no writer is inside.
+    pub(super) fn recover(&self, is_gone: &dyn Fn(u32) -> bool) -> Result<(), Errno> {
+        self.table.recover(&self.supply, is_gone)
+    }
+
     /// Copies the value of one CPU slot.
     pub(super) fn read_one(&self, key: &[u8], cpu: u32, out: &mut [u8]) -> Result<(), Errno> {
         super::hashed::copy_found(self, key, |index| {

@@ -6,10 +6,9 @@
 //! Source of the records and errors: `include/uapi/linux/perf_event.h`, `bpf_xdp_event_output` in the kernel's `net/core/filter.c`.
 
 use super::layout::{CACHE_LINE, Cursor, Layout};
-use super::memory::Region;
 use super::ops::{MapOps, Reference};
 use super::spec::flags::{BPF_F_NUMA_NODE, BPF_F_RDONLY, BPF_F_WRONLY};
-use super::{Map, MapConfig, MapError, MapSpec};
+use super::{Making, Map, MapConfig, MapError, MapSpec};
 use crate::error::Errno;
 use crate::mem::Vec;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -134,18 +133,13 @@ fn header(kind: u32, size: u64) -> [u8; 8] {
 }
 
 impl PerfArray {
-    pub(super) fn new(
-        region: &Region,
-        spec: &MapSpec,
-        cfg: &MapConfig,
-        l: &Layout,
-    ) -> Result<Self, MapError> {
-        let n = rings(spec, cfg);
+    pub(super) fn new(m: &Making<'_>) -> Result<Self, MapError> {
+        let (n, l) = (rings(m.spec, m.cfg), m.l);
         Ok(PerfArray {
-            rings: region.section(l.values, l.cpu_stride * n),
+            rings: m.region.section(l.values, l.cpu_stride * n),
             stride: l.cpu_stride,
             page: l.stride,
-            max_entries: spec.max_entries,
+            max_entries: m.spec.max_entries,
             states: Vec::from_fn(n, |_| State::default())?,
             reading: spin::Mutex::new(()),
         })
@@ -294,7 +288,7 @@ impl Map {
     /// EINVAL for other types; E2BIG beyond the entries and slots; EPERM where the control plane may not write.
     pub fn perf_open(&self, index: u32) -> Result<(), Errno> {
         let perf = self.perf().ok_or(Errno::EINVAL)?;
-        self.access.write(|| perf.open(index))?
+        self.write_access(|| perf.open(index))?
     }
 
     /// Writes a sample to the ring of the caller's slot: `size` bytes, then `packet_size` of a packet.

@@ -5,11 +5,9 @@
 //! about to jump to it. A program holds its maps and a prog array its programs, which is a cycle; it is cut as the kernel cuts it: when the last
 //! user handle of the map goes, the entries go ([`super::Map::drop_user`]).
 
-use super::layout::Layout;
 use super::memory::Region;
-use super::{MapConfig, MapError, MapSpec};
+use super::{Making, MapError};
 use crate::error::Errno;
-use crate::platform::MemRequest;
 use crate::sync::{AtomicPtr, AtomicU32, Ordering};
 use crate::vm::Ctx;
 use core::ptr::{NonNull, null_mut};
@@ -90,21 +88,14 @@ pub(super) struct ProgArray {
 }
 
 impl ProgArray {
-    pub(super) fn new(
-        region: &Region,
-        name: &str,
-        spec: &MapSpec,
-        cfg: &MapConfig,
-        l: &Layout,
-    ) -> Result<ProgArray, MapError> {
-        let entries = spec.max_entries as usize;
-        let size = entries.checked_mul(8).ok_or(MapError::SizeOverflow(spec.kind))?;
+    pub(super) fn new(m: &Making<'_>) -> Result<ProgArray, MapError> {
+        let entries = m.spec.max_entries as usize;
         // Zeroed memory is null pointers; lazily zeroed memory makes a huge array cost nothing.
-        let private = Region::new(&MemRequest { name, size, align: 64, numa_node: -1 }, cfg.private_memory)?;
+        let private = m.private(entries.checked_mul(8).ok_or(MapError::SizeOverflow(m.spec.kind))?)?;
         Ok(ProgArray {
-            ids: region.section(l.ids, entries * 4).cast(),
+            ids: m.region.section(m.l.ids, entries * 4).cast(),
             shadow: private.base().cast(),
-            max_entries: spec.max_entries,
+            max_entries: m.spec.max_entries,
             lock: spin::Mutex::new(()),
             _private: private,
         })

@@ -4,12 +4,13 @@
 //! programs, are short sections under the map's lock, which nobody waits for without an end (EBUSY). Values are written before the head moves.
 //! Source: the kernel's `kernel/bpf/queue_stack_maps.c`.
 
+use super::holders::Peers;
 use super::layout::{CACHE_LINE, Cursor, Layout};
-use super::lock::{Lock, NO_SLOT};
-use super::memory::{Region, load, store};
+use super::lock::{Lock, Locked};
+use super::memory::{load, store};
 use super::ops::{MapOps, Reference};
 use super::spec::flags::{BPF_EXIST, BPF_NOEXIST};
-use super::{MapError, MapSpec};
+use super::{Making, MapError, MapSpec};
 use crate::error::Errno;
 use crate::sync::{AtomicU32, Ordering::Relaxed};
 use core::ptr::NonNull;
@@ -46,6 +47,7 @@ struct Control {
 /// The ring.
 #[derive(Debug)]
 pub(super) struct Queue {
+    peers: Peers,
     control: NonNull<Control>,
     values: NonNull<u8>,
     stride: usize,
@@ -82,11 +84,13 @@ pub(super) fn layout(spec: &MapSpec, at: &mut Cursor, l: &mut Layout) -> Option<
 }
 
 impl Queue {
-    pub(super) fn new(region: &Region, spec: &MapSpec, l: &Layout, order: Order) -> Queue {
+    pub(super) fn new(m: &Making<'_>, order: Order) -> Queue {
+        let (spec, l) = (m.spec, m.l);
         let places = spec.max_entries as usize + 1;
         Queue {
-            control: region.section(l.pool, size_of::<Control>()).cast(),
-            values: region.section(l.values, l.stride * places),
+            peers: m.peers.clone(),
+            control: m.region.section(l.pool, size_of::<Control>()).cast(),
+            values: m.region.section(l.values, l.stride * places),
             stride: l.stride,
             value_size: spec.value_size as usize,
             // Kernel: the number of places wraps to 0 for 2^32 - 1 entries; uxdp: one value less.
@@ -98,6 +102,11 @@ impl Queue {
     fn control(&self) -> &Control {
         // SAFETY: a section of the region, zeroed, of this size, which lives as long as the map.
         unsafe { self.control.as_ref() }
+    }
+
+    /// A holder that died leaves nothing half done: a value is there with the store that moves head or tail, and gone with it.
+    fn lock(&self, slot: u32) -> Result<Locked<'_>, Errno> {
+        self.control().lock.take(slot, |slot| self.peers.is_gone(slot))
     }
 
     fn place(&self, index: u32) -> *mut u8 {
@@ -121,14 +130,14 @@ impl Queue {
 
     /// # Safety
     /// `value` is writable for the value size.
-    unsafe fn get(&self, value: *mut u8, slot: u32, then: Then) -> Result<(), Errno> {
+    unsafe fn get(&self, value: *mut u8, slot: Result<u32, Errno>, then: Then) -> Result<(), Errno> {
         let c = self.control();
-        let locked = c.lock.take(slot);
+        let locked = slot.and_then(|slot| self.lock(slot));
         let (head, tail) = (self.bounded(&c.head), self.bounded(&c.tail));
         if locked.is_err() || head == tail {
             // SAFETY: the caller's word. A program may take the bytes for initialised whatever is returned.
             unsafe { value.write_bytes(0, self.value_size) };
-            return locked.and(Err(Errno::ENOENT));
+            return locked.map(drop).and(Err(Errno::ENOENT));
         }
         let from = if self.order == Order::First { tail } else { self.before(head) };
         // SAFETY: a place of `value_size` bytes, 8-aligned; the caller's word for `value`, which is no place of this ring: it is given out by copies only.
@@ -148,7 +157,7 @@ impl MapOps for Queue {
             return Err(Errno::EINVAL);
         }
         let c = self.control();
-        let _locked = c.lock.take(slot)?;
+        let _locked = self.lock(slot)?;
         let (head, tail) = (self.bounded(&c.head), self.bounded(&c.tail));
         let next = self.after(head);
         if next == tail {
@@ -163,19 +172,19 @@ impl MapOps for Queue {
         Ok(())
     }
 
-    unsafe fn pop(&self, value: *mut u8, slot: u32) -> Result<(), Errno> {
+    unsafe fn pop(&self, value: *mut u8, slot: Result<u32, Errno>) -> Result<(), Errno> {
         // SAFETY: the caller's word.
         unsafe { self.get(value, slot, Then::Remove) }
     }
 
-    unsafe fn peek(&self, value: *mut u8, slot: u32) -> Result<(), Errno> {
+    unsafe fn peek(&self, value: *mut u8, slot: Result<u32, Errno>) -> Result<(), Errno> {
         // SAFETY: the caller's word.
         unsafe { self.get(value, slot, Then::Keep) }
     }
 
     fn read(&self, _: &[u8], out: &mut [u8]) -> Result<(), Errno> {
         // SAFETY: `control` checked that `out` has the value size.
-        unsafe { self.get(out.as_mut_ptr(), NO_SLOT, Then::Keep) }
+        unsafe { self.get(out.as_mut_ptr(), Ok(self.peers.reader()), Then::Keep) }
     }
 
     fn write(&self, slot: u32, _: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
@@ -185,11 +194,15 @@ impl MapOps for Queue {
 
     fn take(&self, slot: u32, _: &[u8], out: &mut [u8]) -> Result<(), Errno> {
         // SAFETY: as above.
-        unsafe { self.get(out.as_mut_ptr(), slot, Then::Remove) }
+        unsafe { self.get(out.as_mut_ptr(), Ok(slot), Then::Remove) }
     }
 
     fn remove(&self, _: u32, _: &[u8]) -> Result<Option<Reference>, Errno> {
         Err(Errno::EINVAL)
+    }
+
+    fn recover(&self, _: &dyn Fn(u32) -> bool) -> Result<(), Errno> {
+        self.lock(self.peers.reader()).map(drop)
     }
 
     fn next(&self, _: Option<&[u8]>, _: &mut [u8]) -> Result<(), Errno> {

@@ -7,13 +7,11 @@
 
 use super::array::{check_update, next_index, read_index};
 use super::keyed::{Keyed, Says};
-use super::layout::Layout;
-use super::memory::Region;
 use super::ops::{Entry, MapOps, Reference};
 use super::slots::Slots;
 use super::spec::flags::*;
 use super::target::copy_word;
-use super::{MapConfig, MapError, MapSpec, MapType, Target};
+use super::{Making, MapError, MapSpec, MapType, Target};
 use crate::error::Errno;
 use crate::sync::{Arc, Ordering};
 use core::ptr::null_mut;
@@ -66,14 +64,8 @@ pub(super) struct Indexed {
 }
 
 impl Indexed {
-    pub(super) fn new(
-        region: &Region,
-        name: &str,
-        spec: &MapSpec,
-        cfg: &MapConfig,
-        l: &Layout,
-    ) -> Result<Self, MapError> {
-        Ok(Indexed { slots: Slots::new(region, name, spec, cfg, l)?, spec: *spec, nr_cpus: cfg.nr_cpus })
+    pub(super) fn new(m: &Making<'_>) -> Result<Self, MapError> {
+        Ok(Indexed { slots: Slots::new(m)?, spec: *m.spec, nr_cpus: m.cfg.nr_cpus })
     }
 
     fn word(&self, target: &Target) -> u64 {
@@ -160,14 +152,8 @@ pub(super) struct DevmapHash {
 }
 
 impl DevmapHash {
-    pub(super) fn new(
-        region: &Region,
-        name: &str,
-        spec: &MapSpec,
-        cfg: &MapConfig,
-        l: &Layout,
-    ) -> Result<Self, MapError> {
-        Ok(DevmapHash { keyed: Keyed::new(region, name, spec, cfg, l)?, spec: *spec })
+    pub(super) fn new(m: &Making<'_>) -> Result<Self, MapError> {
+        Ok(DevmapHash { keyed: Keyed::new(m)?, spec: *m.spec })
     }
 }
 

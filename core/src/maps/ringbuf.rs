@@ -8,12 +8,12 @@
 //! Whoever waits for records is woken by its host: a commit that should wake notes it in the private side, for the next quiescent point.
 //! Source: the kernel's `kernel/bpf/ringbuf.c` and libbpf's `ringbuf.c`.
 
+use super::holders::Peers;
 use super::layout::{CACHE_LINE, Cursor, Layout};
-use super::lock::Lock;
-use super::memory::Region;
+use super::lock::{Lock, Locked};
 use super::ops::MapOps;
 use super::spec::flags::BPF_F_NUMA_NODE;
-use super::{Map, MapConfig, MapError, MapSpec};
+use super::{Making, Map, MapConfig, MapError, MapSpec};
 use crate::error::Errno;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::ops::ControlFlow;
@@ -47,17 +47,26 @@ pub(crate) enum Commit {
     Discard,
 }
 
-/// Not mapped by others: on a line of its own.
-#[repr(C)]
+/// Not mapped by the consumers that the kernel's rings have.
+#[repr(C, align(64))]
 struct Producers {
     lock: Lock,
     /// The oldest record that was busy when it was last looked for.
     pending: AtomicU64,
+    consumer: Consumer,
+}
+
+/// On a line of its own.
+#[repr(C, align(64))]
+struct Consumer {
+    /// Of a shared ring: one consumer at a time among all processes.
+    lock: Lock,
 }
 
 /// The ring.
 #[derive(Debug)]
 pub(super) struct Ring {
+    peers: Peers,
     producers: NonNull<Producers>,
     consumed: NonNull<AtomicU64>,
     produced: NonNull<AtomicU64>,
@@ -88,16 +97,18 @@ pub(super) fn check(spec: &MapSpec) -> Result<(), MapError> {
 
 pub(super) fn layout(spec: &MapSpec, cfg: &MapConfig, at: &mut Cursor, l: &mut Layout) -> Option<()> {
     l.align = cfg.page_size;
-    l.pool = at.take(CACHE_LINE, CACHE_LINE)?;
+    l.pool = at.take(size_of::<Producers>(), CACHE_LINE)?;
     l.stride = cfg.page_size;
     l.values = at.take((2 * cfg.page_size).checked_add(spec.max_entries as usize)?, cfg.page_size)?;
     Some(())
 }
 
 impl Ring {
-    pub(super) fn new(region: &Region, spec: &MapSpec, l: &Layout) -> Ring {
-        let (page, size) = (l.stride, spec.max_entries as usize);
+    pub(super) fn new(m: &Making<'_>) -> Ring {
+        let (region, l) = (m.region, m.l);
+        let (page, size) = (l.stride, m.spec.max_entries as usize);
         Ring {
+            peers: m.peers.clone(),
             producers: region.section(l.pool, size_of::<Producers>()).cast(),
             consumed: region.section(l.values, 8).cast(),
             produced: region.section(l.values + page, 8).cast(),
@@ -123,6 +134,11 @@ impl Ring {
         unsafe { self.produced.as_ref() }
     }
 
+    /// A producer that died leaves nothing half done: a record is there with the store that moves the position.
+    fn lock(&self, slot: u32) -> Result<Locked<'_>, Errno> {
+        self.producers().lock.take(slot, |slot| self.peers.is_gone(slot))
+    }
+
     fn mask(&self) -> u64 {
         self.size - 1
     }
@@ -135,6 +151,12 @@ impl Ring {
             let at = self.data.as_ptr().add(offset);
             (&*at.cast::<AtomicU32>(), at.add(HEADER as usize))
         }
+    }
+
+    /// Behind a record's length, where the kernel has the page's number and no consumer looks: the slot of who fills it.
+    fn owner(&self, position: u64) -> &AtomicU32 {
+        // SAFETY: the length is the first half of a header of eight bytes.
+        unsafe { &*core::ptr::from_ref(self.record(position).0).add(1) }
     }
 
     /// Bytes that a record with this length word takes.
@@ -155,7 +177,7 @@ impl Ring {
             if word & BUSY != 0 {
                 break;
             }
-            at += Self::taken(word);
+            at = at.wrapping_add(Self::taken(word));
         }
         place.store(at.min(produced), Ordering::Relaxed);
         at.min(produced)
@@ -172,7 +194,7 @@ impl Ring {
         }
         // Acquire: pairs with the consumer's store, so that its reads of what is overwritten are over.
         let consumed = self.consumed().load(Ordering::Acquire);
-        let Ok(_locked) = self.producers().lock.take(slot) else { return core::ptr::null_mut() };
+        let Ok(_locked) = self.lock(slot) else { return core::ptr::null_mut() };
         let start = self.produced().load(Ordering::Relaxed) & !7;
         let pending = self.pending(start);
         let fits =
@@ -196,6 +218,7 @@ impl Ring {
         }
         let start = start.wrapping_add(filler);
         let (word, bytes) = self.record(start);
+        self.owner(start).store(slot, Ordering::Relaxed);
         word.store(size as u32 | BUSY, Ordering::Relaxed);
         // Release: pairs with the consumer's load; it finds the header busy.
         self.produced().store(start.wrapping_add(len), Ordering::Release);
@@ -220,6 +243,9 @@ impl Ring {
     /// Hands each record to `each`, oldest first, until it says so, or there is none that is whole.
     fn consume(&self, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<usize, Errno> {
         let _consuming = self.consuming.try_lock().ok_or(Errno::EBUSY)?;
+        let shared =
+            || self.producers().consumer.lock.take(self.peers.reader(), |slot| self.peers.is_gone(slot));
+        let _shared = self.peers.are_there().then(shared).transpose()?;
         let mut n = 0;
         let mut at = self.consumed().load(Ordering::Relaxed);
         loop {
@@ -227,6 +253,9 @@ impl Ring {
             let produced = self.produced().load(Ordering::Acquire);
             if at >= produced {
                 return Ok(n);
+            }
+            if produced - at > self.size {
+                return Err(Errno::EPROTO);
             }
             let (word, bytes) = self.record(at);
             // Acquire: pairs with the store of the commit, so that the bytes are whole.
@@ -285,6 +314,23 @@ pub(crate) unsafe fn commit<'a>(
 }
 
 impl MapOps for Ring {
+    /// Records that dead producers were filling are discarded.
+    fn recover(&self, is_gone: &dyn Fn(u32) -> bool) -> Result<(), Errno> {
+        let _locked = self.lock(self.peers.reader())?;
+        let produced = self.produced().load(Ordering::Relaxed);
+        let mut at = self.consumed().load(Ordering::Relaxed);
+        while at < produced && produced - at <= self.size {
+            let (word, _) = self.record(at);
+            let seen = word.load(Ordering::Relaxed);
+            if seen & BUSY != 0 && is_gone(self.owner(at).load(Ordering::Relaxed)) {
+                word.swap(seen & !BUSY | DISCARD, Ordering::SeqCst); // as in `end`
+                self.wake.store(true, Ordering::Release); // pairs with `take_wake`
+            }
+            at = at.wrapping_add(Self::taken(seen));
+        }
+        Ok(())
+    }
+
     fn ring(&self) -> Option<&Ring> {
         Some(self)
     }

@@ -4,8 +4,7 @@
 //! grace period. Writers take turns by a lock of their own; nothing here serialises them.
 
 use super::memory::Region;
-use super::{MapConfig, MapError, MapSpec};
-use crate::platform::MemRequest;
+use super::{Making, MapError};
 use crate::sync::{Arc, AtomicPtr, AtomicUsize, Ordering};
 use core::marker::PhantomData;
 use core::ptr::{NonNull, null_mut};
@@ -23,14 +22,8 @@ pub(super) struct Shadow<T> {
 
 impl<T> Shadow<T> {
     /// `len` entries without a reference, in private memory that nobody touches yet.
-    pub(super) fn new(
-        name: &str,
-        spec: &MapSpec,
-        cfg: &MapConfig,
-        len: usize,
-    ) -> Result<Shadow<T>, MapError> {
-        let size = len.checked_mul(8).ok_or(MapError::SizeOverflow(spec.kind))?;
-        let private = Region::new(&MemRequest { name, size, align: 64, numa_node: -1 }, cfg.private_memory)?;
+    pub(super) fn new(m: &Making<'_>, len: usize) -> Result<Shadow<T>, MapError> {
+        let private = m.private(len.checked_mul(8).ok_or(MapError::SizeOverflow(m.spec.kind))?)?;
         Ok(Shadow {
             entries: private.base().cast(),
             len,

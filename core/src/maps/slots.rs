@@ -4,9 +4,8 @@
 //! read. Writers are control planes, one at a time.
 
 use super::layout::{CACHE_LINE, Cursor, Layout};
-use super::memory::Region;
 use super::shadow::Shadow;
-use super::{MapConfig, MapError, MapSpec};
+use super::{Making, MapError, MapSpec};
 use crate::error::Errno;
 use crate::sync::{Arc, AtomicU64, Ordering};
 use core::ptr::NonNull;
@@ -29,18 +28,12 @@ pub(super) fn layout(spec: &MapSpec, at: &mut Cursor, l: &mut Layout) -> Option<
 }
 
 impl<T> Slots<T> {
-    pub(super) fn new(
-        region: &Region,
-        name: &str,
-        spec: &MapSpec,
-        cfg: &MapConfig,
-        l: &Layout,
-    ) -> Result<Slots<T>, MapError> {
-        let entries = spec.max_entries as usize;
+    pub(super) fn new(m: &Making<'_>) -> Result<Slots<T>, MapError> {
+        let entries = m.spec.max_entries as usize;
         Ok(Slots {
-            words: region.section(l.values, entries * 8).cast(),
-            max_entries: spec.max_entries,
-            shadow: Shadow::new(name, spec, cfg, entries)?,
+            words: m.region.section(m.l.values, entries * 8).cast(),
+            max_entries: m.spec.max_entries,
+            shadow: Shadow::new(m, entries)?,
             lock: spin::Mutex::new(()),
         })
     }

@@ -52,8 +52,13 @@ pub(crate) fn abstract_width(width: Width) -> AbstractWidth {
     }
 }
 
-/// Splits a state at a jump. `keeps_id` says of a map whether its values are told apart after their null test too.
-pub(crate) fn split(state: State, j: Jump, keeps_id: impl Fn(u32) -> bool) -> Result<Ways, OutOfMemory> {
+/// Splits a state at a jump; a second state takes the memory of `spare`. `keeps_id` says of a map whether its values are told apart after their null test too.
+pub(crate) fn split(
+    state: State,
+    spare: &mut State,
+    j: Jump,
+    keeps_id: impl Fn(u32) -> bool,
+) -> Result<Ways, OutOfMemory> {
     let a = *state.reg(j.dst);
     let b = match j.src {
         Operand::Reg(r) => *state.reg(r),
@@ -63,28 +68,35 @@ pub(crate) fn split(state: State, j: Jump, keeps_id: impl Fn(u32) -> bool) -> Re
         }),
     };
     if a.is_scalar() && b.is_scalar() {
-        return scalars(state, j, &a, &b);
+        return scalars(state, spare, j, &a, &b);
     }
     if j.width == Width::W64 {
-        if let Some(ways) = null_test(&state, j, &a, &b, keeps_id)? {
-            return Ok(ways);
+        if let Some(test) = null_test(j, &a, &b) {
+            return tested(state, spare, (j.cond == Cond::Eq, test), &a, keeps_id);
         }
         if let Some((pointer, is_end_right)) = packet_comparison(&a, &b) {
             let compared = match j.src {
                 Operand::Reg(r) if !is_end_right => r,
                 _ => j.dst,
             };
-            return packet(state, j.cond, compared, &pointer, is_end_right);
+            return packet((state, spare), j.cond, compared, &pointer, is_end_right);
         }
     }
-    both(state)
+    both(state, spare)
 }
 
-fn both(state: State) -> Result<Ways, OutOfMemory> {
-    Ok(Ways { taken: Some(state.try_clone()?), fallthrough: Some(state) })
+/// A copy of a state in the memory of another.
+fn another(state: &State, spare: &mut State) -> Result<State, OutOfMemory> {
+    let mut copy = core::mem::replace(spare, State::EMPTY);
+    copy.copy(state)?;
+    Ok(copy)
 }
 
-fn scalars(mut state: State, j: Jump, a: &Reg, b: &Reg) -> Result<Ways, OutOfMemory> {
+fn both(state: State, spare: &mut State) -> Result<Ways, OutOfMemory> {
+    Ok(Ways { taken: Some(another(&state, spare)?), fallthrough: Some(state) })
+}
+
+fn scalars(mut state: State, spare: &mut State, j: Jump, a: &Reg, b: &Reg) -> Result<Ways, OutOfMemory> {
     let (cond, width) = (abstracted(j.cond), abstract_width(j.width));
     let taken = refine(cond, width, &a.var, &b.var);
     let fall = refine(cond.negate(), width, &a.var, &b.var);
@@ -103,7 +115,7 @@ fn scalars(mut state: State, j: Jump, a: &Reg, b: &Reg) -> Result<Ways, OutOfMem
             return Ok(Ways { taken: Some(state), fallthrough: None });
         }
         (Some(values), true) => {
-            let mut copy = state.try_clone()?;
+            let mut copy = another(&state, spare)?;
             apply(&mut copy, values);
             Some(copy)
         }
@@ -167,50 +179,67 @@ pub(crate) fn linked(state: &State, j: Jump) -> Result<Vec<Note>, OutOfMemory> {
     Ok(notes)
 }
 
-/// A 64-bit test of a pointer for null.
-fn null_test(
-    state: &State,
-    j: Jump,
+/// What a 64-bit comparison for equality says of null.
+#[derive(Clone, Copy)]
+enum NullTest {
+    /// The pointer is null where they are equal.
+    OfPointer,
+    /// The pointers with that id are not null where they are equal.
+    AgainstPointer(u32),
+    /// They are never equal.
+    NeverEqual,
+}
+
+fn null_test(j: Jump, a: &Reg, b: &Reg) -> Option<NullTest> {
+    if !matches!(j.cond, Cond::Eq | Cond::Ne) {
+        return None;
+    }
+    match j.src {
+        Operand::Imm(0) if a.kind.may_be_null() => Some(NullTest::OfPointer),
+        Operand::Reg(_) if a.kind.is_pointer() && b.kind.is_pointer() => {
+            match (a.kind.may_be_null(), b.kind.may_be_null()) {
+                (true, false) => Some(NullTest::AgainstPointer(a.id)),
+                (false, true) => Some(NullTest::AgainstPointer(b.id)),
+                _ => None,
+            }
+        }
+        _ if (a.kind.never_null() && b.is_null()) || (b.kind.never_null() && a.is_null()) => {
+            Some(NullTest::NeverEqual)
+        }
+        _ => None,
+    }
+}
+
+/// The ways after a test of the pointer `a` for null.
+fn tested(
+    mut state: State,
+    spare: &mut State,
+    (taken_if_equal, test): (bool, NullTest),
     a: &Reg,
-    b: &Reg,
     keeps_id: impl Fn(u32) -> bool,
-) -> Result<Option<Ways>, OutOfMemory> {
-    let equal = match j.cond {
-        Cond::Eq => true,
-        Cond::Ne => false,
-        _ => return Ok(None),
-    };
-    let (null, other) = match j.src {
-        Operand::Imm(0) if a.kind.may_be_null() => {
-            let (mut null, mut other) = (state.try_clone()?, state.try_clone()?);
+) -> Result<Ways, OutOfMemory> {
+    let equal = match test {
+        NullTest::OfPointer => {
+            let mut null = another(&state, spare)?;
             if a.owner == a.id {
                 null.drop_reference(a.id);
             }
             settle(&mut null, a.id, true, &keeps_id);
-            settle(&mut other, a.id, false, &keeps_id);
-            (Some(null), Some(other))
+            settle(&mut state, a.id, false, &keeps_id);
+            Some(null)
         }
-        // It equals a pointer that is not null.
-        Operand::Reg(_) if a.kind.is_pointer() && b.kind.is_pointer() => {
-            let id = match (a.kind.may_be_null(), b.kind.may_be_null()) {
-                (true, false) => a.id,
-                (false, true) => b.id,
-                _ => return Ok(None),
-            };
-            let mut same = state.try_clone()?;
+        NullTest::AgainstPointer(id) => {
+            let mut same = another(&state, spare)?;
             settle(&mut same, id, false, &keeps_id);
-            (Some(same), Some(state.try_clone()?))
+            Some(same)
         }
-        _ if (a.kind.never_null() && b.is_null()) || (b.kind.never_null() && a.is_null()) => {
-            (None, Some(state.try_clone()?))
-        }
-        _ => return Ok(None),
+        NullTest::NeverEqual => None,
     };
-    Ok(Some(if equal {
-        Ways { taken: null, fallthrough: other }
+    Ok(if taken_if_equal {
+        Ways { taken: equal, fallthrough: Some(state) }
     } else {
-        Ways { taken: other, fallthrough: null }
-    }))
+        Ways { taken: Some(state), fallthrough: equal }
+    })
 }
 
 /// Every copy of a pointer that may be null is null, or is not.
@@ -261,14 +290,20 @@ enum Lies {
     Beyond,
 }
 
-fn packet(mut state: State, cond: Cond, r: R, p: &Reg, end_right: bool) -> Result<Ways, OutOfMemory> {
+fn packet(
+    (mut state, spare): (State, &mut State),
+    cond: Cond,
+    r: R,
+    p: &Reg,
+    end_right: bool,
+) -> Result<Ways, OutOfMemory> {
     use Lies::{AtOrBeyond, Before, Beyond, Within};
     let (taken, fall) = match (cond, end_right) {
         (Cond::Gt, true) | (Cond::Lt, false) => (Beyond, Within),
         (Cond::Lt, true) | (Cond::Gt, false) => (Before, AtOrBeyond),
         (Cond::Ge, true) | (Cond::Le, false) => (AtOrBeyond, Before),
         (Cond::Le, true) | (Cond::Ge, false) => (Within, Beyond),
-        _ => return both(state),
+        _ => return both(state, spare),
     };
     let impossible = |way: Lies| match p.range {
         BEYOND_PKT_END => matches!(way, Within | Before),
@@ -277,7 +312,7 @@ fn packet(mut state: State, cond: Cond, r: R, p: &Reg, end_right: bool) -> Resul
     };
     let mut other = None;
     if !impossible(taken) {
-        let mut copy = state.try_clone()?;
+        let mut copy = another(&state, spare)?;
         found(&mut copy, r, p, taken);
         other = Some(copy);
     }

@@ -112,8 +112,8 @@ impl Verifier<'_, '_, '_> {
         self.rests_on(state, R::R0);
         within(&r0, returns.max, "At callback return")?;
         let callee = state.frames.pop().ok_or(E::Internal { what: "frame" })?;
-        if let Some((old, mattered)) = self.explored.previous(self.parent, callee.callsite, state)? {
-            super::widen::widen(&old, mattered, state);
+        if let Some((old, noted)) = self.explored.previous(self.parent, callee.callsite, state)? {
+            super::widen::widen(&old, noted, state);
         }
         Ok(callee.callsite)
     }

@@ -12,7 +12,7 @@ use super::facts::CallFact;
 use super::objects::{Given, Made};
 use super::reg::{INNER, Kind, Reg, Slice};
 use super::state::{Held, State};
-use crate::helpers::{ArgType, Callback, DynptrKind, Helper, RetType};
+use crate::helpers::{ArgType, Callback, DynptrKind, Helper, Lock, RetType};
 use crate::isa::{Callee, Op, Reg as R};
 use crate::maps::MapType;
 use crate::maps::spec::flags::{BPF_F_INNER_MAP, BPF_F_RDONLY_PROG};
@@ -75,9 +75,9 @@ impl Verifier<'_, '_, '_> {
         if helper.func.is_none() && !self.input.judging {
             return Err(at(E::HelperMissing { name: helper.name, id }));
         }
-        // Only the unlocking is called under a lock.
-        let unlocks = matches!(helper.proto.args[0], ArgType::SpinLock(crate::helpers::Lock::Give));
-        if state.lock().is_some() && !unlocks {
+        // Only the unlocking is called under a lock, and what waits for nobody.
+        let may = matches!(helper.proto.args[0], ArgType::SpinLock(Lock::Give) | ArgType::IterNum(_));
+        if state.lock().is_some() && !may {
             return Err(at(E::CallInLock));
         }
         let mut call = Call { pc, ..Call::default() };
@@ -204,6 +204,10 @@ impl Verifier<'_, '_, '_> {
         let size = call.size.ok_or(E::Internal { what: "size of a result" });
         Ok(match helper.proto.ret {
             RetType::Integer => Reg::UNKNOWN,
+            RetType::Cpu => match self.input.opts.nr_cpus {
+                0 => Reg::UNKNOWN.cut_to(4),
+                n => Reg::scalar(super::scalar::Scalar::from_unsigned(0, u64::from(n) - 1)),
+            },
             RetType::Within(min, max) => {
                 Reg::scalar(super::scalar::Scalar::from_signed(i64::from(min), i64::from(max)))
             }

@@ -4,7 +4,7 @@
 //! them, move the state. A branch puts one of its ways aside; the list of such ways is the only stack there is, so nothing recurses
 //! on the size of a program. Counted against limits: instructions processed, ways that wait, bytes that states take.
 
-use super::backtrack::{Demand, Entry, Halves, Note};
+use super::backtrack::{Demand, Entry, Note};
 use super::branch::{self, Jump};
 use super::calls::After;
 use super::cfg::Cfg;
@@ -44,8 +44,6 @@ struct Waiting {
     pc: u32,
     from: u32,
     state: Kept,
-    /// [`super::state::FrameState::written`] of each frame.
-    written: Vec<Halves>,
     parent: u32,
     /// Entries of the trace before it, and one that is its own.
     trace: usize,
@@ -85,7 +83,8 @@ pub(crate) struct Verifier<'a, 'l, 'o> {
     waiting: Vec<Waiting>,
     /// Callbacks that run alone, with the state at their entry.
     pub(crate) alone: Vec<(u32, State)>,
-    waiting_bytes: usize,
+    /// Memory of a state that is not in use.
+    spare: State,
     pub(crate) log: Log<'l>,
     pub(crate) stats: VerifierStats,
     jumps: u32,
@@ -138,13 +137,13 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
             called: Vec::filled(false, functions)?,
             runs_alone: Vec::filled(false, functions)?,
             used_maps: Vec::filled(false, input.maps.len())?,
-            explored: Explored::new(slots)?,
+            explored: Explored::new(slots, input.opts.memory_limit)?,
             trace: Vec::new(),
             note: Note::Plain,
             parent: NONE,
             waiting: Vec::new(),
             alone: Vec::new(),
-            waiting_bytes: 0,
+            spare: State::EMPTY,
             log,
             stats: VerifierStats::default(),
             jumps: 0,
@@ -201,7 +200,6 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
         self.wait(start, start, state, None)?;
         let mut first = true;
         while let Some(w) = self.waiting.pop() {
-            self.waiting_bytes -= w.state.size();
             if !core::mem::take(&mut first) {
                 self.log.take_up(w.from, w.log);
             }
@@ -222,19 +220,18 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
         if self.waiting.len() > BPF_COMPLEXITY_LIMIT_JMP_SEQ as usize {
             return Err(Reject::at(from, E::TooManyBranches));
         }
-        let written = Vec::from_fn(state.frames.len(), |i| state.frames[i].written)?;
-        let state = Kept::pack(&state, &mut self.explored.kinds)?;
-        self.waiting_bytes += state.size();
+        let at_rest = self.explored.rest.pack(&state).map_err(|e| Reject::at(from, e.into()))?;
+        self.spare = state;
         self.account(from)?;
         let (parent, trace, log) = (self.parent, self.trace.len(), self.log.mark());
         self.explored.open(parent);
-        self.waiting.push(Waiting { pc, from, state, written, parent, trace, own, log })?;
+        self.waiting.push(Waiting { pc, from, state: at_rest, parent, trace, own, log })?;
         Ok(())
     }
 
     fn account(&mut self, pc: u32) -> Result<(), Reject> {
-        let trace = self.trace.len() * size_of::<Entry>();
-        let bytes = self.waiting_bytes + self.explored.bytes + trace;
+        let path = self.trace.len() * size_of::<Entry>() + self.waiting.len() * size_of::<Waiting>();
+        let bytes = self.explored.size() + path;
         self.stats.peak_memory = self.stats.peak_memory.max(bytes);
         if bytes > self.input.opts.memory_limit {
             return Err(Reject::at(pc, E::OutOfMemory));
@@ -244,11 +241,10 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
 
     /// Follows one path to its end.
     fn path(&mut self, w: Waiting) -> Result<(), Reject> {
-        let Waiting { mut pc, state, written, parent, trace, own, .. } = w;
-        let mut state = state.unpack(&self.explored.kinds)?;
-        for (frame, written) in state.frames.iter_mut().zip(&written) {
-            frame.written = *written;
-        }
+        let Waiting { mut pc, state: at_rest, parent, trace, own, .. } = w;
+        let mut state = core::mem::replace(&mut self.spare, State::EMPTY);
+        self.explored.rest.unpack(at_rest, &mut state)?;
+        self.explored.rest.give(at_rest);
         self.parent = parent;
         self.trace.truncate(trace);
         self.trace.extend(own)?;
@@ -271,6 +267,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
                 Next::End => break,
             }
         }
+        self.spare = state;
         Ok(self.explored.close(&self.cfg, &self.trace, self.parent)?)
     }
 
@@ -301,10 +298,12 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
         }
         if worth {
             self.last_kept = (self.jumps, self.stats.insns_processed);
-            let mut kept = state.try_clone().map_err(at)?;
+            let mut kept = core::mem::replace(&mut self.spare, State::EMPTY);
+            kept.copy(state).map_err(at)?;
             self.forget_dead(pc, &mut kept);
             kept.drop_lonely_ids();
             self.parent = self.explored.keep(pc, &kept, self.parent, self.trace.len()).map_err(at)?;
+            self.spare = kept;
             state.nothing_written();
             self.account(pc)?;
         }
@@ -410,7 +409,7 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
         let depth = state.depth();
         let here = core::mem::replace(state, State::EMPTY);
         let locks = |map| self.input.map(map).is_some_and(|m| m.spec.fields.spin_lock.is_some());
-        let ways = branch::split(here, j, locks).map_err(|e| Reject::at(pc, e.into()))?;
+        let ways = branch::split(here, &mut self.spare, j, locks).map_err(|e| Reject::at(pc, e.into()))?;
         self.facts.branch(pc, ways.taken.is_some(), ways.fallthrough.is_some());
         if ways.taken.is_none() || ways.fallthrough.is_none() {
             // That a way is never taken rests on the numbers that were compared.

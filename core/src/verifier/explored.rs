@@ -11,8 +11,8 @@
 
 use super::backtrack::{Demand, Entry, Halves, Need, Walk};
 use super::cfg::{Bounded, Cfg};
-use super::kept::{Kept, Kinds};
-use super::prune::{Compare, IdMap, Mattered, covers};
+use super::kept::{Frame, Kept, Rest};
+use super::prune::{Compare, IdMap, covers};
 use super::reg::{IterState, Kind, Reg};
 use super::state::State;
 use super::turns::Edge;
@@ -30,14 +30,10 @@ const PATIENCE_IN_BOUNDED_LOOP: u32 = 64;
 
 #[derive(Debug)]
 pub(crate) struct Node {
-    /// `None` once it was given back.
-    state: Option<Kept>,
-    /// One a frame; none once the node is finished and was given back.
-    pub(crate) mattered: Vec<Mattered>,
-    /// Half slots of each frame that were overwritten between the parent and here.
-    written: Vec<Halves>,
-    /// Half slots and registers of each frame that hold pointers, which are always compared in full.
-    pointers: Vec<Need>,
+    /// The state; its frames, with what is noted of them, stay until the node is released.
+    kept: Kept,
+    /// Whether its values were given back.
+    gone: bool,
     /// Entries of the trace before it; of meaning while it is open.
     pub(crate) position: u32,
     /// Next node at the same instruction, or next free one.
@@ -52,13 +48,6 @@ pub(crate) struct Node {
     pub(crate) head: u32,
     hits: u32,
     misses: u32,
-}
-
-impl Node {
-    fn bytes(&self) -> usize {
-        let notes = self.mattered.len() * (size_of::<Mattered>() + size_of::<Halves>() + size_of::<Need>());
-        self.state.as_ref().map_or(0, Kept::size) + notes
-    }
 }
 
 /// What meeting an instruction again found.
@@ -94,11 +83,12 @@ pub(crate) struct Explored {
     free: u32,
     heads: Vec<u32>,
     ids: IdMap,
-    pub(crate) kinds: Kinds,
+    /// All states at rest, those that wait included.
+    pub(crate) rest: Rest,
     /// Ways round to nodes that are not finished.
     pub(crate) edges: Vec<Edge>,
-    /// Bytes that kept states take.
-    pub(crate) bytes: usize,
+    /// Bytes that the edges take.
+    pub(crate) edge_bytes: usize,
     /// States kept now.
     pub(crate) kept: u32,
     /// Most states kept at a time.
@@ -112,16 +102,16 @@ pub(crate) struct Explored {
 }
 
 impl Explored {
-    /// None yet, for a program of that many slots.
-    pub(crate) fn new(slots: usize) -> Result<Self, OutOfMemory> {
+    /// None yet, for a program of that many slots; states may take `limit` bytes.
+    pub(crate) fn new(slots: usize, limit: usize) -> Result<Self, OutOfMemory> {
         Ok(Explored {
             nodes: Vec::new(),
             free: NONE,
             heads: Vec::filled(NONE, slots)?,
             ids: IdMap::new(),
-            kinds: Kinds::new(),
+            rest: Rest::new(limit),
             edges: Vec::new(),
-            bytes: 0,
+            edge_bytes: 0,
             kept: 0,
             peak: 0,
             total: 0,
@@ -130,39 +120,39 @@ impl Explored {
         })
     }
 
+    /// Bytes that all of it takes.
+    pub(crate) fn size(&self) -> usize {
+        self.rest.size() + self.nodes.capacity() * size_of::<Node>() + self.edge_bytes
+    }
+
     /// Compares a state with the older ones at its instruction. Also says whether it is worth keeping, where nothing covers it.
     pub(crate) fn meet(&mut self, pc: u32, state: &State, pace: Pace) -> Result<(Met, bool), OutOfMemory> {
         let mut worth = pace.worth;
         let mut previous = NONE;
         let mut at = self.heads[pc as usize];
         while at != NONE {
-            let (kinds, ids) = (&self.kinds, &mut self.ids);
+            let (rest, ids) = (&self.rest, &mut self.ids);
             let node = &mut self.nodes[at as usize];
             let next = node.next;
-            if let Some(old) = &node.state {
+            if !node.gone {
+                let old = rest.view(node.kept);
                 let how = if node.head == NONE { Compare::Covers } else { Compare::Within };
                 if node.open > 0 {
                     match pace.bounded {
                         Some(bounded)
-                            if next_turn(old, state, bounded, kinds)?
-                                && covers(
-                                    old,
-                                    state,
-                                    Compare::Within,
-                                    &node.mattered,
-                                    (kinds, &mut *ids),
-                                )? =>
+                            if next_turn(rest, node.kept, state, bounded)?
+                                && covers(old, state, Compare::Within, ids)? =>
                         {
                             return Ok((Met::Turned(at), false));
                         }
                         Some(_) => {}
-                        None if covers(old, state, Compare::Same, &node.mattered, (kinds, &mut *ids))? => {
+                        None if covers(old, state, Compare::Same, ids)? => {
                             return Ok((Met::Loop, false));
                         }
                         None => {}
                     }
                     worth &= pace.worth_in_loop;
-                } else if covers(old, state, how, &node.mattered, (kinds, &mut *ids))? {
+                } else if covers(old, state, how, ids)? {
                     node.hits += 1;
                     self.hits += 1;
                     return Ok((Met::Covered(at), false));
@@ -172,12 +162,11 @@ impl Explored {
             let patience = if pace.bounded.is_some() { PATIENCE_IN_BOUNDED_LOOP } else { PATIENCE };
             let tired = pace.tires && node.misses > (node.hits + 1).saturating_mul(patience);
             if tired {
-                let before = node.bytes();
-                if node.state.take().is_some() {
+                if !core::mem::replace(&mut node.gone, true) {
                     self.kept -= 1;
+                    self.rest.give_values(node.kept);
                 }
                 let needed = node.open > 0 || node.head != NONE;
-                self.bytes -= before - node.bytes();
                 match previous {
                     NONE => self.heads[pc as usize] = next,
                     p => self.nodes[p as usize].next = next,
@@ -201,16 +190,9 @@ impl Explored {
         parent: u32,
         position: usize,
     ) -> Result<u32, OutOfMemory> {
-        let frames = state.frames.len();
-        let kept = Kept::pack(state, &mut self.kinds)?;
         let node = Node {
-            pointers: Vec::from_fn(frames, |i| Need {
-                regs: kept.frames[i].pointers,
-                halves: kept.frames[i].pointer_halves(),
-            })?,
-            mattered: Vec::filled(Mattered::default(), frames)?,
-            written: Vec::from_fn(frames, |i| state.frames[i].written)?,
-            state: Some(kept),
+            kept: self.rest.pack(state)?,
+            gone: false,
             position: position as u32,
             pc,
             head: NONE,
@@ -220,7 +202,6 @@ impl Explored {
             hits: 0,
             misses: 0,
         };
-        self.bytes += node.bytes();
         let index = match self.nodes.get_mut(self.free as usize) {
             Some(free) => {
                 let index = core::mem::replace(&mut self.free, free.next);
@@ -260,7 +241,7 @@ impl Explored {
             if n.open > 0 {
                 break;
             }
-            let (parent, gone, head) = (n.parent, n.state.is_none(), n.head);
+            let (parent, gone, head) = (n.parent, n.gone, n.head);
             if head != NONE {
                 self.turns_end(cfg, trace, at)?;
             } else if gone {
@@ -275,7 +256,7 @@ impl Explored {
     pub(crate) fn settled(&mut self, index: u32) {
         let Some(n) = self.nodes.get_mut(index as usize) else { return };
         n.head = NONE;
-        if n.open == 0 && n.state.is_none() {
+        if n.open == 0 && n.gone {
             self.release(index);
         }
     }
@@ -283,10 +264,7 @@ impl Explored {
     /// A finished node without a state: nobody looks at it any more.
     fn release(&mut self, index: u32) {
         let node = &mut self.nodes[index as usize];
-        self.bytes -= node.bytes();
-        node.mattered = Vec::new();
-        node.written = Vec::new();
-        node.pointers = Vec::new();
+        self.rest.give_frames(node.kept);
         node.next = core::mem::replace(&mut self.free, index);
     }
 
@@ -300,15 +278,15 @@ impl Explored {
     pub(crate) fn read_above(&mut self, node: u32, until: u32, frame: usize, halves: Halves) -> bool {
         let (mut need, mut at) = (halves, node);
         while need != 0
-            && let Some(node) = self.nodes.get_mut(at as usize)
-            && let (Some(m), Some(written)) = (node.mattered.get_mut(frame), node.written.get(frame))
+            && let Some(node) = self.nodes.get(at as usize)
+            && let Some(f) = self.rest.frames_mut(node.kept).get_mut(frame)
         {
-            need &= !m.read;
-            m.read |= need;
+            need &= !f.mattered.read;
+            f.mattered.read |= need;
             if at == until {
                 return need != 0;
             }
-            need &= !written;
+            need &= !f.written;
             at = node.parent;
         }
         false
@@ -316,7 +294,8 @@ impl Explored {
 
     /// Half slots of a frame that were overwritten on the way to a node from the one above it.
     pub(crate) fn written(&self, node: u32, frame: usize) -> Halves {
-        self.nodes.get(node as usize).and_then(|n| n.written.get(frame).copied()).unwrap_or(Halves::MAX)
+        let frames = self.nodes.get(node as usize).map(|n| self.rest.frames(n.kept));
+        frames.and_then(|f| f.get(frame)).map_or(Halves::MAX, |f| f.written)
     }
 
     /// The values that a demand names, at the end of the path at hand, must be what they are: marks them in its ancestors.
@@ -336,10 +315,10 @@ impl Explored {
         let mut walk = Walk::new(demand, depth);
         let (mut at, mut left) = (parent, trace.len());
         while !walk.demand.is_empty() {
-            while let Some(node) = self.nodes.get_mut(at as usize)
+            while let Some(node) = self.nodes.get(at as usize)
                 && node.position as usize == first + left
             {
-                mark(node, &mut walk.demand);
+                mark(self.rest.frames_mut(node.kept), &mut walk.demand);
                 if at == until {
                     return !walk.demand.is_empty();
                 }
@@ -356,11 +335,12 @@ impl Explored {
     pub(crate) fn notes(&self, node: u32) -> (Demand, [Halves; MAX_CALL_FRAMES], usize) {
         let (mut demand, mut reads) = (Demand::default(), [0; MAX_CALL_FRAMES]);
         let Some(n) = self.nodes.get(node as usize) else { return (demand, reads, 0) };
-        for ((m, need), read) in n.mattered.iter().zip(&mut demand.frames).zip(&mut reads) {
-            *need = m.precise;
-            *read = m.read;
+        let frames = self.rest.frames(n.kept);
+        for ((f, need), read) in frames.iter().zip(&mut demand.frames).zip(&mut reads) {
+            *need = f.mattered.precise;
+            *read = f.mattered.read;
         }
-        (demand, reads, n.mattered.len().saturating_sub(1))
+        (demand, reads, frames.len().saturating_sub(1))
     }
 
     /// A node cut a path off: what mattered below the node matters to the path's ancestors.
@@ -394,26 +374,26 @@ impl Explored {
         node: u32,
         pc: u32,
         state: &State,
-    ) -> Result<Option<(State, &[Mattered])>, OutOfMemory> {
+    ) -> Result<Option<(State, &[Frame])>, OutOfMemory> {
         let path =
             core::iter::successors(self.nodes.get(node as usize), |n| self.nodes.get(n.parent as usize));
         let found = path.filter(|n| n.pc == pc).find_map(|n| {
-            let old = n.state.as_ref()?;
-            let alike = old.frames.len() == state.frames.len()
-                && old.frames.iter().zip(&state.frames).skip(1).all(|(a, b)| a.callsite == b.callsite);
-            alike.then_some((old, &n.mattered[..]))
+            let old = self.rest.frames(n.kept);
+            let alike = old.len() == state.frames.len()
+                && old.iter().zip(&state.frames).skip(1).all(|(a, b)| a.callsite == b.callsite);
+            (alike && !n.gone).then_some((n.kept, old))
         });
-        found.map(|(old, mattered)| Ok((old.unpack(&self.kinds)?, mattered))).transpose()
+        found.map(|(kept, frames)| Ok((self.rest.unpacked(kept)?, frames))).transpose()
     }
 
     /// What mattered of every kept state, for oracles.
     #[cfg(test)]
-    pub(crate) fn all(&self) -> impl Iterator<Item = (u32, State, &[Mattered])> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u32, State, &[Frame])> {
         self.heads.iter().enumerate().flat_map(move |(pc, head)| {
             core::iter::successors(self.nodes.get(*head as usize), |n| self.nodes.get(n.next as usize))
+                .filter(|n| !n.gone)
                 .filter_map(move |n| {
-                    let state = n.state.as_ref()?.unpack(&self.kinds).ok()?;
-                    Some((pc as u32, state, &n.mattered[..]))
+                    Some((pc as u32, self.rest.unpacked(n.kept).ok()?, self.rest.frames(n.kept)))
                 })
         })
     }
@@ -421,12 +401,12 @@ impl Explored {
 
 /// Whether a state of the path at hand is at the same bounded loop as an older one of that path, and not at another run of it: so that the loop's own
 /// bound ends what the exploration does not follow.
-fn next_turn(old: &Kept, new: &State, bounded: Bounded, kinds: &Kinds) -> Result<bool, OutOfMemory> {
+fn next_turn(rest: &Rest, old: Kept, new: &State, bounded: Bounded) -> Result<bool, OutOfMemory> {
     Ok(match bounded {
         Bounded::Callback => new.frame().turns > 0,
         Bounded::Iterator => match iterator(new).filter(|b| b.kind == Kind::IterSlot(IterState::Active)) {
-            Some(b) if old.depth() == new.depth() => {
-                iterator(&old.unpack(kinds)?).is_some_and(|a| a.owner == b.owner)
+            Some(b) if rest.view(old).depth() == new.depth() => {
+                iterator(&rest.unpacked(old)?).is_some_and(|a| a.owner == b.owner)
             }
             _ => false,
         },
@@ -444,14 +424,15 @@ fn iterator(state: &State) -> Option<Reg> {
 }
 
 /// Marks in a node what is demanded; what is no number there, and what was marked before, is not demanded of those before it.
-fn mark(node: &mut Node, demand: &mut Demand) {
-    for ((m, need), pointers) in node.mattered.iter_mut().zip(&mut demand.frames).zip(&node.pointers) {
+fn mark(frames: &mut [Frame], demand: &mut Demand) {
+    for (f, need) in frames.iter_mut().zip(&mut demand.frames) {
+        let precise = &mut f.mattered.precise;
         let new = Need {
-            regs: need.regs & !pointers.regs & !m.precise.regs,
-            halves: need.halves & !pointers.halves & !m.precise.halves,
+            regs: need.regs & !f.pointers.regs & !precise.regs,
+            halves: need.halves & !f.pointers.halves & !precise.halves,
         };
-        m.precise.regs |= new.regs;
-        m.precise.halves |= new.halves;
+        precise.regs |= new.regs;
+        precise.halves |= new.halves;
         *need = new;
     }
 }

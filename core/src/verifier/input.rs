@@ -31,6 +31,9 @@ pub struct VerifyOptions {
     pub memory_limit: usize,
     /// What is demanded beyond safety.
     pub mode: Mode,
+    /// CPUs of the environment that is to run the program, none of which has a higher number; 0: not known. [`install`](crate::vm::install) refuses
+    /// an environment with more.
+    pub nr_cpus: u32,
 }
 
 impl Default for VerifyOptions {
@@ -40,6 +43,7 @@ impl Default for VerifyOptions {
             insn_budget: BPF_COMPLEXITY_LIMIT_INSNS,
             memory_limit: 256 << 20,
             mode: Mode::Compat,
+            nr_cpus: 0,
         }
     }
 }

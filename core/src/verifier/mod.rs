@@ -21,6 +21,7 @@
 
 mod advice;
 pub mod alu;
+mod arena;
 mod args;
 mod backtrack;
 mod branch;
@@ -43,6 +44,7 @@ mod log;
 mod loops;
 mod objects;
 mod obligation;
+mod packed;
 mod pointer;
 mod policy;
 mod prune;
@@ -128,7 +130,7 @@ pub fn verify(
             });
         }
     };
-    Ok(program.into_verified(maps, proof.rewrites, proof.facts, proof.stats))
+    Ok(program.into_verified(maps, proof.rewrites, proof.facts, (proof.stats, opts.nr_cpus)))
 }
 
 /// [`verify`], without the program's ownership.

@@ -226,8 +226,8 @@ impl Verifier<'_, '_, '_> {
             o.off += 1;
         });
         let above = self.explored.parent_of(self.parent);
-        if let Some((old, mattered)) = self.explored.previous(above, pc, &turn)? {
-            super::widen::widen(&old, mattered, &mut turn);
+        if let Some((old, noted)) = self.explored.previous(above, pc, &turn)? {
+            super::widen::widen(&old, noted, &mut turn);
         }
         slot(state, &|o| o.kind = Kind::IterSlot(IterState::Drained));
         state.clobber_caller_saved();

@@ -10,7 +10,8 @@
 //! Packet ends that are known to be passed are compared as such, not as numbers.
 
 use super::backtrack::{Halves, Need, halves_of};
-use super::kept::{Kept, KeptFrame, Kinds, Values, bits};
+use super::kept::{Frame, View, bits};
+use super::packed::Values;
 use super::reg::Reg;
 use super::stack::{Byte, Slot};
 use super::state::{FrameState, State};
@@ -89,13 +90,7 @@ impl IdMap {
 }
 
 /// Whether `old` makes the exploration of `new` needless.
-pub(crate) fn covers(
-    old: &Kept,
-    new: &State,
-    how: Compare,
-    mattered: &[Mattered],
-    (kinds, ids): (&Kinds, &mut IdMap),
-) -> Result<bool, OutOfMemory> {
+pub(crate) fn covers(old: View<'_>, new: &State, how: Compare, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
     if old.frames.len() != new.frames.len() {
         return Ok(false);
     }
@@ -103,18 +98,17 @@ pub(crate) fn covers(
     if how == Compare::Same && (old.may_goto, old.unrolled) != (new.may_goto, new.unrolled) {
         return Ok(false);
     }
-    if !holds_alike(old, new, ids)? {
+    let mut values = old.values();
+    if !holds_alike(old, &mut values, new, ids)? {
         return Ok(false);
     }
-    let mut values = old.values(kinds);
     for (i, (a, b)) in old.frames.iter().zip(&new.frames).enumerate() {
-        let Some(m) = mattered.get(i) else { return Ok(false) };
         if a.func != b.func
             || (i > 0 && a.callsite != b.callsite)
             || a.callback != b.callback
             // A callback that had fewer turns was explored for more of them.
             || a.turns > b.turns
-            || !frame(a, &mut values, b, how, m, ids)?
+            || !frame(a, &mut values, b, how, ids)?
         {
             return Ok(false);
         }
@@ -123,11 +117,17 @@ pub(crate) fn covers(
 }
 
 /// What is held is the same, in the same order.
-fn holds_alike(old: &Kept, new: &State, ids: &mut IdMap) -> Result<bool, OutOfMemory> {
-    if old.held.len() != new.held.len() {
+fn holds_alike(
+    old: View<'_>,
+    values: &mut Values<'_>,
+    new: &State,
+    ids: &mut IdMap,
+) -> Result<bool, OutOfMemory> {
+    if old.held() != new.held.len() {
         return Ok(false);
     }
-    for (a, b) in old.held.iter().zip(&new.held) {
+    for b in &new.held {
+        let a = values.reference();
         if a.held != b.held || !ids.tie(a.id, b.id)? {
             return Ok(false);
         }
@@ -136,13 +136,13 @@ fn holds_alike(old: &Kept, new: &State, ids: &mut IdMap) -> Result<bool, OutOfMe
 }
 
 fn frame(
-    old: &KeptFrame,
+    old: &Frame,
     values: &mut Values<'_>,
     new: &FrameState,
     how: Compare,
-    m: &Mattered,
     ids: &mut IdMap,
 ) -> Result<bool, OutOfMemory> {
+    let m = &old.mattered;
     for r in bits(u64::from(old.regs)) {
         if !reg(&values.reg(), &new.regs[r], how, m.reg(r), ids)? {
             return Ok(false);

@@ -90,13 +90,15 @@ pub(crate) fn of(error: &E, trail: &Trail) -> Option<Remedy> {
                 .map_or_else(|| (0, size_after(trail, reg)), |a| (a.1, a.2));
             index(p, off, size)
         }
-        E::SizeNegative { reg } | E::SizeUnbounded { reg } => {
-            let most = room(trail.value(reg.checked_sub(1)?)?)?;
-            u64::try_from(most).ok().filter(|m| *m > 0).map(Remedy::Size)
-        }
-        E::SizeZero { .. } => Some(Remedy::Text("if (size == 0)\n    return XDP_PASS;")),
+        E::SizeNegative { reg } | E::SizeUnbounded { reg } => size_within(trail, reg),
+        E::SizeZero { reg, max, .. } => match size_within(trail, reg) {
+            Some(Remedy::Size(most)) if max > most => Some(Remedy::Size(most)),
+            _ => Some(Remedy::Text("if (size == 0)\n    return XDP_PASS;")),
+        },
+        // The sum is not accessed yet: what leaves room for a byte.
         E::PointerUnbounded { .. } | E::PointerOutOfBounds { .. } => {
-            Some(Remedy::Text("i &= 0xffff;    /* before it is added to the pointer */"))
+            let p = trail.values.iter().find(|v| room(v).is_some())?;
+            index(p, 0, 1).or_else(|| sum(p))
         }
         E::InfiniteLoop { .. } | E::TooManyInsns { .. } | E::TooManyBranches => Some(LOOP),
         E::NotReadable { .. } => Some(Remedy::Text("long x = 0;    /* a value on every path */")),
@@ -123,6 +125,12 @@ fn packet(p: &Value, end: i64) -> Option<Remedy> {
     Some(Remedy::PacketVariable { bytes: end, bound })
 }
 
+/// The size in a register fits the memory before it.
+fn size_within(trail: &Trail, reg: u8) -> Option<Remedy> {
+    let most = room(trail.value(reg.checked_sub(1)?)?)?;
+    u64::try_from(most).ok().filter(|m| *m > 0).map(Remedy::Size)
+}
+
 /// The largest size given to a helper for the memory before it.
 fn size_after(trail: &Trail, reg: u8) -> i64 {
     let size = trail.value(reg + 1).filter(|v| v.base == Base::Number).map(|v| v.var.umax());
@@ -137,6 +145,11 @@ fn room(p: &Value) -> Option<i64> {
         Base::Packet => Some(i64::from(MAX_PACKET_OFF) - p.off),
         _ => None,
     }
+}
+
+/// What may be added at most to a pointer to which nothing was added yet.
+fn sum(p: &Value) -> Option<Remedy> {
+    u64::try_from(room(p)?.checked_sub(1)?).ok().filter(|_| p.is_fixed()).map(Remedy::Index)
 }
 
 /// What may be added at most.

@@ -41,6 +41,12 @@ impl Slot {
     /// Nothing written.
     pub(crate) const EMPTY: Slot = Slot { bytes: [Byte::Invalid; 8], reg: Reg::NOT_INIT };
 
+    /// Whether nothing was written.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes == [Byte::Invalid; 8]
+    }
+
     /// Bytes that the spilled register covers; 0 where none is.
     pub(crate) fn spill_size(&self) -> u32 {
         self.bytes.iter().take_while(|b| **b == Byte::Spill).count() as u32
@@ -104,14 +110,22 @@ impl Stack {
         Stack { slots: Vec::new() }
     }
 
-    /// Slots, from the frame's end down.
-    pub(crate) const fn from_slots(slots: Vec<Slot>) -> Self {
-        Stack { slots }
+    /// Makes it one of so many slots, with nothing written; they come from the frame's end down.
+    pub(crate) fn clear_to(&mut self, slots: usize) -> Result<&mut [Slot], OutOfMemory> {
+        self.slots.clear();
+        self.slots.resize(slots, Slot::EMPTY)?;
+        Ok(&mut self.slots)
     }
 
     /// A copy.
     pub(crate) fn try_clone(&self) -> Result<Self, OutOfMemory> {
         Ok(Stack { slots: Vec::from_slice(&self.slots)? })
+    }
+
+    /// Makes it a copy of another.
+    pub(crate) fn copy(&mut self, from: &Stack) -> Result<(), OutOfMemory> {
+        self.slots.clear();
+        self.slots.extend_from_slice(&from.slots)
     }
 
     /// The slots that were used, from the frame's end down.

@@ -111,6 +111,25 @@ impl State {
         Ok(State { frames, held: Vec::from_slice(&self.held)?, ..*self })
     }
 
+    /// Makes it a copy of another, in the memory that it has.
+    pub(crate) fn copy(&mut self, from: &State) -> Result<(), OutOfMemory> {
+        self.frames.truncate(from.frames.len());
+        for (i, f) in from.frames.iter().enumerate() {
+            match self.frames.get_mut(i) {
+                Some(to) => {
+                    to.stack.copy(&f.stack)?;
+                    let stack = core::mem::replace(&mut to.stack, Stack::new());
+                    *to = FrameState { regs: f.regs, stack, ..*f };
+                }
+                None => self.frames.push(f.try_clone()?)?,
+            }
+        }
+        self.held.clear();
+        self.held.extend_from_slice(&from.held)?;
+        (self.may_goto, self.unrolled) = (from.may_goto, from.unrolled);
+        Ok(())
+    }
+
     /// Number of the innermost frame.
     pub(crate) fn depth(&self) -> usize {
         self.frames.len() - 1

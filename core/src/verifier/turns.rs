@@ -69,7 +69,7 @@ impl Explored {
     ) -> Result<(), OutOfMemory> {
         let first = self.nodes.get(until as usize).map_or(0, |n| n.position as usize);
         let trace = Vec::from_slice(trace.get(first..).unwrap_or_default())?;
-        self.bytes += size_of::<Edge>() + trace.len() * size_of::<Entry>();
+        self.edge_bytes += size_of::<Edge>() + trace.len() * size_of::<Entry>();
         self.edges.push(Edge { trace, parent, target, until, written })
     }
 
@@ -147,7 +147,7 @@ impl Explored {
         let first =
             edges.iter().position(|e| self.nodes.get(e.until as usize).is_some_and(|n| n.head == head));
         for e in edges.drain(first.unwrap_or(0)..) {
-            self.bytes -= size_of::<Edge>() + e.trace.len() * size_of::<Entry>();
+            self.edge_bytes -= size_of::<Edge>() + e.trace.len() * size_of::<Entry>();
             let mut at = e.parent;
             while let Some(n) = self.nodes.get(at as usize) {
                 let (parent, waits) = (n.parent, n.head == head);

@@ -5,13 +5,14 @@
 //! turn refuses or demands it, and the turns after are not widened there.
 
 use super::backtrack::halves_of;
-use super::prune::Mattered;
+use super::kept::Frame;
 use super::reg::Reg;
 use super::state::State;
 
 /// Widens `new` against an older state of the same place on its path.
-pub(crate) fn widen(old: &State, mattered: &[Mattered], new: &mut State) {
-    for ((a, b), m) in old.frames.iter().zip(&mut new.frames).zip(mattered) {
+pub(crate) fn widen(old: &State, noted: &[Frame], new: &mut State) {
+    for ((a, b), m) in old.frames.iter().zip(&mut new.frames).zip(noted) {
+        let m = &m.mattered;
         for (r, (x, y)) in a.regs.iter().zip(&mut b.regs).enumerate() {
             number(x, y, m.precise.regs >> r & 1 == 1);
         }

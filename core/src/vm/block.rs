@@ -6,7 +6,8 @@ use super::trace::{TraceRecord, TraceRing};
 use super::{AbortReason, Ctx};
 use crate::mem::OutOfMemory;
 use crate::platform::{Clock, Platform};
-use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use core::ops::Range;
 use core::ptr::null_mut;
 
 /// One slot's block.
@@ -16,6 +17,8 @@ pub(crate) struct WorkerBlock {
     aborts: [AtomicU64; AbortReason::COUNT],
     /// Null until a worker registers; then it stays as long as the block.
     trace: AtomicPtr<TraceRing>,
+    /// The stack of the thread that holds the slot; both 0 where it is not known.
+    stack: [AtomicUsize; 2],
 }
 
 impl WorkerBlock {
@@ -24,16 +27,21 @@ impl WorkerBlock {
             random: AtomicU64::new(0),
             aborts: [const { AtomicU64::new(0) }; AbortReason::COUNT],
             trace: AtomicPtr::new(null_mut()),
+            stack: [const { AtomicUsize::new(0) }; 2],
         }
     }
 
-    /// Seeds the generator and makes the trace ring, once; called by whoever holds the slot.
+    /// Seeds the generator, notes the thread's stack and makes the trace ring, that once; called by whoever holds the slot, on its own thread.
     pub(super) fn prepare(&self, platform: &dyn Platform) -> Result<(), OutOfMemory> {
         let mut seed = [0; 8];
         if !platform.random(&mut seed) {
             seed = platform.clock_ns(Clock::Monotonic).unwrap_or(1).to_le_bytes();
         }
         self.random.store(u64::from_le_bytes(seed), Ordering::Relaxed);
+        let Range { start, end } = platform.thread_stack().unwrap_or_default();
+        let [low, high] = &self.stack;
+        low.store(start, Ordering::Relaxed);
+        high.store(end, Ordering::Relaxed);
         // Acquire: pairs with the Release below, of a former holder.
         if self.trace.load(Ordering::Acquire).is_null() {
             let ring = crate::sync::Arc::new(TraceRing::new()?)?;
@@ -69,6 +77,13 @@ impl WorkerBlock {
         if let Some(ring) = self.ring() {
             ring.push(&TraceRecord { time, ..*record });
         }
+    }
+
+    /// The stack of the thread that holds the slot, where it is known.
+    pub(crate) fn stack(&self) -> Option<Range<usize>> {
+        let [low, high] = &self.stack;
+        let stack = low.load(Ordering::Relaxed)..high.load(Ordering::Relaxed);
+        (!stack.is_empty()).then_some(stack)
     }
 
     pub(super) fn ring(&self) -> Option<&TraceRing> {

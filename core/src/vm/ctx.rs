@@ -120,6 +120,13 @@ pub struct RxMeta {
 }
 
 impl RxMeta {
+    /// Bit of `valid`: the hash.
+    pub const HASH: u32 = 1;
+    /// Bit of `valid`: the time.
+    pub const TIMESTAMP: u32 = 2;
+    /// Bit of `valid`: the VLAN.
+    pub const VLAN: u32 = 4;
+
     /// Nothing known.
     pub const NONE: RxMeta =
         RxMeta { valid: 0, hash: 0, hash_type: 0, vlan_proto: 0, vlan_tci: 0, timestamp: 0 };

@@ -7,11 +7,13 @@ use super::trace::Line;
 use super::{AbortReason, Prog, RunEnv, Timers};
 use crate::error::Errno;
 use crate::helpers::{HelperSet, STANDARD};
+use crate::host::{Host, Service};
 use crate::maps::{Map, MapConfig, MapType, Reference, names_program};
 use crate::mem::Vec;
+use crate::net::Tables;
 use crate::platform::{MapMemory, Platform};
 use crate::program::AttachType;
-use crate::sync::{Arc, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// Slots for control-plane writers, behind those of workers.
 const CLIENT_SLOTS: u32 = 64;
@@ -27,6 +29,8 @@ pub struct EnvOptions {
     pub map_memory: Option<&'static dyn MapMemory>,
     /// The helpers that programs may call; none: all standard ones.
     pub helpers: Option<HelperSet>,
+    /// What only the host can do; none: nothing, and programs that want it are refused.
+    pub host: Option<&'static dyn Host>,
 }
 
 /// An environment.
@@ -56,7 +60,14 @@ impl Env {
             _ => return Err(Errno::EINVAL),
         };
         Ok(Arc::new(Env {
-            run: RunEnv { platform, nr_cpus, timers: Timers::new()? },
+            run: RunEnv {
+                platform,
+                nr_cpus,
+                timers: Timers::new()?,
+                tick_ns: platform.tick_ns().max(1),
+                host: options.host,
+                network: AtomicPtr::new(core::ptr::null_mut()),
+            },
             map_memory: match options.map_memory {
                 Some(memory) => memory,
                 None => platform,
@@ -98,6 +109,7 @@ impl Env {
             memory: memory.unwrap_or(self.map_memory),
             private_memory: self.run.platform,
             secret: [secret as u64, (secret >> 64) as u64],
+            processes: self.run.platform.processes(),
             epochs: Some(self.grace.epochs().clone()),
         }
     }
@@ -238,6 +250,31 @@ impl Env {
         }
     }
 
+    /// Publishes what programs may know of the network (`bpf_fib_lookup`, `bpf_check_mtu`), in place of what was published before: each lookup sees one or the other. The
+    /// former goes after a grace period. Programs with such helpers can be loaded from the first time on.
+    ///
+    /// # Errors
+    /// ENOMEM; what was published before stays then.
+    pub fn set_network(&self, tables: Tables) -> Result<(), Errno> {
+        let place = self.grace.reserve()?;
+        let tables = Arc::into_raw(Arc::new(tables)?).cast_mut();
+        // Release: whoever loads the pointer sees the tables; Acquire: the old ones are seen whole by whoever drops them.
+        let old = self.run.network.swap(tables, Ordering::AcqRel);
+        if !old.is_null() {
+            // SAFETY: a former call gave this reference away, and the swap took it back, once.
+            self.grace.retire(place, Retired::Network(unsafe { Arc::from_raw(old) }));
+        }
+        Ok(())
+    }
+
+    /// Whether a service of the host is there.
+    pub fn provides(&self, service: Service) -> bool {
+        match service {
+            Service::Network => self.run.network().is_some(),
+            other => self.run.host.is_some_and(|h| h.provides(other)),
+        }
+    }
+
     /// Waits until every worker that is online now was quiescent; frees what that set free. Never from a worker.
     pub fn synchronize(&self) {
         self.grace.synchronize(self.run.platform);
@@ -295,6 +332,16 @@ impl Env {
 
     pub(super) fn run_env(&self) -> &RunEnv {
         &self.run
+    }
+}
+
+impl Drop for Env {
+    fn drop(&mut self) {
+        let tables = *self.run.network.get_mut();
+        if !tables.is_null() {
+            // SAFETY: `set_network` gave this reference away; no worker is left that could read it.
+            drop(unsafe { Arc::from_raw(tables) });
+        }
     }
 }
 

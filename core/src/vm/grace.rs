@@ -14,6 +14,8 @@ pub(super) enum Retired {
     Unit(#[expect(dead_code, reason = "kept to be dropped")] Arc<Unit>),
     /// A program, inner map or target that left a map.
     Reference(#[expect(dead_code, reason = "kept to be dropped")] Reference),
+    /// What was known of the network.
+    Network(#[expect(dead_code, reason = "kept to be dropped")] Arc<crate::net::Tables>),
 }
 
 /// The grace periods of an environment.

@@ -2,10 +2,11 @@
 
 use super::{Counting, Engine, EngineChoice, Env, Prog};
 use crate::error::{Errno, Status};
+use crate::host::MissingService;
 use crate::maps::{Map, MapSpec};
 use crate::mem::Vec;
 use crate::platform::MapMemory;
-use crate::program::{Program, Verified};
+use crate::program::{Program, Rewrite, Verified};
 use crate::sync::Arc;
 
 /// One map that an object asks for.
@@ -48,15 +49,31 @@ pub fn create_maps(
 /// A verified program as one that can run.
 ///
 /// # Errors
-/// Where the engine cannot be had, or memory is short.
+/// EOPNOTSUPP where the host does not provide what it wants ([`missing_service`] says what), or the engine cannot be had; EINVAL where the program was verified for
+/// fewer CPUs than the environment has; ENOMEM.
 pub fn install(
     env: &Arc<Env>,
     program: Program<Verified>,
     options: impl Into<ProgOptions>,
 ) -> Result<Arc<Prog>, Errno> {
+    if missing_service(env, &program).is_some() {
+        return Err(Errno::EOPNOTSUPP);
+    }
     let ProgOptions { engine, counting } = options.into();
+    if program.nr_cpus() != 0 && program.nr_cpus() < env.nr_cpus() {
+        return Err(Errno::EINVAL);
+    }
     let engine = Engine::select(env, &program, engine)?;
     Prog::new(env, program, engine, counting)
+}
+
+/// The first service of the host that a program wants and the environment does not have.
+pub fn missing_service(env: &Env, program: &Program<Verified>) -> Option<MissingService> {
+    program.rewrites().insns.iter().find_map(|rewrite| {
+        let Rewrite::CallHelper { row, .. } = *rewrite else { return None };
+        let helper = env.helpers().get(row)?;
+        MissingService::of(helper.name, helper.id, |service| env.provides(service))
+    })
 }
 
 /// How a verified program is to run.

@@ -28,7 +28,7 @@ pub use engine::{Engine, EngineChoice, compile_options};
 pub use env::{ClientSlot, Env, EnvOptions};
 pub use frame::{Frame, Origin, Runner};
 pub use hook::Hook;
-pub use load::{MapDef, ProgOptions, create_maps, install};
+pub use load::{MapDef, ProgOptions, create_maps, install, missing_service};
 pub use packet_use::PacketUse;
 pub use prog::Prog;
 pub use run::{ctx_init, on_abort, xdp_run, xdp_run_burst};
@@ -51,6 +51,20 @@ pub struct RunEnv {
     pub nr_cpus: u32,
     /// Timers in map values.
     pub timers: crate::sync::Arc<Timers>,
+    /// Nanoseconds of a tick, not 0.
+    pub(crate) tick_ns: u64,
+    /// What only the host can do.
+    pub(crate) host: Option<&'static dyn crate::host::Host>,
+    /// What the host says of the network; null until it does.
+    network: crate::sync::AtomicPtr<crate::net::Tables>,
+}
+
+impl RunEnv {
+    /// What the host says of the network at this moment. It lives until this worker's next quiescent point.
+    pub(crate) fn network(&self) -> Option<&crate::net::Tables> {
+        // SAFETY: null, or tables that `Env::set_network` retires only when every worker was quiescent. Acquire: pairs with its swap.
+        unsafe { self.network.load(crate::sync::Ordering::Acquire).as_ref() }
+    }
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 //!
 //! One writer (the slot's holder) and one reader at a time (under the environment's lock). Positions count words and never wrap back; the words of a record lie
 //! between `tail` and `head`, taken modulo the ring's size. A record that does not fit is dropped and counted.
-//! A record: a word with its size in words, the format's length and the texts' lengths; the time; three numbers; the format's bytes; the texts' bytes.
+//! A record: a word with its size in words, the format's length and how many arguments there are; the time; the arguments; the lengths of their texts, four a word;
+//! the format's bytes; the texts' bytes.
 
-use crate::helpers::{Arguments, render};
+use crate::helpers::{MAX_BPRINTF_BIN_ARGS, MAX_BPRINTF_VARARGS, Taken, render};
 use crate::mem::{OutOfMemory, Vec};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 use core::fmt::{self, Write};
@@ -13,32 +14,18 @@ use core::fmt::{self, Write};
 const WORDS: usize = 2048;
 /// Bytes of the longest format that is recorded: what the kernel prints at most.
 const MAX_FORMAT: usize = 1024;
-/// Bytes of the longest text argument that is recorded.
-const MAX_TEXT: usize = 128;
-/// Words before the bytes.
-const HEAD_WORDS: usize = 5;
+/// Words before the arguments.
+const HEAD_WORDS: usize = 2;
 
 /// One message, not yet formatted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct TraceRecord<'a> {
     /// The format, without its NUL.
     pub(crate) format: &'a [u8],
-    /// The arguments.
-    pub(crate) numbers: [u64; 3],
-    /// What those of them that are pointers point to.
-    pub(crate) texts: [&'a [u8]; 3],
+    /// Its arguments.
+    pub(crate) arguments: &'a Taken,
     /// When, in ns of the monotonic clock.
     pub(crate) time: u64,
-}
-
-impl Arguments for TraceRecord<'_> {
-    fn number(&self, index: usize) -> u64 {
-        self.numbers.get(index).copied().unwrap_or(0)
-    }
-
-    fn bytes(&self, index: usize) -> &[u8] {
-        self.texts.get(index).copied().unwrap_or_default()
-    }
 }
 
 /// A worker's ring.
@@ -65,14 +52,15 @@ impl TraceRing {
 
     /// Appends a record; the slot's holder alone calls it.
     pub(super) fn push(&self, record: &TraceRecord<'_>) {
-        let [a, b, c] = record.texts.map(<[u8]>::len);
-        let bytes = record.format.len() + a + b + c;
-        let size = HEAD_WORDS + bytes.div_ceil(8);
+        let arguments = record.arguments;
+        let (count, text) = (arguments.numbers().len(), arguments.text());
+        let bytes = record.format.len() + text.len();
+        let start = HEAD_WORDS + count + count.div_ceil(4);
+        let size = start + bytes.div_ceil(8);
         let head = self.head.load(Ordering::Relaxed);
         // Acquire: pairs with the Release of `pop`; the reader has done with the words that are written now.
         let used = head.wrapping_sub(self.tail.load(Ordering::Acquire));
-        let fits = record.format.len() <= MAX_FORMAT && a.max(b).max(c) <= MAX_TEXT;
-        if !fits || used + size > WORDS {
+        if record.format.len() > MAX_FORMAT || used + size > WORDS {
             super::stats::bump(&self.lost);
             return;
         }
@@ -81,16 +69,17 @@ impl TraceRing {
                 word.store(value, Ordering::Relaxed);
             }
         };
-        let lens =
-            (record.format.len() as u64) << 16 | (a as u64) << 32 | (b as u64) << 40 | (c as u64) << 48;
-        put(0, size as u64 | lens);
+        put(0, size as u64 | (record.format.len() as u64) << 16 | (count as u64) << 32);
         put(1, record.time);
-        for (i, &number) in record.numbers.iter().enumerate() {
-            put(2 + i, number);
+        for (i, &number) in arguments.numbers().iter().enumerate() {
+            put(HEAD_WORDS + i, number);
         }
-        let [x, y, z] = record.texts;
-        let mut all = record.format.iter().chain(x).chain(y).chain(z);
-        for at in HEAD_WORDS..size {
+        for (i, four) in arguments.lens().chunks(4).enumerate() {
+            let packed = four.iter().rev().fold(0, |word, &len| word << 16 | u64::from(len));
+            put(HEAD_WORDS + count + i, packed);
+        }
+        let mut all = record.format.iter().chain(text);
+        for at in start..size {
             let mut word = 0;
             for shift in 0..8 {
                 word |= u64::from(all.next().copied().unwrap_or(0)) << (8 * shift);
@@ -121,24 +110,23 @@ impl TraceRing {
         let Some(tail) = self.peek() else { return false };
         let first = self.read(tail, 0);
         let size = (first & 0xffff) as usize;
-        let lens = [16, 32, 40, 48].map(|at| (first >> at) as usize);
-        let lens = [lens[0] & 0xffff, lens[1] & 0xff, lens[2] & 0xff, lens[3] & 0xff];
-        let mut bytes = [0; MAX_FORMAT + 3 * MAX_TEXT];
-        for (at, chunk) in (HEAD_WORDS..size).zip(bytes.chunks_exact_mut(8)) {
+        let (len, count) = ((first >> 16) as usize & 0xffff, (first >> 32) as usize & 0xff);
+        let count = count.min(MAX_BPRINTF_VARARGS);
+        let start = HEAD_WORDS + count + count.div_ceil(4);
+        let mut arguments = Taken::none();
+        for i in 0..count {
+            let four = self.read(tail, HEAD_WORDS + count + i / 4);
+            arguments.push(self.read(tail, HEAD_WORDS + i), (four >> (16 * (i % 4))) as u16);
+        }
+        let mut bytes = [0; MAX_FORMAT + MAX_BPRINTF_BIN_ARGS];
+        for (at, chunk) in (start..size).zip(bytes.chunks_exact_mut(8)) {
             chunk.copy_from_slice(&self.read(tail, at).to_le_bytes());
         }
-        let mut rest = bytes.as_slice();
-        let mut cut = |len: usize| {
-            let (piece, after) = rest.split_at_checked(len).unwrap_or_default();
-            rest = after;
-            piece
-        };
-        let record = TraceRecord {
-            format: cut(lens[0]),
-            texts: [cut(lens[1]), cut(lens[2]), cut(lens[3])],
-            numbers: [2, 3, 4].map(|at| self.read(tail, at)),
-            time: self.read(tail, 1),
-        };
+        let (format, rest) = bytes.split_at_checked(len).unwrap_or_default();
+        for (place, &byte) in arguments.text_mut().iter_mut().zip(rest) {
+            *place = byte;
+        }
+        let record = TraceRecord { format, arguments: &arguments, time: self.read(tail, 1) };
         let done = use_it(&record);
         if done {
             // Release: pairs with the Acquire of `push`.
@@ -168,7 +156,7 @@ impl<'a> Line<'a> {
     pub(super) fn write(mut self, slot: usize, record: &TraceRecord<'_>) -> Option<usize> {
         let (seconds, micros) = (record.time / 1_000_000_000, record.time / 1000 % 1_000_000);
         write!(self, "[{slot:03}] {seconds:5}.{micros:06}: bpf_trace_printk: ").ok()?;
-        render(&mut self, record.format, record).ok()?;
+        render(&mut self, record.format, record.arguments).ok()?;
         if self.out.get(self.len.wrapping_sub(1)) != Some(&b'\n') {
             self.write_char('\n').ok()?;
         }

@@ -85,7 +85,7 @@ impl Engine for ProgramEngine {
     fn maps(&self) -> Vec<MapContents> {
         let contents = |name: &String| {
             let map = self.session.find_map(name).ok()?;
-            let entries = maps_json::dump(map, self.session.nr_cpus()).ok()?;
+            let entries = maps_json::dump(map, self.session.nr_cpus(), maps_json::Entries::All).ok()?;
             Some(MapContents { name: name.clone(), percpu: map.spec().kind.is_percpu(), entries })
         };
         self.shown.iter().filter_map(contents).collect()

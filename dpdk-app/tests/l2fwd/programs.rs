@@ -51,17 +51,29 @@ fn compare(name: &str, capture: &str, expect: &str, maps: Option<&str>, engine: 
 #[test]
 fn every_program_forwards_as_the_kernel_would() {
     for name in [
+        "xdp_acl",
+        "xdp_adjust_tail",
         "xdp_csum",
         "xdp_csum_only",
+        "xdp_ddos_blacklist",
         "xdp_drop",
         "xdp_firewall",
         "xdp_hash_sum",
+        "xdp_httpdump",
+        "xdp_l4lb",
+        "xdp_lb",
         "xdp_map_access",
         "xdp_maps",
+        "xdp_mem_access",
+        "xdp_observer",
         "xdp_pass",
         "xdp_root",
         "xdp_tail_calls",
+        "xdp_tcpclassify",
+        "xdp_ttl",
         "xdp_tx",
+        "xdp_tx_iptunnel",
+        "xdp_vlan",
         "xdping",
     ] {
         let maps = format!("{name}.maps.json");

@@ -15,7 +15,9 @@ use uxdp_core::object::{MapOrigin, SlotInit};
 use uxdp_core::program::AttachType;
 use uxdp_core::sync::Arc;
 use uxdp_core::verifier::{Mode, VerifyOptions, verify};
-use uxdp_core::vm::{Counting, EngineChoice, Env, MapDef, ProgOptions, create_maps, install};
+use uxdp_core::vm::{
+    Counting, EngineChoice, Env, MapDef, ProgOptions, create_maps, install, missing_service,
+};
 
 /// Loads every program that is to be loaded.
 pub(crate) fn load(
@@ -153,8 +155,13 @@ fn load_prog(
     })?;
     let attach = linked.code().attach;
     let list = Vec::from_slice(maps)?;
-    let verified = verify(linked, list, obj.env.helpers(), opts, log)
+    let opts = VerifyOptions { nr_cpus: obj.env.nr_cpus(), ..*opts };
+    let verified = verify(linked, list, obj.env.helpers(), &opts, log)
         .map_err(|e| fail(e.errno(), format_args!("program {name} is refused: {e}")))?;
+    if let Some(missing) = missing_service(&obj.env, &verified) {
+        let _ = writeln!(log, "program {name}: {missing}"); // a log takes everything
+        return Err(fail(Errno::EOPNOTSUPP, format_args!("program {name} is refused: {missing}")));
+    }
     let prog = install(&obj.env, verified, prog_opts).map_err(|e| {
         let why = if e == Errno::EOPNOTSUPP { "it cannot be compiled on this machine" } else { e.text() };
         fail(e, format_args!("program {name} gets no engine: {why}"))

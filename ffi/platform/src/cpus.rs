@@ -1,4 +1,6 @@
-//! How many CPUs the machine can ever have: the number of slots in the kernel's per-CPU maps.
+//! How many CPUs the machine can ever have: the number of slots in the kernel's per-CPU maps. The node of the one that runs.
+
+use crate::file::read_file;
 
 const LIST: &core::ffi::CStr = c"/sys/devices/system/cpu/possible";
 
@@ -8,23 +10,18 @@ pub(crate) fn possible() -> u32 {
     read_file(LIST, &mut text).and_then(count).unwrap_or_else(configured)
 }
 
+/// The NUMA node of the CPU that runs this thread.
+pub(crate) fn node() -> u32 {
+    let (mut cpu, mut node) = (0u32, 0u32);
+    // SAFETY: both are writable; the third argument is not used any more.
+    let done =
+        unsafe { libc::syscall(libc::SYS_getcpu, &raw mut cpu, &raw mut node, core::ptr::null_mut::<u8>()) };
+    if done == 0 { node } else { 0 }
+}
+
 fn configured() -> u32 {
     // SAFETY: it takes a number.
     u32::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) }).unwrap_or(1).max(1)
-}
-
-fn read_file<'a>(path: &core::ffi::CStr, out: &'a mut [u8]) -> Option<&'a [u8]> {
-    // SAFETY: a NUL-terminated path; the descriptor is closed before it leaves here; `out` is writable for its length.
-    let got = unsafe {
-        let file = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-        if file < 0 {
-            return None;
-        }
-        let got = libc::read(file, out.as_mut_ptr().cast(), out.len());
-        libc::close(file);
-        got
-    };
-    out.get(..usize::try_from(got).ok()?)
 }
 
 /// One more than the last number of a list such as `0-3,8-11`.

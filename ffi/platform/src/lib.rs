@@ -10,11 +10,13 @@
 
 mod code;
 mod cpus;
+mod file;
 mod memory;
+mod process;
 
 use core::ptr::NonNull;
 use uxdp_core::error::Errno;
-use uxdp_core::platform::{Clock, CodeMemory, MapMemory, MemRequest, Platform};
+use uxdp_core::platform::{Clock, CodeMemory, MapMemory, MemRequest, Platform, Processes};
 
 /// The C library's services.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +62,26 @@ impl CodeMemory for Libc {
     }
 }
 
+impl Processes for Libc {
+    fn own(&self) -> Option<u64> {
+        process::own()
+    }
+
+    fn is_gone(&self, process: u64) -> bool {
+        process::is_gone(process)
+    }
+
+    fn realm(&self) -> u64 {
+        process::realm()
+    }
+}
+
 impl Platform for Libc {
     fn code_memory(&self) -> Option<&dyn CodeMemory> {
+        Some(self)
+    }
+
+    fn processes(&self) -> Option<&dyn Processes> {
         Some(self)
     }
 
@@ -79,6 +99,18 @@ impl Platform for Libc {
         (done == 0).then(|| (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64))
     }
 
+    fn tick_ns(&self) -> u64 {
+        let mut tick = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // The coarse clock is read at ticks: its resolution is one.
+        // SAFETY: `tick` is writable.
+        let done = unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &mut tick) };
+        if done == 0 && tick.tv_sec == 0 && tick.tv_nsec > 0 { tick.tv_nsec as u64 } else { 4_000_000 }
+    }
+
+    fn numa_node(&self) -> u32 {
+        cpus::node()
+    }
+
     fn random(&self, out: &mut [u8]) -> bool {
         let mut rest = out;
         while !rest.is_empty() {
@@ -91,6 +123,10 @@ impl Platform for Libc {
             }
         }
         true
+    }
+
+    fn thread_stack(&self) -> Option<core::ops::Range<usize>> {
+        memory::thread_stack()
     }
 
     fn yield_now(&self) {
@@ -182,6 +218,17 @@ mod tests {
             // SAFETY: from `alloc` with that size.
             unsafe { CodeMemory::free(&PLATFORM, p, 10_000) };
         }
+    }
+
+    #[test]
+    fn the_stack_holds_what_is_on_it() {
+        let on_it = move || {
+            let local = core::hint::black_box([0u8; 8]);
+            let stack = PLATFORM.thread_stack().unwrap();
+            stack.contains(&core::ptr::from_ref(&local).addr())
+        };
+        assert!(on_it());
+        assert!(std::thread::spawn(on_it).join().unwrap());
     }
 
     #[test]

@@ -51,3 +51,19 @@ pub(crate) fn prefer_node(ptr: NonNull<u8>, size: usize, node: i32) {
         libc::syscall(libc::SYS_mbind, ptr.as_ptr(), len, MPOL_PREFERRED, &raw const mask, 65usize, 0u32)
     };
 }
+
+/// The calling thread's stack. The main thread's grows on demand: its lowest byte is what its limit allows.
+pub(crate) fn thread_stack() -> Option<core::ops::Range<usize>> {
+    let mut attr = core::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
+    let (mut start, mut size) = (core::ptr::null_mut(), 0);
+    // SAFETY: the attributes are initialised where the first call succeeds, and destroyed once.
+    let done = unsafe {
+        if libc::pthread_getattr_np(libc::pthread_self(), attr.as_mut_ptr()) != 0 {
+            return None;
+        }
+        let done = libc::pthread_attr_getstack(attr.as_ptr(), &mut start, &mut size);
+        libc::pthread_attr_destroy(attr.as_mut_ptr());
+        done
+    };
+    (done == 0).then(|| start.addr()..start.addr() + size)
+}

@@ -56,9 +56,8 @@ fn try_file(bytes: &[u8], env: &Arc<Env>, tally: &mut Tally) {
             let Ok(linked) = object.link(index) else { continue };
             let list = mem::Vec::from_fn(maps.len(), |i| maps[i].clone()).unwrap();
             let mut log = String::new();
-            let Ok(verified) =
-                verifier::verify(linked, list, env.helpers(), &VerifyOptions::default(), &mut log)
-            else {
+            let options = VerifyOptions { nr_cpus: env.nr_cpus(), ..VerifyOptions::default() };
+            let Ok(verified) = verifier::verify(linked, list, env.helpers(), &options, &mut log) else {
                 continue;
             };
             tally.loaded += 1;

@@ -57,7 +57,7 @@ pub(super) fn program(insns: &[Insn], map: &Arc<Map>, facts: &dyn Fn(&mut Facts)
     let mut known = Facts::unknown(insns.len()).unwrap();
     facts(&mut known);
     let maps = Vec::from_fn(1, |_| map.clone()).unwrap();
-    Program::new(code).into_verified(maps, rewrites, known, VerifierStats::default())
+    Program::new(code).into_verified(maps, rewrites, known, (VerifierStats::default(), 0))
 }
 
 fn installed(p: &Program<Verified>, facts: UseFacts) -> ExecCode<'static> {

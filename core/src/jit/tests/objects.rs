@@ -39,6 +39,7 @@ fn verified(object: &Object, index: usize) -> Option<Program<Verified>> {
         memory: &TestHeap,
         private_memory: &TestHeap,
         secret: [1, 2],
+        processes: None,
         epochs: None,
     };
     let mut maps = Vec::new();

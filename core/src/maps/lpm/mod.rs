@@ -21,14 +21,15 @@
 mod next;
 mod node;
 mod pool;
+mod repair;
 mod update;
 
 use super::layout::{CACHE_LINE, Cursor, Layout};
-use super::lock::NO_SLOT;
-use super::memory::{Region, load};
+use super::lock::{After, Locked};
+use super::memory::load;
 use super::ops::{MapOps, Reference};
 use super::spec::flags::{BPF_EXIST, BPF_F_NO_PREALLOC};
-use super::{MapConfig, MapError, MapSpec};
+use super::{Making, MapError, MapSpec};
 use crate::error::Errno;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use core::ptr::{NonNull, null_mut};
@@ -45,6 +46,8 @@ const MAX_VALUE: u32 = 4_194_024;
 const SMALL: u32 = 16384;
 /// Up to so many entries it has 6.
 const TINY: u32 = 64;
+/// Times that a reader of a shared trie looks again because memory was used again under its eyes.
+const RETRIES: u32 = 64;
 
 /// The map.
 #[derive(Debug)]
@@ -192,12 +195,13 @@ fn first(bits: u64, n: u32) -> u64 {
 }
 
 impl Trie {
-    pub(super) fn new(region: &Region, spec: &MapSpec, cfg: &MapConfig, l: &Layout) -> Trie {
+    pub(super) fn new(m: &Making<'_>) -> Trie {
+        let (region, spec, l) = (m.region, m.spec, m.l);
         let root_bits = root_bits(spec);
         Trie {
             root: region.section(l.buckets, l.nr_buckets * 8).cast(),
             short: region.section(l.ids, l.nr_buckets * 16).cast(),
-            pool: Pool::new(region, cfg, l),
+            pool: Pool::new(m),
             root_bits,
             max_bits: (spec.key_size - LENGTH_BYTES as u32) * 8,
             max_entries: spec.max_entries,
@@ -271,6 +275,15 @@ impl Trie {
         words.map(|w| ShortWord(w.load(Ordering::Acquire)).element()).find(|&e| e != 0).unwrap_or(0)
     }
 
+    /// Takes the lock, and puts in order what a writer left that died with it.
+    fn lock(&self, slot: u32) -> Result<Locked<'_>, Errno> {
+        let held = self.pool.lock(slot)?;
+        if held.after() == After::Death {
+            self.repair();
+        }
+        Ok(held)
+    }
+
     /// Length and address of a key.
     ///
     /// # Safety
@@ -289,7 +302,41 @@ impl Trie {
         if limit > self.max_bits {
             return null_mut();
         }
-        let found = match self.data_size {
+        // SAFETY: the caller's word.
+        let found = unsafe {
+            if self.pool.is_shared() { self.find_shared(data, limit) } else { self.find_at(data, limit) }
+        };
+        match self.pool.element(found) {
+            // SAFETY: an element is its key, `value_offset` bytes, and its value.
+            Some(element) => unsafe { element.add(self.value_offset) },
+            None => null_mut(),
+        }
+    }
+
+    /// As `find_at`, where memory may be used again meanwhile.
+    ///
+    /// # Safety
+    /// As `find_at`.
+    unsafe fn find_shared(&self, data: *const u8, limit: u32) -> u32 {
+        let mut found = 0;
+        for _ in 0..RETRIES {
+            let before = self.pool.reuses();
+            // SAFETY: the caller's word.
+            found = unsafe { self.find_at(data, limit) };
+            if self.pool.is_undisturbed(before) {
+                break;
+            }
+        }
+        found
+    }
+
+    /// The element of an address, as index + 1.
+    ///
+    /// # Safety
+    /// `data` is readable for the address's size.
+    #[inline(always)]
+    unsafe fn find_at(&self, data: *const u8, limit: u32) -> u32 {
+        match self.data_size {
             4 => {
                 // SAFETY: four bytes of address, by the caller's word.
                 let word = u32::from_be(unsafe { data.cast::<u32>().read_unaligned() });
@@ -302,11 +349,6 @@ impl Trie {
             }
             // SAFETY: the caller's word.
             _ => self.find(&unsafe { Long::new(data, self.data_size) }, limit),
-        };
-        match self.pool.element(found) {
-            // SAFETY: an element is its key, `value_offset` bytes, and its value.
-            Some(element) => unsafe { element.add(self.value_offset) },
-            None => null_mut(),
         }
     }
 }
@@ -321,20 +363,20 @@ impl MapOps for Trie {
         if flags > BPF_EXIST {
             return Err(Errno::EINVAL);
         }
-        let _locked = self.pool.lock(slot)?;
+        let _locked = self.lock(slot)?;
         // SAFETY: the caller's word.
         unsafe { self.insert(key, value, flags) }
     }
 
     unsafe fn delete(&self, key: *const u8, slot: u32) -> Result<(), Errno> {
-        let _locked = self.pool.lock(slot)?;
+        let _locked = self.lock(slot)?;
         // SAFETY: the caller's word.
         unsafe { self.withdraw(key) }
     }
 
     fn read(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
         // What a control plane reads is kept by the lock: it reports no quiescence.
-        let _locked = self.pool.lock(NO_SLOT)?;
+        let _locked = self.lock(self.pool.reader())?;
         // SAFETY: `control` checked that the key has its size.
         let value = unsafe { self.find_key(key.as_ptr()) };
         if value.is_null() {
@@ -355,8 +397,12 @@ impl MapOps for Trie {
         unsafe { self.delete(key.as_ptr(), slot) }.map(|()| None)
     }
 
+    fn recover(&self, _: &dyn Fn(u32) -> bool) -> Result<(), Errno> {
+        self.lock(self.pool.reader()).map(drop)
+    }
+
     fn next(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
-        let _locked = self.pool.lock(NO_SLOT)?;
+        let _locked = self.lock(self.pool.reader())?;
         self.next_key(key, out)
     }
 }

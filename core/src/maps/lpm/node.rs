@@ -188,7 +188,10 @@ impl Draft {
 
     fn put(&mut self, at: u32, item: u32) {
         let (at, len) = (at as usize, self.len());
-        self.items.copy_within(at..len, at + 1);
+        // Numbers beyond the items come from memory that somebody else wrote to.
+        if at <= len {
+            self.items.copy_within(at..len, at + 1);
+        }
         if let Some(place) = self.items.get_mut(at) {
             *place = item;
         }
@@ -196,7 +199,9 @@ impl Draft {
 
     fn cut(&mut self, at: u32) {
         let (at, len) = (at as usize, self.len());
-        self.items.copy_within(at + 1..len, at);
+        if at < len {
+            self.items.copy_within(at + 1..len, at);
+        }
     }
 
     fn nth(&self, end: End) -> u32 {

@@ -3,15 +3,18 @@
 //! Everything here is a writer's, under the lock, but for the two address computations. What was taken out of the trie is deferred with the epoch of its
 //! withdrawal, in a ring; when no online worker lives in an older epoch, it goes to a free list by size. What never was given out is counted by watermarks, so
 //! that a new map touches no memory.
+//!
+//! Epochs are one process's. In a shared trie nothing waits for readers: a counter moves before memory is written that a reader may still be in, and a reader whose
+//! counter moved looks again.
 
 use super::node::{Draft, MAX_UNITS, Node, UNIT, units_for};
 use crate::error::Errno;
+use crate::maps::holders::Peers;
 use crate::maps::layout::{CACHE_LINE, Cursor, Layout};
 use crate::maps::lock::{Lock, Locked};
-use crate::maps::memory::Region;
 use crate::maps::reclaim::Epochs;
-use crate::maps::{MapConfig, MapSpec};
-use crate::sync::{Arc, AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::maps::{Making, MapSpec};
+use crate::sync::{Arc, AtomicU32, AtomicU64, Ordering, Ordering::Relaxed, fence};
 use core::ptr::NonNull;
 
 /// Elements and blocks beyond what a full map needs, for what waits for grace periods.
@@ -41,6 +44,14 @@ struct Control {
     /// Things ever deferred, and ever freed.
     deferred: AtomicU32,
     freed: AtomicU32,
+    reuse: Reuse,
+}
+
+/// On a line of its own, which readers of a shared trie load.
+#[repr(C, align(64))]
+struct Reuse {
+    /// Moves before used memory is written again.
+    count: AtomicU64,
 }
 
 /// A thing that waits: what it is, and its epoch.
@@ -70,7 +81,15 @@ pub(super) struct Pool {
     nr_units: u32,
     ring: NonNull<Waiting>,
     ring_mask: u32,
+    /// A bit a unit, then a bit an element: for repairs.
+    marks: NonNull<AtomicU64>,
     epochs: Option<Arc<Epochs>>,
+    peers: Peers,
+}
+
+/// Bits of the marks.
+fn mark_bits(units: usize, elements: usize) -> usize {
+    units + 1 + elements + 1
 }
 
 fn ring_len(spec: &MapSpec) -> usize {
@@ -90,12 +109,15 @@ pub(super) fn layout(spec: &MapSpec, root_bits: u32, at: &mut Cursor, l: &mut La
     l.cpu_stride = units;
     l.nr_elements = entries + entries / 8 + SPARE;
     l.elements = at.take(l.nr_elements.checked_mul(l.element_stride)?, CACHE_LINE)?;
+    l.marks = at.take(mark_bits(units, l.nr_elements).div_ceil(64) * 8, CACHE_LINE)?;
+    // The last section: its size is told from the end.
     l.writers = at.take(ring_len(spec).checked_mul(size_of::<Waiting>())?, CACHE_LINE)?;
     Some(())
 }
 
 impl Pool {
-    pub(super) fn new(region: &Region, cfg: &MapConfig, l: &Layout) -> Pool {
+    pub(super) fn new(m: &Making<'_>) -> Pool {
+        let (region, l) = (m.region, m.l);
         let ring = (l.total - l.writers) / size_of::<Waiting>();
         // The section is a power of two; what follows it in the memory is padding.
         let ring = 1 << ring.ilog2();
@@ -108,7 +130,9 @@ impl Pool {
             nr_units: l.cpu_stride as u32,
             ring: region.section(l.writers, ring * size_of::<Waiting>()).cast(),
             ring_mask: ring as u32 - 1,
-            epochs: cfg.epochs.clone(),
+            marks: region.section(l.marks, mark_bits(l.cpu_stride, l.nr_elements).div_ceil(64) * 8).cast(),
+            epochs: m.cfg.epochs.clone(),
+            peers: m.peers.clone(),
         }
     }
 
@@ -118,7 +142,39 @@ impl Pool {
     }
 
     pub(super) fn lock(&self, slot: u32) -> Result<Locked<'_>, Errno> {
-        self.control().lock.take(slot)
+        self.control().lock.take(slot, |slot| self.peers.is_gone(slot))
+    }
+
+    /// The slot that readers of the control plane lock with.
+    pub(super) fn reader(&self) -> u32 {
+        self.peers.reader()
+    }
+
+    /// Whether readers have to look whether memory was used again under their eyes.
+    #[inline(always)]
+    pub(super) fn is_shared(&self) -> bool {
+        self.peers.are_there()
+    }
+
+    /// How often used memory was written again.
+    pub(super) fn reuses(&self) -> u64 {
+        // Acquire: pairs with the store in `disturb`: who sees it sees what was withdrawn before.
+        self.control().reuse.count.load(Ordering::Acquire)
+    }
+
+    /// Whether what was read since `before` was said is whole.
+    pub(super) fn is_undisturbed(&self, before: u64) -> bool {
+        fence(Ordering::Acquire); // pairs with the fence in `disturb`
+        self.control().reuse.count.load(Relaxed) == before
+    }
+
+    /// Used memory is about to be written.
+    fn disturb(&self) {
+        if self.is_shared() {
+            let count = &self.control().reuse.count;
+            count.store(count.load(Relaxed).wrapping_add(1), Ordering::Release); // pairs with `reuses`
+            fence(Ordering::Release); // pairs with `is_undisturbed`
+        }
     }
 
     /// Prefixes that there are.
@@ -157,12 +213,12 @@ impl Pool {
         let c = self.control();
         let waiting = || c.deferred.load(Relaxed).wrapping_sub(c.freed.load(Relaxed));
         let short = c.free_elements.load(Relaxed) == 0 && c.fresh_elements.load(Relaxed) >= self.nr_elements
-            || c.fresh_units.load(Relaxed) + RESERVE >= self.nr_units;
+            || c.fresh_units.load(Relaxed).saturating_add(RESERVE) >= self.nr_units;
         if waiting() >= MANY || short {
             self.reclaim(waiting().min(BATCH));
         }
         // Kernel: memory that waits for a grace period has no bound; uxdp: it has.
-        if waiting() + ROOM > self.ring_mask { Err(Errno::EBUSY) } else { Ok(()) }
+        if waiting().saturating_add(ROOM) > self.ring_mask { Err(Errno::EBUSY) } else { Ok(()) }
     }
 
     fn reclaim(&self, most: u32) {
@@ -210,6 +266,7 @@ impl Pool {
             // SAFETY: an element of at least 16 bytes, 8-aligned, that nobody reads.
             let next = unsafe { (*element.cast::<AtomicU32>()).load(Relaxed) };
             c.free_elements.store(next, Relaxed);
+            self.disturb();
             return Some(free);
         }
         let fresh = c.fresh_elements.load(Relaxed);
@@ -222,6 +279,7 @@ impl Pool {
     pub(super) fn free_element(&self, plus_one: u32) {
         let c = self.control();
         if let Some(element) = self.element(plus_one) {
+            self.disturb();
             // SAFETY: as above.
             unsafe { (*element.cast::<AtomicU32>()).store(c.free_elements.load(Relaxed), Relaxed) };
             c.free_elements.store(plus_one, Relaxed);
@@ -231,31 +289,48 @@ impl Pool {
     fn free_block(&self, unit: u32, units: usize) {
         let list = self.control().free_blocks.get(units);
         if let (Some(node), Some(list)) = (self.node(unit), list) {
+            self.disturb();
             // The first item is the link: the rest of a free block is never read.
             node.item(0).store(list.load(Relaxed), Relaxed);
             list.store(unit, Relaxed);
         }
     }
 
+    /// A free block of just that size.
+    fn take_block(&self, units: usize) -> Option<u32> {
+        let list = self.control().free_blocks.get(units)?;
+        let free = list.load(Relaxed);
+        list.store(self.node(free)?.item(0).load(Relaxed), Relaxed);
+        Some(free)
+    }
+
+    /// The front of a larger free block.
+    fn split_block(&self, units: usize) -> Option<u32> {
+        (units + 1..=MAX_UNITS).find_map(|larger| {
+            let unit = self.take_block(larger)?;
+            self.free_block(unit + units as u32, larger - units);
+            Some(unit)
+        })
+    }
+
     /// A block with a node: of the list of its size, or fresh units, of which withdrawals may take the last.
     pub(super) fn make(&self, draft: &Draft, withdrawal: bool) -> Option<u32> {
         let c = self.control();
         let units = units_for(draft.len());
-        let list = c.free_blocks.get(units)?;
-        let free = list.load(Relaxed);
-        let unit = if let Some(node) = self.node(free) {
-            list.store(node.item(0).load(Relaxed), Relaxed);
+        let unit = if let Some(free) = self.take_block(units) {
             free
         } else {
             let fresh = c.fresh_units.load(Relaxed).max(1);
             let keep = if withdrawal { 0 } else { RESERVE };
             let end = fresh.checked_add(units as u32)?;
-            if end > self.nr_units - keep {
-                return None;
+            if end <= self.nr_units - keep {
+                c.fresh_units.store(end, Relaxed);
+                fresh
+            } else {
+                self.split_block(units)?
             }
-            c.fresh_units.store(end, Relaxed);
-            fresh
         };
+        self.disturb();
         self.node(unit)?;
         // SAFETY: `node` says that a whole node fits there; the block is in nobody's hands.
         unsafe { draft.write(self.blocks.as_ptr().add(unit as usize * UNIT)) };
@@ -277,6 +352,68 @@ impl Pool {
             let below = draft.only_way().map_or(0, |(_, unit)| unit);
             self.free_block(unit, units_for(draft.len()));
             unit = below;
+        }
+    }
+
+    fn mark(&self, bit: usize) -> bool {
+        // SAFETY: callers give bits below `mark_bits`.
+        let word = unsafe { self.marks.add(bit / 64).as_ref() };
+        let (old, one) = (word.load(Relaxed), 1 << (bit % 64));
+        word.store(old | one, Relaxed);
+        old & one == 0
+    }
+
+    fn is_marked(&self, bit: usize) -> bool {
+        // SAFETY: as above.
+        unsafe { self.marks.add(bit / 64).as_ref() }.load(Relaxed) & 1 << (bit % 64) != 0
+    }
+
+    /// Begins a repair: nothing is known to be in use.
+    pub(super) fn clear_marks(&self) {
+        self.disturb();
+        for i in 0..mark_bits(self.nr_units as usize, self.nr_elements as usize).div_ceil(64) {
+            // SAFETY: a word of the marks.
+            unsafe { self.marks.add(i).as_ref() }.store(0, Relaxed);
+        }
+    }
+
+    /// Notes that a node is in the trie. False: it is none, or was met before.
+    pub(super) fn mark_node(&self, unit: u32) -> bool {
+        let Some(node) = self.node(unit) else { return false };
+        let end = (unit as usize + units_for(Draft::copy_of(node).len())).min(self.nr_units as usize);
+        self.mark(unit as usize) && (unit as usize + 1..end).map(|u| self.mark(u)).fold(true, |_, _| true)
+    }
+
+    /// Notes that an element is in the trie. False: it is none.
+    pub(super) fn mark_element(&self, plus_one: u32) -> bool {
+        self.element(plus_one).is_some() && {
+            self.mark(self.nr_units as usize + plus_one as usize);
+            true
+        }
+    }
+
+    /// Ends a repair: whatever was ever given out and is not marked is free.
+    pub(super) fn free_unmarked(&self) {
+        let c = self.control();
+        c.deferred.store(0, Relaxed);
+        c.freed.store(0, Relaxed);
+        c.free_elements.store(0, Relaxed);
+        c.free_blocks.iter().for_each(|list| list.store(0, Relaxed));
+        let elements = c.fresh_elements.load(Relaxed).min(self.nr_elements);
+        c.fresh_elements.store(elements, Relaxed);
+        for element in (1..=elements).filter(|e| !self.is_marked(self.nr_units as usize + *e as usize)) {
+            self.free_element(element);
+        }
+        let units = c.fresh_units.load(Relaxed).clamp(1, self.nr_units);
+        c.fresh_units.store(units, Relaxed);
+        let mut unit = 1;
+        while unit < units {
+            let most = (units - unit).min(MAX_UNITS as u32);
+            let run = (unit..unit + most).take_while(|u| !self.is_marked(*u as usize)).count();
+            if run != 0 {
+                self.free_block(unit, run);
+            }
+            unit += run.max(1) as u32;
         }
     }
 }

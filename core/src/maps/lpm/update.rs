@@ -22,7 +22,7 @@ use crate::maps::spec::flags::{BPF_EXIST, BPF_NOEXIST};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Most nodes of a path.
-const DEPTH: usize = 8 * super::MAX_DATA / CELL as usize + 2;
+pub(super) const DEPTH: usize = 8 * super::MAX_DATA / CELL as usize + 2;
 
 /// Where a node's number stands.
 #[derive(Clone, Copy)]
@@ -202,13 +202,13 @@ impl Trie {
     fn chain<B: Bits>(&self, bits: &B, at: u32, len: u32, element: u32) -> Option<u32> {
         let to = self.cell_of(len);
         // From below: the last node skips the most that it can.
-        let mut skip = (to - at).min(MAX_SKIP);
+        let mut skip = to.checked_sub(at)?.min(MAX_SKIP);
         let mut start = to - skip;
         let mut draft = Draft::new(Skip::new(bits.at(start), skip));
         draft.add_end(End::new(cell(bits, to), len - to), element);
         let mut unit = self.pool.make(&draft, false)?;
         while start > at {
-            let here = start - CELL;
+            let here = start.saturating_sub(CELL).max(at);
             skip = (here - at).min(MAX_SKIP);
             start = here - skip;
             let mut draft = Draft::new(Skip::new(bits.at(start), skip));
@@ -239,7 +239,8 @@ impl Trie {
             let same = (bits.at(at) ^ skip.window()).leading_zeros().min(skip.bits());
             let start = at + skip.bits();
             if same < skip.bits() || to < start {
-                let fork = (at + same / CELL * CELL).min(to);
+                // Only memory that somebody else wrote to has a cell in front of this node.
+                let fork = (at + same / CELL * CELL).min(to).max(at);
                 let new = self.fork(bits, (at, fork), node, len, element).ok_or(Errno::ENOMEM)?;
                 place.publish(new);
                 self.pool.defer(&[Gone::Block(unit)]);

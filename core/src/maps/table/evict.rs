@@ -24,6 +24,7 @@
 use super::group;
 use super::key::{self, Hash};
 use super::pool::{HINTS, Pool, Writer, pack};
+use super::recover::Budget;
 use super::word::{Pattern, Word};
 use super::{Found, Place, SLOTS, Supply, Table};
 use crate::error::Errno;
@@ -133,7 +134,8 @@ impl Clock {
         loop {
             let range = own.range.load(Relaxed);
             let (first, end) = (range as u32, (range >> 32) as u32);
-            if first < end {
+            // A longer one is none that a writer put there.
+            if first < end && end - first <= self.window {
                 own.range.store(pack(first + 1, end), Relaxed);
                 // The hand may have been here before us.
                 if self.mark(pool, first).is_some_and(Self::claim) {
@@ -270,6 +272,23 @@ impl Supply for Clock {
         self.give(table, slot, index);
     }
 
+    fn recover(&self, table: &Table, is_gone: &dyn Fn(u32) -> bool, budget: &Budget) -> Result<(), Errno> {
+        let pool = &table.pool;
+        pool.unpin_all(is_gone);
+        for own in (0..pool.nr_writers).filter(|s| is_gone(*s)).map(|s| pool.writer(s)) {
+            own.nr_hints.store(0, Relaxed);
+            own.range.store(0, Relaxed);
+        }
+        for index in 0..pool.max_entries {
+            let Some(mark) = self.mark(pool, index).filter(|m| m.taken.load(Relaxed) != 0) else { continue };
+            if !table.has_key(index, budget)? {
+                mark.taken.store(0, Ordering::Release); // as in `give`
+                self.part(index / self.part_size).loose.fetch_add(1, Relaxed);
+            }
+        }
+        Ok(())
+    }
+
     #[inline]
     fn mark_used(&self, table: &Table, index: u32) {
         if let Some(mark) = self.mark(&table.pool, index)
@@ -296,7 +315,7 @@ impl Table {
     }
 
     /// Where an element is, whose key has this hash.
-    fn find_element(&self, index: u32, hash: Hash) -> Option<Found> {
+    pub(super) fn find_element(&self, index: u32, hash: Hash) -> Option<Found> {
         let home = hash.bucket(self.nr_buckets);
         let pattern = Pattern::member(hash.tag());
         (0..=self.reach(home)).find_map(|distance| {

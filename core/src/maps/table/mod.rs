@@ -19,6 +19,7 @@ pub(super) mod key;
 #[cfg(all(loom, test))]
 mod loom;
 pub(super) mod pool;
+mod recover;
 mod supply;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@
 //! Lists are Treiber stacks: the head has the element's index plus one and a counter that makes every head new; the link to the next element stands in the first key
 //! word, which nobody trusts while the element is free. All indices read here are bounded before use.
 
+use crate::error::Errno;
 use crate::maps::layout::WRITER_BYTES;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 use core::ptr::NonNull;
@@ -36,7 +37,6 @@ pub(super) struct Writer {
     pub(super) window: AtomicU64,
     /// Elements that an LRU's slot freed lately.
     pub(super) hints: [AtomicU32; HINTS],
-    /// For whoever recovers the slot of a dead process.
     _reserved: [u64; 3],
 }
 
@@ -214,6 +214,79 @@ impl Pool {
         (0..self.nr_writers).any(|s| self.writer(s).pin.load(Ordering::SeqCst) == u64::from(index) + 1)
     }
 }
+
+impl Pool {
+    /// Ends the pins of dead writers.
+    pub(super) fn unpin_all(&self, is_gone: &dyn Fn(u32) -> bool) {
+        (0..self.nr_writers).filter(|s| is_gone(*s)).for_each(|s| self.unpin(s));
+    }
+
+    /// Makes free what was ever given out, is no key's (`has_key` says) and no slot's spare, and gives each slot a spare. Nobody takes or gives meanwhile.
+    ///
+    /// A spare may have become a key's whose writer died before it noted the next one; then one of the free elements is the slot's.
+    pub(super) fn rebuild(
+        &self,
+        has_key: &dyn Fn(u32) -> Result<bool, Errno>,
+        is_gone: &dyn Fn(u32) -> bool,
+    ) -> Result<(), Errno> {
+        // SAFETY: the layout has a line for it.
+        let given =
+            unsafe { self.watermark.as_ref() }.load(Ordering::Relaxed).min(u64::from(self.max_entries));
+        let has_spares = self.nr_elements > self.max_entries;
+        let moved = |s: u32| self.writer(s).spare.load(Ordering::Relaxed) != 0;
+        // A spare that its slot never exchanged was never written: it stays as it is.
+        let spares = || (0..self.nr_writers).filter(|s| has_spares && moved(*s));
+        let all = || (0..given as u32).chain(spares().map(|s| self.max_entries + s));
+        for index in all() {
+            if !has_key(index)? {
+                self.set_link(index, 0);
+            }
+        }
+        for s in 0..self.nr_writers {
+            let w = self.writer(s);
+            w.head
+                .store(next_count(w.head.load(Ordering::Relaxed)) & !u64::from(u32::MAX), Ordering::Relaxed);
+            w.range.store(0, Ordering::Relaxed);
+        }
+        // Which of the free elements are spares stands where their keys were: nothing else is written there now.
+        for s in spares() {
+            let spare = self.spare(s);
+            if !has_key(spare)? {
+                self.set_link(spare, SPARE);
+            }
+        }
+        let owner = (0..self.nr_writers).find(|s| is_gone(*s)).unwrap_or(0);
+        for index in all() {
+            if !has_key(index)? && self.link(index) != SPARE {
+                self.give(owner, index);
+            }
+        }
+        for s in (0..self.nr_writers).filter(|_| has_spares) {
+            if has_key(self.spare(s))?
+                && let Some(index) = self.pop(self.writer(owner))
+            {
+                self.set_spare(s, index);
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&self, index: u32) -> u64 {
+        // SAFETY: an element has at least one key word, 8-aligned.
+        self.element(index).map_or(0, |e| unsafe { (*e).load(Ordering::Relaxed) })
+    }
+
+    fn set_link(&self, index: u32, link: u64) {
+        fence(Ordering::Release); // as in `give`
+        if let Some(e) = self.element(index) {
+            // SAFETY: as above.
+            unsafe { (*e).store(link, Ordering::Relaxed) };
+        }
+    }
+}
+
+/// Where an element's key was, while lists are told anew: it is some slot's spare.
+const SPARE: u64 = u64::MAX;
 
 /// The counter half of a list's head, one further.
 fn next_count(head: u64) -> u64 {

@@ -3,6 +3,7 @@
 //! The kinds of the hash family are written once for both. A supply gives an element to one writer at a time; what an element holds is the kind's matter.
 
 use super::Table;
+use super::recover::Budget;
 use crate::error::Errno;
 use crate::maps::layout::Layout;
 use crate::maps::memory::Region;
@@ -32,6 +33,9 @@ pub(in crate::maps) trait Supply: fmt::Debug + Sized {
 
     /// `index` lost its place to what [`Supply::take_other`] gave.
     fn give_replaced(&self, table: &Table, slot: u32, index: u32);
+
+    /// Tells anew which elements are free: what dead writers held is. Nobody takes or gives meanwhile.
+    fn recover(&self, table: &Table, is_gone: &dyn Fn(u32) -> bool, budget: &Budget) -> Result<(), Errno>;
 
     /// A program looked an element up, or wrote it in place.
     fn mark_used(&self, table: &Table, index: u32);
@@ -65,6 +69,11 @@ impl Supply for FreeLists {
 
     fn give_replaced(&self, table: &Table, slot: u32, index: u32) {
         table.pool.set_spare(slot, index);
+    }
+
+    fn recover(&self, table: &Table, is_gone: &dyn Fn(u32) -> bool, budget: &Budget) -> Result<(), Errno> {
+        table.pool.unpin_all(is_gone);
+        table.pool.rebuild(&|index| table.has_key(index, budget), is_gone)
     }
 
     #[inline]

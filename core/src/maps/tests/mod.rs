@@ -21,6 +21,7 @@ mod progs;
 mod queue;
 mod redirect;
 mod ringbuf;
+mod shared;
 mod threads;
 
 use super::memory::test_heap::Heap;
@@ -35,6 +36,7 @@ pub(in crate::maps) fn config(heap: &'static Heap) -> MapConfig {
         memory: heap,
         private_memory: heap,
         secret: [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03],
+        processes: None,
         epochs: None,
     }
 }

@@ -125,11 +125,12 @@ fn pages_are_the_kernels() {
         assert_eq!(record.add(8).cast::<[u8; 5]>().read(), *b"hello");
         producer.write(1 << 20);
     }
-    // A producer position that nobody wrote records for: empty records, until the data's end is passed; the reader stays inside.
-    assert!(map.ringbuf_consume(&mut |_| ControlFlow::Continue(())).is_ok());
+    // A producer position that is farther than the data is long.
+    assert_eq!(map.ringbuf_consume(&mut |_| ControlFlow::Continue(())), Err(Errno::EPROTO));
     // SAFETY: as above.
     unsafe {
         record.cast::<u32>().write(1 << 20);
+        producer.write(16);
         consumer.write(0);
     }
     assert_eq!(map.ringbuf_consume(&mut |_| ControlFlow::Continue(())), Err(Errno::EPROTO));

@@ -192,6 +192,19 @@ fn budget_and_memory_are_verdicts_of_their_own() {
 }
 
 #[test]
+fn number_of_the_cpu_is_below_how_many_there_are() {
+    let wide = program("call 8; r1 = map4[0]; r1 += r0; r0 = u8[r1+0]; exit", None);
+    let size = super::world::maps()[4].spec.value_size;
+    let with = |nr_cpus: u32| {
+        let opts = VerifyOptions { nr_cpus, ..VerifyOptions::default() };
+        let maps = super::world::maps();
+        crate::verifier::prove(&wide, &maps, crate::helpers::STANDARD, &opts, &mut String::new()).is_ok()
+    };
+    assert!(with(1) && with(size), "{size} bytes, and as many CPUs");
+    assert!(!with(size + 1) && !with(0), "a CPU more, or nobody knows");
+}
+
+#[test]
 fn log_ends_with_the_reason_and_the_closing_line() {
     let mut log = String::new();
     let refused = check(&program("r0 = r2; exit", None), 1, &mut log);

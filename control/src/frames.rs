@@ -15,15 +15,17 @@ const RESERVED_HEAD: usize = 40;
 const RESERVED_TAIL: usize = 320;
 
 /// A buffer for packets, used for one after the other.
-pub(crate) struct Buffer(Vec<u8>);
+#[derive(Default)]
+pub struct Buffer(Vec<u8>);
 
 impl Buffer {
-    pub(crate) fn new() -> Self {
+    /// An empty buffer.
+    pub fn new() -> Self {
         Buffer(Vec::new())
     }
 
     /// The packet in the buffer, with the kernel's room around it. What an earlier packet left is cleared.
-    pub(crate) fn load(&mut self, packet: &[u8]) -> Frame<'_> {
+    pub fn load(&mut self, packet: &[u8]) -> Frame<'_> {
         let page = (RESERVED_HEAD + HEADROOM + packet.len() + RESERVED_TAIL).next_multiple_of(PAGE);
         self.0.clear();
         self.0.resize(page - RESERVED_HEAD - RESERVED_TAIL, 0);

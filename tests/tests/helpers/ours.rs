@@ -1,0 +1,176 @@
+//! A row on uxdp: the object loaded, verified and run by one engine, in a buffer as Linux's test run makes it.
+
+use crate::row::{Content, Left, Outcome, Packet, Row};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use uxdp_core::helpers::Helper;
+use uxdp_core::maps::{Map, MapType};
+use uxdp_core::mem;
+use uxdp_core::object::{MapOrigin, Object, OpenOptions};
+use uxdp_core::program::Rewrite;
+use uxdp_core::sync::Arc;
+use uxdp_core::verifier::{self, VerifyOptions};
+use uxdp_core::vm::{
+    Ctx, EngineChoice, Env, Hook, MapDef, Prog, Worker, create_maps, ctx_init, install, missing_service,
+    xdp_run,
+};
+
+/// The buffer of Linux's test run: a page, without the shared info at its end.
+const FRAME: usize = 4096 - 320;
+const HEADROOM: usize = 256;
+const GUARD: usize = 64;
+const GUARD_BYTE: u8 = 0xa5;
+/// The slot that runs: Linux's run is bound to the CPU of that number.
+pub(crate) const SLOT: u32 = 0;
+
+/// The file of an object of tests/progs.
+pub(crate) fn file(object: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("progs/obj").join(format!("{object}.o"))
+}
+
+/// A row's program, loaded.
+pub(crate) struct Loaded {
+    pub(crate) env: Arc<Env>,
+    pub(crate) prog: Arc<Prog>,
+    names: Vec<String>,
+    maps: mem::Vec<Arc<Map>>,
+}
+
+/// Loads a row's program for an engine.
+pub(crate) fn load(row: &Row, engine: EngineChoice) -> Result<Loaded, String> {
+    let env = (row.env)();
+    let path = file(row.object);
+    let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let object = Object::open(&bytes, &OpenOptions { name: row.object, ..OpenOptions::default() })
+        .map_err(|e| e.to_string())?;
+    let defs: Vec<MapDef<'_>> =
+        object.maps().iter().map(|m| MapDef { name: m.name.as_str(), spec: m.spec, reuse: None }).collect();
+    let maps = create_maps(&env, &defs, None).map_err(|(i, e)| format!("map {}: {e}", defs[i].name))?;
+    for (def, map) in object.maps().iter().zip(&maps) {
+        if matches!(def.origin, MapOrigin::Data(_)) {
+            map.set_initial(&def.initial).map_err(|e| e.to_string())?;
+        }
+        if def.frozen {
+            map.freeze().map_err(|e| e.to_string())?;
+        }
+    }
+    let index = object.find_program(row.program).map_err(|e| format!("{e:?}"))?;
+    let linked = object.link(index).map_err(|e| e.to_string())?;
+    let mut log = String::new();
+    let list = mem::Vec::from_fn(maps.len(), |i| maps[i].clone()).unwrap();
+    let verified = verifier::verify(linked, list, env.helpers(), &VerifyOptions::default(), &mut log)
+        .map_err(|e| format!("{e}\n{log}"))?;
+    if let Some(missing) = missing_service(&env, &verified) {
+        return Err(missing.to_string());
+    }
+    let prog = install(&env, verified, engine).map_err(|e| format!("{engine:?}: {e}"))?;
+    let names = defs.iter().map(|d| d.name.to_owned()).collect();
+    for element in &row.before {
+        let map = &maps[object.find_map(element.map).ok_or(format!("no map {}", element.map))?];
+        env.update_elem(map, &element.key, &element.value, 0).map_err(|e| format!("{}: {e}", element.map))?;
+    }
+    Ok(Loaded { env, prog, names, maps })
+}
+
+/// The helpers that a loaded program calls.
+#[expect(dead_code, reason = "the test that every helper has a program comes with the last helper")]
+pub(crate) fn helpers_of(loaded: &Loaded) -> Vec<&'static Helper> {
+    let rewrites = loaded.prog.program().rewrites().insns.iter();
+    rewrites
+        .filter_map(|r| match r {
+            Rewrite::CallHelper { row, .. } => loaded.env.helpers().get(*row),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Runs all packets of a row.
+pub(crate) fn run(row: &Row, engine: EngineChoice) -> Result<Outcome, String> {
+    let loaded = load(row, engine)?;
+    let hook = Hook::create(&loaded.env).unwrap();
+    hook.set(std::slice::from_ref(&loaded.prog)).map_err(|e| e.to_string())?;
+    let worker = Worker::register(&loaded.env, SLOT).unwrap();
+    let packets = row.packets.iter().map(|p| run_packet(&worker, &hook, p)).collect();
+    let mut outcome = Outcome { packets, ..Outcome::default() };
+    for (name, map) in loaded.names.iter().zip(&loaded.maps) {
+        if let Some(content) = content(map) {
+            outcome.maps.insert(name.clone(), content);
+        }
+    }
+    Ok(outcome)
+}
+
+fn run_packet(worker: &Worker, hook: &Hook, packet: &Packet) -> Left {
+    let mut memory = vec![GUARD_BYTE; FRAME + 2 * GUARD];
+    memory[GUARD..GUARD + FRAME].fill(0);
+    let start = GUARD + HEADROOM - packet.meta;
+    let linear = packet.linear.unwrap_or(packet.bytes.len()).min(FRAME - HEADROOM);
+    memory[start..start + linear].copy_from_slice(&packet.bytes[..linear]);
+    let mut ctx = Ctx::empty();
+    let at = memory.as_mut_ptr();
+    // SAFETY: all within `memory`, which only the run uses; worker and hook outlive the context.
+    let action = unsafe {
+        ctx_init(&mut ctx, worker, hook).unwrap();
+        ctx.data_hard_start = at.add(GUARD);
+        ctx.data_meta = at.add(start);
+        ctx.data = at.add(start + packet.meta);
+        ctx.data_end = at.add(start + linear);
+        ctx.frame_end = at.add(GUARD + FRAME);
+        ctx.ingress_ifindex = packet.ingress_ifindex.max(1);
+        ctx.rx = packet.rx;
+        xdp_run(&mut ctx)
+    };
+    worker.quiescent();
+    let offset = |p: *mut u8| p.addr() - at.addr();
+    let bytes = memory[offset(ctx.data_meta)..offset(ctx.data_end)].to_vec();
+    let (front, back) = (&memory[..GUARD], &memory[GUARD + FRAME..]);
+    assert!(front.iter().chain(back).all(|b| *b == GUARD_BYTE), "memory outside of the buffer changed");
+    Left { action, meta: ctx.data.addr() - ctx.data_meta.addr(), linear: bytes.len(), bytes }
+}
+
+/// Everything that is in a map; None for those that hold references, samples or nothing that can be listed.
+fn content(map: &Map) -> Option<Content> {
+    if map.is_frozen() {
+        return None;
+    }
+    let mut all = Content::new();
+    match map.spec().kind {
+        MapType::ProgArray
+        | MapType::ArrayOfMaps
+        | MapType::HashOfMaps
+        | MapType::Xskmap
+        | MapType::PerfEventArray
+        | MapType::UserRingbuf
+        | MapType::BloomFilter => return None,
+        MapType::Ringbuf => {
+            map.ringbuf_consume(&mut |record| {
+                all.push((Vec::new(), record.to_vec()));
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+        }
+        MapType::Queue | MapType::Stack => {
+            let mut value = vec![0; map.spec().value_size as usize];
+            // SAFETY: the buffer has the size of a value; nothing runs.
+            while unsafe { map.pop(value.as_mut_ptr(), SLOT) }.is_ok() {
+                all.push((Vec::new(), value.clone()));
+            }
+        }
+        _ => {
+            let mut key: Option<Vec<u8>> = None;
+            loop {
+                let mut next = vec![0; map.spec().key_size as usize];
+                if map.next_key(key.as_deref(), &mut next).is_err() {
+                    break;
+                }
+                let mut value = vec![0; map.value_buffer_size()];
+                if map.lookup_elem(&next, &mut value, 0).is_ok() {
+                    all.push((next.clone(), value));
+                }
+                key = Some(next);
+            }
+            all.sort();
+        }
+    }
+    Some(all)
+}
