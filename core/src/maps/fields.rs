@@ -270,7 +270,7 @@ mod tests {
             (fields(Some(20), Some(0)), 24),
         ];
         for (fields, size) in cases {
-            let mut memory = [0x11u64; 8];
+            let mut memory = [0x1111_1111_1111_1111u64; 8];
             let value: Vec<u8> = (0..size as u8).map(|i| 0x80 | i).collect();
             let to = memory.as_mut_ptr().cast::<u8>();
             let mut out = std::vec![0xffu8; size];

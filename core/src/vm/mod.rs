@@ -13,6 +13,7 @@ mod frame;
 mod func;
 mod grace;
 mod hook;
+mod limit;
 mod load;
 mod packet_use;
 mod prog;
@@ -38,8 +39,9 @@ pub use worker::Worker;
 
 pub(crate) use block::WorkerBlock;
 pub(crate) use func::Func;
+pub(crate) use limit::NO_LIMIT;
 pub(crate) use prog::{interpreted, maps_of};
-pub(crate) use run::owner_of;
+pub(crate) use run::{owner_of, tail_target};
 pub(crate) use timers::{Timer, TimerCell, TimerTable, clock as timer_clock};
 pub(crate) use trace::TraceRecord;
 
