@@ -63,6 +63,7 @@ impl Env {
             run: RunEnv {
                 platform,
                 nr_cpus,
+                timers: Timers::new()?,
                 tick_ns: platform.tick_ns().max(1),
                 cookie_secrets: cookie_secrets(platform),
                 host: options.host,

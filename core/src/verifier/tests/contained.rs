@@ -151,7 +151,10 @@ fn states(code: &Code, maps: &[MapInfo<'_>], mode: Mode) -> Option<Vec<Vec<Seen>
             seen[pc as usize].push(Seen { regs, slots, mattered: EVERYTHING, depth: s.depth() });
         }
     };
-    let input = Input { code, maps, helpers: STANDARD, opts: VerifyOptions::default(), judging: false };
+    // Every state is kept: of a long program without pruning there would be gigabytes.
+    let insn_budget = if mode == Mode::NoPruning { 60_000 } else { VerifyOptions::default().insn_budget };
+    let opts = VerifyOptions { insn_budget, ..VerifyOptions::default() };
+    let input = Input { code, maps, helpers: STANDARD, opts, judging: false };
     let mut text = String::new();
     let mut verifier =
         Verifier::new(input, Log::new(&mut text, 0), Some(Observer { see: &mut see, mode })).ok()?;
