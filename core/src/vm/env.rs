@@ -68,7 +68,6 @@ impl Env {
                 cookie_secrets: cookie_secrets(platform),
                 host: options.host,
                 network: AtomicPtr::new(core::ptr::null_mut()),
-                timers: Timers::new()?,
             },
             map_memory: match options.map_memory {
                 Some(memory) => memory,

@@ -53,11 +53,6 @@ pub struct RunEnv {
     pub platform: &'static dyn crate::platform::Platform,
     /// Slots of every per-CPU map.
     pub nr_cpus: u32,
-<<<<<<< HEAD
-=======
-    /// Timers in map values.
-    pub timers: crate::sync::Arc<Timers>,
->>>>>>> flow
     /// Nanoseconds of a tick, not 0.
     pub(crate) tick_ns: u64,
     /// Keys of SYN cookies; none where the platform has no random numbers.
