@@ -308,11 +308,12 @@ static void routes(const char *path)
 	struct uxdp_fib *fib = NULL;
 	struct uxdp_object *object;
 	uint8_t answer[80];
-	UXDP_STRUCT(uxdp_link, link, .ifindex = 3, .mtu = 1500, .header_len = 14, .address = {2, 0, 0, 0, 0, 1}, .forwards_v4 = 1);
+	UXDP_STRUCT(uxdp_link, link, .ifindex = 3, .mtu = 1500, .header_len = 14, .forwards_v4 = 1);
 	struct uxdp_next_hop hop = {.ifindex = 3, .gateway = {.family = 4, .bytes = {10, 0, 0, 9}}};
 	UXDP_STRUCT(uxdp_route, route, .table = UXDP_TABLE_MAIN, .metric = 5, .nr_hops = 1);
 	struct uxdp_ip gateway = hop.gateway, own = {.family = 4, .prefix_len = 24, .bytes = {10, 0, 0, 1}}, none = {0}, odd = {.family = 5};
 
+	memcpy(link.address, (uint8_t[]){2, 0, 0, 0, 0, 1}, 6);
 	route.prefix = (struct uxdp_ip){.family = 4, .prefix_len = 8, .bytes = {20}};
 	route.hops = &hop;
 	CHECK(uxdp_env_create(NULL, &env) == 0);
