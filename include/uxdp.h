@@ -1714,6 +1714,18 @@ void uxdp_worker_offline(struct uxdp_worker *w);
 void uxdp_worker_online(struct uxdp_worker *w);
 
 /**
+ * Runs the callbacks of timers in map values (`bpf_timer_start`) that have expired, in the worker's slot, at most `max` of them: in the main loop, beside
+ * uxdp_worker_quiescent, or in a thread that does nothing else and sleeps meanwhile. Without such a call no timer expires.
+ *
+ * Every worker of an environment may call it; each timer runs once. One that was started with BPF_F_TIMER_CPU_PIN waits for the worker that started it. Costs a few
+ * nanoseconds where nothing has expired. `next_ns` is NULL, or gets the nanoseconds to the next expiry as far as is known: 0 where more has expired, UINT64_MAX where
+ * no timer is armed. `w` stays the caller's. The worker's thread, not inside a run. The number of callbacks that ran, or -EINVAL for NULL.
+ */
+int uxdp_worker_run_timers(struct uxdp_worker *w,
+                           uint32_t max,
+                           uint64_t *next_ns);
+
+/**
  * Gives the slot back; NULL is allowed.
  *
  * Takes `w`: no context of it is used any more. The worker's thread. Cannot fail.

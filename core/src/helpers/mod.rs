@@ -25,6 +25,7 @@ mod string;
 mod strings;
 mod system;
 mod tail;
+mod timer;
 mod trace;
 
 pub use proto::{
@@ -80,10 +81,10 @@ static ROWS: [Helper; 100] = [
     fib::CHECK_MTU,
     map::FOR_EACH,
     trace::SNPRINTF,
-    control::TIMER_INIT,
-    control::TIMER_SET_CALLBACK,
-    control::TIMER_START,
-    control::TIMER_CANCEL,
+    timer::INIT,
+    timer::SET_CALLBACK,
+    timer::START,
+    timer::CANCEL,
     trace::TRACE_VPRINTK,
     control::LOOP,
     string::STRNCMP,

@@ -77,6 +77,26 @@ pub unsafe fn run(program: &Program<Verified>, helpers: HelperSet, ctx: *mut Ctx
     }
 }
 
+/// Runs one function of a verified program, as a run of its own: a timer's callback.
+///
+/// # Safety
+/// As [`run`], and the verifier proved the arguments for that function.
+pub(crate) unsafe fn run_function(
+    program: &Program<Verified>,
+    helpers: HelperSet,
+    index: u32,
+    args: [u64; 5],
+    ctx: *mut Ctx,
+) -> u64 {
+    // SAFETY: handed on.
+    unsafe {
+        Machine::new(program, helpers, ctx, args, &mut Raw).run_from(index).unwrap_or_else(|_| {
+            (*ctx).set_abort(AbortReason::Fault);
+            0
+        })
+    }
+}
+
 /// Runs a program with the arguments r1 to r5 over any memory.
 ///
 /// # Errors

@@ -76,7 +76,11 @@ pub(crate) fn worst_stack(
             deepest[i] = frame(i) + below.max().unwrap_or(0);
         }
     }
-    Ok(deepest.first().copied().unwrap_or(0) + ENTRY_STACK)
+    // A timer's callback is a run of its own.
+    let used = deepest.iter().zip(&written.values).filter(|(_, used)| **used);
+    let values = used.map(|(d, _)| *d).max();
+    let main = deepest.first().copied().unwrap_or(0) + ENTRY_STACK;
+    Ok(values.map_or(main, |v| main.max(v + THUNK_STACK)))
 }
 
 /// The stack of a function that is called as a value: of that one where it is known which it is.

@@ -52,7 +52,7 @@ pub(crate) struct Written {
     /// Where each function's record is, for functions that are used as values.
     pub(crate) records: Vec<(u32, u32)>,
     /// Functions that are, by index.
-    values: Vec<bool>,
+    pub(crate) values: Vec<bool>,
 }
 
 /// How a module's functions look to their frames.

@@ -54,7 +54,9 @@ pub struct Ctx {
     pub(crate) caller: *const crate::interp::Caller,
     /// Private: the lock of a value that the program holds, or null.
     pub(crate) lock: *const crate::maps::ValueLock,
-    pub(crate) reserved: [u64; 6],
+    /// Private: the timer whose callback runs, or null.
+    pub(crate) timer: *const super::Timer,
+    pub(crate) reserved: [u64; 5],
 }
 
 impl Ctx {
@@ -94,7 +96,8 @@ impl Ctx {
             prog: null(),
             caller: null(),
             lock: null(),
-            reserved: [0; 6],
+            timer: null(),
+            reserved: [0; 5],
         }
     }
 }

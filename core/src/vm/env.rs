@@ -2,8 +2,9 @@
 
 use super::block::WorkerBlock;
 use super::grace::{Grace, Retired};
+use super::timers::TimerTable;
 use super::trace::Line;
-use super::{AbortReason, CookieSecrets, Prog, RunEnv};
+use super::{AbortReason, CookieSecrets, Prog, RunEnv, Timers};
 use crate::error::Errno;
 use crate::helpers::{HelperSet, STANDARD};
 use crate::host::{Host, Service};
@@ -66,6 +67,7 @@ impl Env {
                 cookie_secrets: cookie_secrets(platform),
                 host: options.host,
                 network: AtomicPtr::new(core::ptr::null_mut()),
+                timers: Timers::new()?,
             },
             map_memory: match options.map_memory {
                 Some(memory) => memory,
@@ -123,6 +125,18 @@ impl Env {
 
     pub(super) fn new_prog_id(&self) -> Result<u32, Errno> {
         next_id(&self.last_prog_id)
+    }
+
+    /// Gives a map of this environment its timers, where its values have one.
+    pub(super) fn add_timers(&self, map: &Map) -> Result<(), Errno> {
+        if map.spec().fields.timer.is_none() {
+            return Ok(());
+        }
+        // SAFETY: the map keeps the table to its end, and does not move: it is shared.
+        map.set_timers(unsafe {
+            TimerTable::new(&self.run.timers, self.run.platform, map, map.nr_elements())?
+        });
+        Ok(())
     }
 
     /// A slot for control-plane writes, for as long as the guard lives: at most a call. Waits for one where all are in use.

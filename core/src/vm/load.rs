@@ -36,7 +36,9 @@ pub fn create_maps(
             None => env.new_map_id().and_then(|id| {
                 let config = env.map_config(memory);
                 let spec = def.spec.fitted(config.nr_cpus, config.page_size);
-                Map::create(def.name, id, &spec, &config).map_err(|e| e.errno())
+                let map = Map::create(def.name, id, &spec, &config).map_err(|e| e.errno())?;
+                env.add_timers(&map)?;
+                Ok(map)
             }),
         };
         maps.push(made.map_err(|e| (index, e))?).map_err(|e| (index, e.errno()))?;

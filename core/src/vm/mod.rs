@@ -19,6 +19,7 @@ mod packet_use;
 mod prog;
 mod run;
 mod stats;
+mod timers;
 mod trace;
 mod worker;
 
@@ -34,11 +35,14 @@ pub use packet_use::PacketUse;
 pub use prog::Prog;
 pub use run::{ctx_init, on_abort, xdp_run, xdp_run_burst};
 pub use stats::{Counting, ProgStats, SlotStats, StatsSum};
+pub use timers::{Timers, TimersRun};
 pub use worker::Worker;
 
 pub(crate) use block::WorkerBlock;
 pub(crate) use func::Func;
 pub(crate) use prog::{interpreted, maps_of};
+pub(crate) use run::owner_of;
+pub(crate) use timers::{Timer, TimerCell, TimerTable, clock as timer_clock};
 pub(crate) use trace::TraceRecord;
 
 /// What helpers need at run time, reached through the context; made by an environment, shared by its workers, immutable.
@@ -55,6 +59,8 @@ pub struct RunEnv {
     pub(crate) host: Option<&'static dyn crate::host::Host>,
     /// What the host says of the network; null until it does.
     network: crate::sync::AtomicPtr<crate::net::Tables>,
+    /// Timers in map values.
+    pub timers: crate::sync::Arc<Timers>,
 }
 
 /// Two keys for IPv4, two for IPv6.

@@ -5,7 +5,7 @@
 //! for the program that ran last and for the worker.
 
 use super::hook::{Hook, Unit};
-use super::{AbortReason, Action, Counting, Ctx, Pkt, Prog, RedirectKind, Worker, WorkerBlock};
+use super::{AbortReason, Action, Counting, Ctx, Func, Pkt, Prog, RedirectKind, Worker, WorkerBlock};
 use crate::error::Errno;
 
 /// Ties a context to a worker and a hook. Everything else is reset.
@@ -175,7 +175,7 @@ unsafe fn run_unit(unit: &Unit, ctx: *mut Ctx) -> u32 {
 }
 
 /// Gives back the lock that a run held when it was ended.
-fn give_lock(c: &mut Ctx) {
+pub(super) fn give_lock(c: &mut Ctx) {
     let lock = core::mem::replace(&mut c.lock, core::ptr::null());
     // SAFETY: null, or the lock of a value in a map of the program that ran, which lives until this worker was quiescent.
     if let Some(lock) = unsafe { lock.as_ref() } {
@@ -232,12 +232,32 @@ pub(super) unsafe fn running<'a>(ctx: &Ctx) -> Option<&'a Prog> {
     }
 }
 
+/// The program that a function value of a run is of: the one that runs, or where a tail call came back to its caller one of the hook's.
+///
+/// # Safety
+/// During a run, on its own thread; the value is one of that run's.
+pub(crate) unsafe fn owner_of<'a>(func: &Func, ctx: &Ctx) -> Option<&'a Prog> {
+    // SAFETY: the caller's.
+    let named = unsafe { running(ctx) };
+    if let Some(prog) = named.filter(|p| p.has(func)) {
+        return Some(prog);
+    }
+    if ctx.entry.is_null() {
+        return None;
+    }
+    // SAFETY: as in `running`.
+    let unit = unsafe { Hook::of(ctx).unit() }?;
+    let prog = unit.progs.iter().find(|p| p.has(func))?;
+    // SAFETY: as in `running`.
+    Some(unsafe { &*crate::sync::Arc::as_ptr(prog) })
+}
+
 /// Counts the context's abort.
 ///
 /// # Safety
 /// As [`finish`].
 #[cold]
-unsafe fn count_abort(c: &Ctx) {
+pub(super) unsafe fn count_abort(c: &Ctx) {
     let Some(reason) = c.abort_reason() else { return };
     // SAFETY: the program lives while it runs; the block is the worker's own.
     unsafe {

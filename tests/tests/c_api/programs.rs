@@ -46,6 +46,20 @@ fn hosts_give_programs_what_they_ask_for() {
     }
 }
 
+/// Timers that a poll runs, until the map, the object or the hook goes.
+#[test]
+fn timers_expire_where_they_are_polled() {
+    let dir = work("timers");
+    let object = root().join("tests/progs/obj/timers.o");
+    for (name, flags) in
+        [("plain", &[][..]), ("asan", &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])]
+    {
+        let out = dir.join(name);
+        compile("timers.c", flags, &out);
+        assert_eq!(run(Command::new(&out).arg(&object)), "ok\n");
+    }
+}
+
 /// The n-th allocation fails, for every n until there are no more: an error each time, and nothing is left.
 #[test]
 fn load_survives_the_failure_of_every_allocation() {

@@ -43,7 +43,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
     }
 }
 
-/// Calls them; maps: a prog array, a hash, an array that holds a text, a queue, a per-CPU array, a device map, a ring buffer, perf events.
+/// Calls them; maps: a prog array, a hash, an array that holds a text, a queue, a per-CPU array, a device map, a ring buffer, perf events, a value with a timer.
 fn many_helpers() -> Asm {
     let mut asm = Asm::default().mov_reg(6, 1);
     let fp = |asm: Asm, reg: u8, off: i32| asm.mov_reg(reg, 10).add(reg, off);
@@ -87,6 +87,10 @@ fn many_helpers() -> Asm {
         164,
         93,
         94,
+        169,
+        170,
+        171,
+        172,
         NEW,
         NEW + 1,
         NEW + 2,
@@ -116,6 +120,10 @@ fn many_helpers() -> Asm {
             181 => fp(asm.mov(1, 2).func(2, 1), 3, -8).mov(4, 0),
             164 => asm.map(1, 2).func(2, 1).mov(3, 0).mov(4, 0),
             93 | 94 => asm.map_value(1, 2, 8),
+            169 => asm.map_value(1, 8, 8).map(2, 8).mov(3, 1),
+            170 => asm.map_value(1, 8, 8).func(2, 1),
+            171 => asm.map_value(1, 8, 8).mov(2, 0).mov(3, 0),
+            172 => asm.map_value(1, 8, 8),
             NEW => fp(asm, 1, -32).mov(2, 3).mov(3, 5),
             1_000.. => fp(asm, 1, -32),
             _ => asm,
@@ -138,6 +146,7 @@ fn a_million_packets_with_many_helpers_allocate_nothing() {
             map(&env, MapType::Devmap, 4, 4, 1),
             map(&env, MapType::Ringbuf, 0, 0, 4096),
             map(&env, MapType::PerfEventArray, 4, 4, 2),
+            timers::with_timers(&env, MapType::Array, 1),
         ];
         maps[2].update_elem(env.client_slot().slot(), &[0; 4], b"n %d%u%c\0\0\0\0\0\0\0\0", 0).unwrap();
         maps[7].perf_open(0).unwrap();
@@ -150,9 +159,11 @@ fn a_million_packets_with_many_helpers_allocate_nothing() {
             if bench.run() != 2 {
                 break;
             }
+            bench.worker.run_timers(1);
             bench.worker.quiescent();
         }
         let counted = ALLOCATIONS.get() - before;
         assert_eq!((counted, bench.ctx.abort_reason()), (0, None));
+        maps[8].drop_user(&mut |old| env.retire(old));
     });
 }

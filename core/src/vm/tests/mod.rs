@@ -6,6 +6,7 @@ mod hooks;
 mod locks;
 mod runs;
 mod tails;
+mod timers;
 mod trace;
 
 use super::*;
