@@ -116,6 +116,12 @@ pub struct uxdp_env_opts {
     pub nr_cpus: u32,
     /// 0.
     pub reserved: u32,
+    /// What only the host can do; NULL: nothing. Copied; functions and `arg` stay in use as long as the process.
+    pub host: *const crate::uxdp_host_ops,
+    /// Helpers of the host's own; NULL: none. Copied; the functions stay in use as long as the process.
+    pub helpers: *const crate::uxdp_helper,
+    /// How many of them.
+    pub nr_helpers: usize,
 }
 
 /// How a hook is made: what contexts of it start with.
@@ -247,12 +253,21 @@ macro_rules! opts {
 opts! {
     uxdp_open_opts = 64 { numa_node: -1 }
     uxdp_load_opts = 56 {}
-    uxdp_env_opts = 16 {}
+    uxdp_env_opts = 40 {}
     uxdp_hook_opts = 16 {}
     uxdp_attach_opts = 16 {}
     uxdp_map_info = 64 {}
     uxdp_prog_stats = 208 {}
     uxdp_test_run_opts = 104 {}
+}
+
+// The same of structs that stand elsewhere.
+use crate::{uxdp_helper, uxdp_host_ops, uxdp_link, uxdp_route};
+opts! {
+    uxdp_host_ops = 112 {}
+    uxdp_helper = 56 {}
+    uxdp_link = 32 {}
+    uxdp_route = 80 {}
 }
 
 /// The caller's options over the defaults.

@@ -27,6 +27,25 @@ fn every_function_does_what_its_comment_says() {
     }
 }
 
+/// Routes, callbacks, helpers of the host's own and packets in several buffers; the program asserts and says "ok" at its end.
+#[test]
+fn hosts_give_programs_what_they_ask_for() {
+    let dir = work("host");
+    let arguments =
+        ["mine", "host", "fib", "frags"].map(|o| root().join("tests/progs/obj").join(format!("{o}.o")));
+    let plain = dir.join("host");
+    compile("host.c", &[], &plain);
+    assert_eq!(run(Command::new(&plain).args(&arguments)), "ok\n");
+    if have("valgrind", "what hosts give under it") {
+        let kinds = "definite,indirect,possible";
+        run(Command::new("valgrind")
+            .args(["--quiet", "--error-exitcode=99", "--leak-check=full"])
+            .args([format!("--show-leak-kinds={kinds}"), format!("--errors-for-leak-kinds={kinds}")])
+            .arg(&plain)
+            .args(&arguments));
+    }
+}
+
 /// Timers that a poll runs, until the map, the object or the hook goes.
 #[test]
 fn timers_expire_where_they_are_polled() {

@@ -1,5 +1,6 @@
 //! A row on uxdp: the object loaded, verified and run by one engine, in a buffer as Linux's test run makes it.
 
+use crate::counting;
 use crate::row::{Content, Left, Outcome, Packet, Row};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -154,7 +155,7 @@ fn run_packet(worker: &Worker, hook: &Hook, packet: &Packet) -> Left {
         ctx.frags = if frags.nr == 0 { std::ptr::null_mut() } else { &raw mut frags };
         ctx.ingress_ifindex = packet.ingress_ifindex.max(1);
         ctx.rx = packet.rx;
-        xdp_run(&mut ctx)
+        counting::none_in(|| xdp_run(&mut ctx))
     };
     worker.quiescent();
     let offset = |p: *mut u8| p.addr() - at.addr();

@@ -228,5 +228,10 @@ fn flow() -> Vec<Row> {
         ("numbers", "numbers", 20),
         ("walk", "walk", 20),
     ];
-    programs.map(|(object, program, n)| row(object, program).packets(choices(n))).into()
+    // Timers that do not expire while the row runs; what expires is tested with timers' own tests.
+    let asked = |what: u8, key: u8| Packet::new([&[what, key], &[7; 62][..]].concat());
+    let questions = [0, 1, 0, 3, 4, 4, 3, 4].iter().flat_map(|&what| [asked(what, 0), asked(what, 1)]);
+    let timers = row("timers", "timers").packets(questions.collect::<Vec<_>>());
+    let rows = programs.map(|(object, program, n)| row(object, program).packets(choices(n)));
+    rows.into_iter().chain([timers]).collect()
 }
