@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use uxdp_control::traffic::Kind;
 
 /// Inspect, verify, run, time and dump XDP programs, without root and without a NIC.
 #[derive(Parser)]
@@ -29,8 +30,17 @@ pub(crate) enum Command {
     /// Runs a program over a capture, or over one packet.
     #[command(after_help = "Examples:\n  uxdp run prog.o --in traffic.pcap --out-pass passed.pcap\n  \
                             uxdp run prog.o --maps rules.json --in traffic.pcap --map-dump counters\n  \
-                            uxdp run prog.o --data-in hex:ffffffffffff0200000000010800 -v")]
+                            uxdp run prog.o --data-in hex:ffffffffffff0200000000010800 -v\n  \
+                            sudo uxdp run prog.o --maps rules.json --in traffic.pcap --against kernel")]
     Run(Run),
+    /// Writes packets to a capture file, from a seed.
+    #[command(after_help = "Examples:\n  uxdp gen --out traffic.pcap\n  \
+                            uxdp gen --out bad.pcap --kinds malformed,truncated --count 10000 --seed 7\n  \
+                            uxdp gen --list\n\n\
+                            The same seed and kinds give the same packets everywhere. Addresses, ports and VLANs come from\n\
+                            small pools, so that flows recur and the rules of xdp_progs are hit. Then:\n  \
+                            uxdp run prog.o --in traffic.pcap")]
+    Gen(Gen),
     /// Times a program: nanoseconds a packet, code size, load time.
     #[command(
         after_help = "Examples:\n  uxdp bench prog.o\n  uxdp bench prog.o --engine jit,interp --in traffic.pcap --json"
@@ -135,6 +145,9 @@ pub(crate) struct Run {
     /// What runs the program; by default compiled code, or the interpreter where the machine allows none.
     #[arg(long)]
     pub(crate) engine: Option<EngineArg>,
+    /// Runs the same packets through Linux as well and compares: action, bytes, metadata, records, maps.
+    #[arg(long, value_name = "JUDGE", conflicts_with_all = ["map_dump", "out_tx", "out_pass", "out_redirect", "data_out", "trace", "verbose"])]
+    pub(crate) against: Option<Judge>,
     /// Prints what the program says through bpf_trace_printk.
     #[arg(long)]
     pub(crate) trace: bool,
@@ -175,6 +188,39 @@ fn ctx_field(text: &str) -> Result<(CtxFieldArg, u32), String> {
         _ => return Err("the fields are ingress_ifindex, rx_queue_index and egress_ifindex".into()),
     };
     Ok((field, value.parse().map_err(|_| format!("{value} is not a number from 0 to 4294967295"))?))
+}
+
+/// Who says what is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Judge {
+    /// Linux, through BPF_PROG_TEST_RUN; without --engine every engine is compared with it.
+    Kernel,
+}
+
+#[derive(Args)]
+pub(crate) struct Gen {
+    /// The capture file.
+    #[arg(long, value_name = "FILE", required_unless_present = "list")]
+    pub(crate) out: Option<PathBuf>,
+    /// Packets.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) count: usize,
+    /// Where the numbers come from.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Kinds of packets; without it all, except jumbo.
+    #[arg(long, value_name = "KIND,…", value_delimiter = ',', value_parser = kind)]
+    pub(crate) kinds: Vec<Kind>,
+    /// Lists the kinds.
+    #[arg(long, conflicts_with_all = ["out", "count", "seed", "kinds"])]
+    pub(crate) list: bool,
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    Kind::from_name(text).ok_or_else(|| {
+        let names: Vec<&str> = Kind::ALL.iter().map(|k| k.name()).collect();
+        format!("the kinds are {}", names.join(", "))
+    })
 }
 
 #[derive(Args)]

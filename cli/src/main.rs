@@ -4,10 +4,12 @@
 //! one sentence; the exit code tells them apart (0 success, 1 negative verdict, 2 usage or unreadable input, 3 refused by the machine).
 #![forbid(unsafe_code)]
 
+mod against;
 mod args;
 mod bench;
 mod dump;
 mod engine;
+mod generate;
 mod inspect;
 mod man;
 mod native;
@@ -41,6 +43,7 @@ fn run(command: &Command, out: &mut dyn Write) -> anyhow::Result<Verdict> {
         Command::Inspect(args) => inspect::run(args, out),
         Command::Verify(args) => verify::run(args, out),
         Command::Run(args) => run::run(args, out),
+        Command::Gen(args) => generate::run(args, out),
         Command::Bench(args) => bench::run(args, out),
         Command::Dump(args) => dump::run(args, out),
         Command::Man(args) => man::run(args),

@@ -1,10 +1,10 @@
 //! `uxdp run`: a program over the packets of a capture, or over one packet.
 
 use crate::args::{CtxFieldArg, EngineArg, Run};
-use crate::engine;
 use crate::outcome::{Machine, Verdict, note};
 use crate::packets::{self, Capture, Packet};
 use crate::table::{row, table, text};
+use crate::{against, engine};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -59,6 +59,9 @@ struct RedirectReport {
 }
 
 pub(crate) fn run(args: &Run, out: &mut dyn Write) -> Result<Verdict> {
+    if args.against.is_some() {
+        return against::run(args, input(args)?, out);
+    }
     let choice = engine::choice(args.engine.unwrap_or(EngineArg::Jit));
     let session = Session::open(&args.which.file, args.maps.as_deref(), choice)?;
     for name in &args.map_dump {

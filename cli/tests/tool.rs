@@ -9,7 +9,7 @@ const FRAME: &str = "hex:ffffffffffff 020000000001 0800";
 
 #[test]
 fn help_of_every_subcommand_has_an_example() {
-    for command in ["inspect", "verify", "run", "bench", "dump"] {
+    for command in ["inspect", "verify", "run", "gen", "bench", "dump"] {
         let ran = uxdp(&[command, "--help"]);
         assert!(ran.code == 0 && ran.out.contains("Example"), "{command}: {}", ran.out);
     }
@@ -28,6 +28,10 @@ fn wrong_usage_ends_with_2() {
         &["run", "x.o", "--data-in", FRAME, "--ctx", "nonsense=1"],
         &["run", "x.o", "--data-in", FRAME, "--repeat", "0"],
         &["verify", "x.o", "--log", "3"],
+        &["gen"],
+        &["gen", "--out", "x.pcap", "--kinds", "nonsense"],
+        &["gen", "--list", "--out", "x.pcap"],
+        &["run", "x.o", "--data-in", FRAME, "--against", "somebody"],
     ] {
         assert_eq!(uxdp(args).code, 2, "{args:?}");
     }
@@ -388,4 +392,35 @@ fn map_dumps_have_the_shape_of_bpftools() {
     let mut flags = flags.clone();
     flags[0]["value"][0] = json!("0x03");
     assert_eq!(flags, theirs[0]);
+}
+
+#[test]
+fn generated_captures_are_the_seeds_and_run() {
+    let file = |name: &str, seed: &str, kinds: &str| {
+        let path = arg(scratch(name));
+        let ran = uxdp(&["gen", "--out", &path, "--count", "500", "--seed", seed, "--kinds", kinds]);
+        assert!(ran.code == 0 && ran.out.contains("500 packets"), "{}{}", ran.out, ran.err);
+        path
+    };
+    let (one, again) = (file("one.pcap", "3", "udp,malformed"), file("again.pcap", "3", "udp,malformed"));
+    let other = file("other.pcap", "4", "udp,malformed");
+    let bytes = |path: &str| std::fs::read(path).unwrap();
+    assert_eq!(bytes(&one), bytes(&again));
+    assert_ne!(bytes(&one), bytes(&other));
+    let ran = uxdp(&["run", &obj("xdp_firewall"), "--in", &one, "--json"]).json();
+    assert_eq!(ran["packets"], 500);
+    assert!(uxdp(&["gen", "--list"]).out.contains("truncated"));
+}
+
+#[test]
+fn records_of_rings_are_dumped() {
+    let capture = arg(progs("pcap/xdp_observer.pcap"));
+    let ran = uxdp(&["run", &obj("xdp_observer"), "--in", &capture, "--map-dump", "events", "--json"]).json();
+    let records = ran["maps"]["events"].as_array().unwrap();
+    assert_eq!(records.len(), 94);
+    assert_eq!(records[0]["record"].as_array().unwrap().len(), 44);
+    let capture = arg(progs("pcap/xdp_tcpdump.pcap"));
+    let ran = uxdp(&["run", &obj("xdp_tcpdump"), "--in", &capture, "--map-dump", "samples", "--json"]).json();
+    let samples = ran["maps"]["samples"].as_array().unwrap();
+    assert!(samples.len() == 18 && samples.iter().all(|s| s["cpu"] == 0), "{}", samples.len());
 }

@@ -9,3 +9,4 @@ pub mod records;
 pub mod ring;
 pub mod sample;
 pub mod session;
+pub mod traffic;

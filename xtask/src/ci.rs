@@ -17,6 +17,7 @@ pub(crate) fn run(sh: &Shell) -> Result<()> {
     for package in ["uxdp-ffi", "uxdp-runpath"] {
         cmd!(sh, "cargo clippy --quiet --package {package} -- -D warnings").run()?;
     }
+    cmd!(sh, "cargo clippy --quiet --package uxdp --features kernel --all-targets -- -D warnings").run()?;
     step("licences");
     licences::run(sh)?;
     step("header");
@@ -33,6 +34,7 @@ pub(crate) fn run(sh: &Shell) -> Result<()> {
     proofs::loom(sh)?;
     step("tests");
     cmd!(sh, "cargo test --workspace {ALONE...}").run()?;
+    cmd!(sh, "cargo test --package uxdp --features kernel --test against").run()?;
     step("fuzz, briefly");
     fuzz::run(sh, None, 10)?;
     Ok(())

@@ -2,6 +2,7 @@
 
 mod archive;
 mod ci;
+mod compat;
 mod fuzz;
 mod header;
 mod install;
@@ -64,6 +65,12 @@ enum Task {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
+    /// Compares every program of xdp_progs with Linux over many packets and writes docs/compatibility.md.
+    Compat {
+        /// Packets a program.
+        #[arg(long, default_value_t = 10_000)]
+        packets: u32,
+    },
     /// Lists the licences of all dependencies and fails on one that is not allowed.
     Licences,
 }
@@ -87,6 +94,7 @@ fn main() -> Result<()> {
         Task::Miri => proofs::miri(&sh),
         Task::Tsan => proofs::tsan(&sh),
         Task::Fuzz { target, seconds } => fuzz::run(&sh, target, seconds),
+        Task::Compat { packets } => compat::run(&sh, packets),
         Task::Licences => licences::run(&sh),
     }
 }

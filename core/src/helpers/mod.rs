@@ -4,6 +4,7 @@
 //! every `unsafe` in this folder. Prototypes, results and errors are the kernel's (Linux 6.18), asked where they are not documented.
 
 mod arguments;
+mod chain;
 mod conntrack;
 mod control;
 mod cookie;

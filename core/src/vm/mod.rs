@@ -9,6 +9,7 @@ mod block;
 mod ctx;
 mod engine;
 mod env;
+mod frags;
 mod frame;
 mod func;
 mod grace;
@@ -24,9 +25,10 @@ mod trace;
 mod worker;
 
 pub use action::{AbortReason, Action};
-pub use ctx::{Ctx, Entry, Frags, Pkt, Redirect, RedirectKind, RxMeta};
+pub use ctx::{Ctx, Entry, Pkt, Redirect, RedirectKind, RxMeta};
 pub use engine::{Engine, EngineChoice, compile_options};
 pub use env::{ClientSlot, Env, EnvOptions};
+pub use frags::{Chain, Frag, Frags, MAX_FRAGS};
 pub use frame::{Frame, Origin, Runner};
 pub use hook::Hook;
 pub use load::{MapDef, ProgOptions, create_maps, install, missing_service};
@@ -55,11 +57,16 @@ pub struct RunEnv {
     pub timers: crate::sync::Arc<Timers>,
     /// Nanoseconds of a tick, not 0.
     pub(crate) tick_ns: u64,
+    /// Keys of SYN cookies; none where the platform has no random numbers.
+    pub(crate) cookie_secrets: Option<CookieSecrets>,
     /// What only the host can do.
     pub(crate) host: Option<&'static dyn crate::host::Host>,
     /// What the host says of the network; null until it does.
     network: crate::sync::AtomicPtr<crate::net::Tables>,
 }
+
+/// Two keys for IPv4, two for IPv6.
+pub(crate) type CookieSecrets = [[u64; 2]; 4];
 
 impl RunEnv {
     /// What the host says of the network at this moment. It lives until this worker's next quiescent point.
