@@ -51,8 +51,8 @@ pub struct RunEnv {
     pub platform: &'static dyn crate::platform::Platform,
     /// Slots of every per-CPU map.
     pub nr_cpus: u32,
-    /// Nanoseconds of a tick, not 0.
-    pub(crate) tick_ns: u64,
+    /// Nanoseconds of a tick.
+    pub(crate) tick_ns: core::num::NonZeroU64,
     /// Keys of SYN cookies; none where the platform has no random numbers.
     pub(crate) cookie_secrets: Option<CookieSecrets>,
     /// What only the host can do.
