@@ -1683,6 +1683,8 @@ const char *uxdp_strerror(int status);
 /**
  * Runs a program on a packet, `repeat` times on the same one, on the calling thread. Needs a slot that no worker holds while it runs.
  *
+ * A packet of more than 3,520 bytes is in several buffers for a program of section `xdp.frags`, as the kernel makes it, and in one for others.
+ *
  * `p`, `opts` and what it points to stay the caller's; results are in `opts` then. Any thread that has no online worker of its own. 0; -EINVAL for NULL, a program that is not
  * loaded, a packet shorter than 14 or longer than 65,535 bytes; -ENOSPC where `data_out` is too short (it has what fits, `data_size_out` says what there
  * is), -EBUSY where every slot is taken, -EOPNOTSUPP for programs of device and CPU maps, -E2BIG for options that this version does not know, -ENOMEM.

@@ -55,8 +55,8 @@ pub struct RunEnv {
     pub nr_cpus: u32,
     /// Timers in map values.
     pub timers: crate::sync::Arc<Timers>,
-    /// Nanoseconds of a tick, not 0.
-    pub(crate) tick_ns: u64,
+    /// Nanoseconds of a tick.
+    pub(crate) tick_ns: core::num::NonZeroU64,
     /// Keys of SYN cookies; none where the platform has no random numbers.
     pub(crate) cookie_secrets: Option<CookieSecrets>,
     /// What only the host can do.
