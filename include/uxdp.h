@@ -55,6 +55,31 @@ struct uxdp_ctx;
 
 
 /**
+ * Most fragments of a packet.
+ */
+#define UXDP_MAX_FRAGS 17
+
+/**
+ * The table of ordinary routes (`RT_TABLE_MAIN`).
+ */
+#define UXDP_TABLE_MAIN 254
+
+/**
+ * Flag of a helper: it moves the packet's ends, so that pointers into the packet end with the call.
+ */
+#define UXDP_HELPER_CHANGES_PACKET 1
+
+/**
+ * Flag of a helper: its memory arguments may be in the packet.
+ */
+#define UXDP_HELPER_TAKES_PACKET 2
+
+/**
+ * The numbers of a host's helpers begin here; they end below 65536.
+ */
+#define UXDP_HELPER_FIRST 32768
+
+/**
  * Load flag: every run is counted by its action, at about a nanosecond a run. Without it, aborted runs alone are.
  */
 #define UXDP_LOAD_COUNT_ACTIONS 1
@@ -130,6 +155,10 @@ enum uxdp_abort_reason {
    * The lock of a map's value was not to be had in time: its holder is dead, or stuck.
    */
   UXDP_ABORT_LOCK = 5,
+  /**
+   * The run took more instructions than `run_limit` of its load allows.
+   */
+  UXDP_ABORT_LIMIT = 6,
 };
 
 /**
@@ -195,14 +224,112 @@ enum uxdp_engine {
 };
 
 /**
+ * What becomes of packets to a prefix.
+ */
+enum uxdp_route_kind {
+  /**
+   * They are forwarded.
+   */
+  UXDP_ROUTE_UNICAST = 0,
+  /**
+   * They are the host's, or for everybody on the link: not forwarded.
+   */
+  UXDP_ROUTE_LOCAL = 1,
+  /**
+   * They vanish.
+   */
+  UXDP_ROUTE_BLACKHOLE = 2,
+  /**
+   * They are refused: there is no way.
+   */
+  UXDP_ROUTE_UNREACHABLE = 3,
+  /**
+   * They are refused: it is forbidden.
+   */
+  UXDP_ROUTE_PROHIBIT = 4,
+  /**
+   * The next table is asked.
+   */
+  UXDP_ROUTE_THROW = 5,
+};
+
+/**
+ * What an argument of a host's helper has to be; the verifier proves it.
+ */
+enum uxdp_arg {
+  /**
+   * There is no such argument.
+   */
+  UXDP_ARG_NONE = 0,
+  /**
+   * Anything that was ever written.
+   */
+  UXDP_ARG_ANYTHING = 1,
+  /**
+   * The context.
+   */
+  UXDP_ARG_CTX = 2,
+  /**
+   * A map.
+   */
+  UXDP_ARG_MAP = 3,
+  /**
+   * A key of the map before it.
+   */
+  UXDP_ARG_MAP_KEY = 4,
+  /**
+   * A value of the map before it, to be read.
+   */
+  UXDP_ARG_MAP_VALUE = 5,
+  /**
+   * Memory to be read; the next argument is its size.
+   */
+  UXDP_ARG_MEM = 6,
+  /**
+   * Memory to be written; the next argument is its size.
+   */
+  UXDP_ARG_MEM_OUT = 7,
+  /**
+   * The size of the memory before it, not zero.
+   */
+  UXDP_ARG_SIZE = 8,
+  /**
+   * The size of the memory before it, or zero.
+   */
+  UXDP_ARG_SIZE_OR_ZERO = 9,
+  /**
+   * Eight aligned bytes to be written.
+   */
+  UXDP_ARG_LONG_OUT = 10,
+  /**
+   * Constant text that ends with NUL.
+   */
+  UXDP_ARG_CONST_STR = 11,
+};
+
+/**
+ * What a host's helper returns.
+ */
+enum uxdp_ret {
+  /**
+   * A number.
+   */
+  UXDP_RET_INTEGER = 0,
+  /**
+   * Nothing.
+   */
+  UXDP_RET_VOID = 1,
+};
+
+/**
  * An environment: worker slots, ids, grace periods. What is of one environment cannot be used with another.
  */
 struct uxdp_env;
 
 /**
- * The rest of a multi-buffer packet. Opaque: programs get linear packets only.
+ * Links, routes and neighbours of a host, to be published. Changing it changes nothing that programs see.
  */
-struct uxdp_frags;
+struct uxdp_fib;
 
 /**
  * A hook: an attach point, such as a port's queue or just a loop, with an ordered set of programs.
@@ -262,6 +389,46 @@ struct uxdp_rx_meta {
    * Receive time in ns.
    */
   uint64_t timestamp;
+};
+
+/**
+ * One fragment of a packet.
+ */
+struct uxdp_frag {
+  /**
+   * Its first byte. In and out.
+   */
+  uint8_t *data;
+  /**
+   * Bytes of packet in it. In and out.
+   */
+  uint32_t len;
+  /**
+   * Bytes from `data` on that it may grow to; 0: it cannot grow. In and out.
+   */
+  uint32_t room;
+  /**
+   * The host's own, for example its mbuf; never touched.
+   */
+  void *cookie;
+};
+
+/**
+ * The rest of a packet behind its first buffer: fragments in order. For programs of section `xdp.frags`: see uxdp_hook_takes_frags.
+ */
+struct uxdp_frags {
+  /**
+   * How many there are. In and out.
+   */
+  uint32_t nr;
+  /**
+   * How many the program dropped: they stand behind those that are left, and are the host's to free. In: 0. Out.
+   */
+  uint32_t nr_released;
+  /**
+   * The fragments.
+   */
+  struct uxdp_frag frags[UXDP_MAX_FRAGS];
 };
 
 /**
@@ -351,7 +518,7 @@ struct uxdp_ctx {
    */
   struct uxdp_rx_meta rx;
   /**
-   * NULL.
+   * What is behind the first buffer; NULL: nothing. In; kept from packet to packet.
    */
   struct uxdp_frags *frags;
   /**
@@ -397,7 +564,7 @@ struct uxdp_pkt {
    */
   struct uxdp_rx_meta rx;
   /**
-   * NULL.
+   * What is behind the first buffer; NULL: nothing. In.
    */
   struct uxdp_frags *frags;
   /**
@@ -408,6 +575,184 @@ struct uxdp_pkt {
    * Where a packet with UXDP_REDIRECT goes. Out.
    */
   struct uxdp_redirect redirect;
+};
+
+/**
+ * A question for a socket.
+ */
+struct uxdp_socket_query {
+  /**
+   * 0: TCP, a connection or listener. 1: UDP. 2: TCP in any state.
+   */
+  uint32_t kind;
+  /**
+   * The network name space; -1: the packet's own.
+   */
+  int32_t netns;
+  /**
+   * Where the packet came in.
+   */
+  uint32_t ingress_ifindex;
+  /**
+   * Bytes of `tuple`: 12 for IPv4, 36 for IPv6.
+   */
+  uint32_t tuple_size;
+  /**
+   * Source and destination address, source and destination port, in network byte order: the kernel's `struct bpf_sock_tuple`.
+   */
+  const void *tuple;
+};
+
+/**
+ * A question for a tracked connection.
+ */
+struct uxdp_ct_query {
+  /**
+   * As in `struct uxdp_socket_query`.
+   */
+  const void *tuple;
+  /**
+   * Bytes of `tuple`: 12 for IPv4, 36 for IPv6.
+   */
+  uint32_t tuple_size;
+  /**
+   * The network name space; -1: the packet's own.
+   */
+  int32_t netns;
+  /**
+   * 6 for TCP, 17 for UDP.
+   */
+  uint8_t protocol;
+  /**
+   * The directions that the zone is for; 0: both.
+   */
+  uint8_t zone_direction;
+  /**
+   * The zone; 0: the default one.
+   */
+  uint16_t zone;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+};
+
+/**
+ * What only the host can do for programs. Each may be NULL: a program that calls a helper which wants it is refused with -EOPNOTSUPP, and the message names it.
+ *
+ * All are called on a worker's thread, in the middle of a run: they must neither wait nor call uxdp. Objects are the host's pointers, not NULL, which programs
+ * give back. `arg` is handed to each. Functions that return int return 0 or a negative errno value.
+ */
+struct uxdp_host_ops {
+  /**
+   * `sizeof(struct uxdp_host_ops)`.
+   */
+  size_t sz;
+  /**
+   * The caller's own.
+   */
+  void *arg;
+  /**
+   * A socket, held for the program; NULL: there is none.
+   */
+  void *(*sk_lookup)(void *arg, const struct uxdp_socket_query *query);
+  /**
+   * Takes a socket back.
+   */
+  void (*sk_release)(void *arg, void *sk);
+  /**
+   * The cookie and the MSS of the answer to a SYN for a listener: -ENOENT where none is due, -EINVAL where `sk` is no listener.
+   */
+  int (*tcp_gen_syncookie)(void *arg,
+                           void *sk,
+                           const void *ip,
+                           size_t ip_size,
+                           const void *tcp,
+                           size_t tcp_size,
+                           uint32_t *cookie,
+                           uint16_t *mss);
+  /**
+   * Whether an ACK answers a cookie of a listener: 0, -ENOENT or -EINVAL.
+   */
+  int (*tcp_check_syncookie)(void *arg,
+                             void *sk,
+                             const void *ip,
+                             size_t ip_size,
+                             const void *tcp,
+                             size_t tcp_size);
+  /**
+   * A new connection that is not known yet; NULL, and a negative errno value in `error`.
+   */
+  void *(*ct_alloc)(void *arg, const struct uxdp_ct_query *query, int *error);
+  /**
+   * A tracked connection, held for the program, and the packet's direction (0 original, 1 reply); NULL, and a negative errno value in `error`.
+   */
+  void *(*ct_lookup)(void *arg, const struct uxdp_ct_query *query, uint8_t *direction, int *error);
+  /**
+   * Makes a new connection known, whose reference goes; the tracked one, held for the program, or NULL.
+   */
+  void *(*ct_insert)(void *arg, void *ct);
+  /**
+   * Takes a tracked connection back.
+   */
+  void (*ct_release)(void *arg, void *ct);
+  /**
+   * Sets the time to live of a new connection, in milliseconds.
+   */
+  void (*ct_set_timeout)(void *arg, void *ct, uint32_t timeout);
+  /**
+   * Changes that of a tracked one.
+   */
+  int (*ct_change_timeout)(void *arg, void *ct, uint32_t timeout);
+  /**
+   * Sets the status bits (`IPS_*`) of a new connection.
+   */
+  int (*ct_set_status)(void *arg, void *ct, uint32_t status);
+  /**
+   * Changes those of a tracked one.
+   */
+  int (*ct_change_status)(void *arg, void *ct, uint32_t status);
+};
+
+/**
+ * A helper of the host's own. Programs call it by its number: `static long (*mine)(void *ctx) = (void *)40000;`
+ *
+ * It is called on a worker's thread, in the middle of a run: it must neither wait nor call uxdp, nor touch memory beyond what its arguments are said to be.
+ */
+struct uxdp_helper {
+  /**
+   * `sizeof(struct uxdp_helper)`.
+   */
+  size_t sz;
+  /**
+   * Its name, for messages; copied.
+   */
+  const char *name;
+  /**
+   * The function: the arguments as the program gives them, and the run's context.
+   */
+  uint64_t (*func)(uint64_t r1,
+                   uint64_t r2,
+                   uint64_t r3,
+                   uint64_t r4,
+                   uint64_t r5,
+                   struct uxdp_ctx *ctx);
+  /**
+   * Its number, from UXDP_HELPER_FIRST on.
+   */
+  uint32_t id;
+  /**
+   * The arguments in order, each one of `enum uxdp_arg`.
+   */
+  uint32_t args[5];
+  /**
+   * One of `enum uxdp_ret`.
+   */
+  uint32_t ret;
+  /**
+   * UXDP_HELPER_CHANGES_PACKET, UXDP_HELPER_TAKES_PACKET.
+   */
+  uint32_t flags;
 };
 
 /**
@@ -426,6 +771,150 @@ struct uxdp_env_opts {
    * 0.
    */
   uint32_t reserved;
+  /**
+   * What only the host can do; NULL: nothing. Copied; functions and `arg` stay in use as long as the process.
+   */
+  const struct uxdp_host_ops *host;
+  /**
+   * Helpers of the host's own; NULL: none. Copied; the functions stay in use as long as the process.
+   */
+  const struct uxdp_helper *helpers;
+  /**
+   * How many of them.
+   */
+  size_t nr_helpers;
+};
+
+/**
+ * An interface. Declare one with `UXDP_STRUCT(uxdp_link, link, .ifindex = 1, .mtu = 1500, ...)`.
+ */
+struct uxdp_link {
+  /**
+   * `sizeof(struct uxdp_link)`.
+   */
+  size_t sz;
+  /**
+   * Its number, not 0.
+   */
+  uint32_t ifindex;
+  /**
+   * Bytes of its largest packet, without link header.
+   */
+  uint32_t mtu;
+  /**
+   * Bytes of its link header: 14 for Ethernet.
+   */
+  uint32_t header_len;
+  /**
+   * Its own address.
+   */
+  uint8_t address[6];
+  /**
+   * 1: IPv4 packets that come in here are forwarded.
+   */
+  uint8_t forwards_v4;
+  /**
+   * 1: IPv6 packets are.
+   */
+  uint8_t forwards_v6;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+};
+
+/**
+ * An address: IPv4 in the first four bytes, network byte order.
+ */
+struct uxdp_ip {
+  /**
+   * 4 or 6; 0: none.
+   */
+  uint8_t family;
+  /**
+   * Bits that count, where it is a prefix.
+   */
+  uint8_t prefix_len;
+  /**
+   * 0.
+   */
+  uint8_t reserved[2];
+  /**
+   * The address.
+   */
+  uint8_t bytes[16];
+};
+
+/**
+ * One way of a route.
+ */
+struct uxdp_next_hop {
+  /**
+   * The interface.
+   */
+  uint32_t ifindex;
+  /**
+   * Its part among several; 0: as 1.
+   */
+  uint16_t weight;
+  /**
+   * 1: packets are encapsulated on the way, which programs cannot do.
+   */
+  uint8_t encapsulates;
+  /**
+   * 0.
+   */
+  uint8_t reserved;
+  /**
+   * Who takes the packet there; no family: its destination itself.
+   */
+  struct uxdp_ip gateway;
+};
+
+/**
+ * A route. Declare one with `UXDP_STRUCT(uxdp_route, route, .table = UXDP_TABLE_MAIN, ...)`.
+ */
+struct uxdp_route {
+  /**
+   * `sizeof(struct uxdp_route)`.
+   */
+  size_t sz;
+  /**
+   * Where it leads.
+   */
+  struct uxdp_ip prefix;
+  /**
+   * The source address that packets of the host take; no family: one of the link's.
+   */
+  struct uxdp_ip source;
+  /**
+   * The table that it is in.
+   */
+  uint32_t table;
+  /**
+   * One of `enum uxdp_route_kind`.
+   */
+  uint32_t kind;
+  /**
+   * Among routes to one prefix the lowest is taken.
+   */
+  uint32_t metric;
+  /**
+   * Bytes of the largest packet; 0: the link's. Of Linux's routes only a locked one is to be given.
+   */
+  uint32_t mtu;
+  /**
+   * IPv4: only packets of this type of service take it; 0: all.
+   */
+  uint32_t tos;
+  /**
+   * How many ways; at least one for unicast, at most 16.
+   */
+  uint32_t nr_hops;
+  /**
+   * The ways. Used during the call only.
+   */
+  const struct uxdp_next_hop *hops;
 };
 
 /**
@@ -622,6 +1111,11 @@ struct uxdp_load_opts {
    * 0.
    */
   uint32_t reserved;
+  /**
+   * Instructions that a run may take before it is aborted (UXDP_ABORT_LIMIT), counted where it could go on and on: entering a function costs its length, a jump back the
+   * slots from its target on. 0: no limit. -EOPNOTSUPP for a program that holds objects of the host.
+   */
+  uint64_t run_limit;
 };
 
 /**
@@ -736,8 +1230,8 @@ void xdp_run_burst(struct uxdp_ctx *ctx,
 /**
  * Makes an environment of one's own; most programs need none but the default one, which NULL stands for everywhere.
  *
- * `*out` is the caller's until uxdp_env_free. Any thread. 0, -EINVAL for bad options or more than 4,096 CPUs, -E2BIG for options that this
- * version does not know, -ENOMEM.
+ * `*out` is the caller's until uxdp_env_free. Any thread. 0, -EINVAL for bad options, more than 4,096 CPUs or a helper that is none, -EEXIST for two helpers of one
+ * number, -E2BIG for options that this version does not know, -ENOMEM.
  */
 int uxdp_env_create(const struct uxdp_env_opts *opts,
                     struct uxdp_env **out);
@@ -766,6 +1260,100 @@ int uxdp_synchronize(struct uxdp_env *env);
 int uxdp_trace_read(struct uxdp_env *env,
                     char *buf,
                     size_t n);
+
+/**
+ * Makes an empty set of links, routes and neighbours.
+ *
+ * `*out` is the caller's until uxdp_fib_free. Any thread. 0, -EINVAL for NULL, -ENOMEM.
+ */
+int uxdp_fib_create(struct uxdp_fib **out);
+
+/**
+ * Frees a set; NULL is allowed. What was published of it stays.
+ *
+ * Takes `fib`. Any thread. Cannot fail.
+ */
+void uxdp_fib_free(struct uxdp_fib *fib);
+
+/**
+ * Adds an interface, in place of one with its number.
+ *
+ * Both stay the caller's; the link is copied. Any thread. 0, -EINVAL for NULL or number 0, -E2BIG for fields that this version does not know, -ENOMEM.
+ */
+int uxdp_fib_set_link(struct uxdp_fib *fib,
+                      const struct uxdp_link *link);
+
+/**
+ * Removes an interface.
+ *
+ * `fib` stays the caller's. Any thread. 0, -EINVAL for NULL, -ENOENT.
+ */
+int uxdp_fib_remove_link(struct uxdp_fib *fib, uint32_t ifindex);
+
+/**
+ * Gives an interface an address with its prefix, of which routes without a source take theirs.
+ *
+ * Both stay the caller's. Any thread. 0, -EINVAL for NULL, a family or a length that there is not, -ENOMEM.
+ */
+int uxdp_fib_set_address(struct uxdp_fib *fib,
+                         uint32_t ifindex,
+                         const struct uxdp_ip *ip);
+
+/**
+ * Removes an address of an interface.
+ *
+ * Both stay the caller's. Any thread. 0, -EINVAL for NULL or no family, -ENOENT.
+ */
+int uxdp_fib_remove_address(struct uxdp_fib *fib, uint32_t ifindex, const struct uxdp_ip *ip);
+
+/**
+ * Adds a route, in place of one of its table with its prefix, metric and type of service.
+ *
+ * Both stay the caller's; the route is copied. Any thread. 0, -EINVAL for NULL and what is no route, -E2BIG for fields that this version does not know, -ENOMEM.
+ */
+int uxdp_fib_set_route(struct uxdp_fib *fib,
+                       const struct uxdp_route *route);
+
+/**
+ * Removes the route with the table, prefix, metric and type of service of this one.
+ *
+ * Both stay the caller's. Any thread. 0, -EINVAL for NULL and what is no route, -E2BIG, -ENOENT.
+ */
+int uxdp_fib_remove_route(struct uxdp_fib *fib, const struct uxdp_route *route);
+
+/**
+ * Says who is at an address of a link: six bytes.
+ *
+ * All stay the caller's. Any thread. 0, -EINVAL for NULL or no family, -ENOMEM.
+ */
+int uxdp_fib_set_neighbour(struct uxdp_fib *fib,
+                           uint32_t ifindex,
+                           const struct uxdp_ip *ip,
+                           const uint8_t *link_address);
+
+/**
+ * Removes a neighbour.
+ *
+ * Both stay the caller's. Any thread. 0, -EINVAL for NULL or no family, -ENOENT.
+ */
+int uxdp_fib_remove_neighbour(struct uxdp_fib *fib, uint32_t ifindex, const struct uxdp_ip *ip);
+
+/**
+ * Removes everything from a set.
+ *
+ * `fib` stays the caller's. Any thread. 0 or -EINVAL for NULL.
+ */
+int uxdp_fib_clear(struct uxdp_fib *fib);
+
+/**
+ * Publishes a set to the programs of an environment, in place of what was published before: each lookup sees one or the other. Copies and sorts all of it.
+ * Programs that look routes up can be loaded from the first time on.
+ *
+ * Both stay the caller's; NULL is the default environment. Any thread, never waits for workers. 0, -EINVAL for NULL, -ENOMEM; what was published before stays
+ * then.
+ */
+int uxdp_fib_publish(const struct uxdp_fib *fib,
+                     struct uxdp_env *env);
 
 /**
  * Makes a hook with no program: until uxdp_hook_set, packets are UXDP_ABORTED.
@@ -797,6 +1385,13 @@ int uxdp_hook_set(struct uxdp_hook *h,
  * Cannot fail.
  */
 void uxdp_hook_free(struct uxdp_hook *h);
+
+/**
+ * Whether every attached program takes packets in several buffers (section `xdp.frags`): 1 or 0. Others see the first buffer alone, so a host gives them no such packets.
+ *
+ * `h` stays the caller's. Any thread; what is attached may change afterwards. -EINVAL for NULL.
+ */
+int uxdp_hook_takes_frags(const struct uxdp_hook *h);
 
 /**
  * Copies the calling thread's last error in words to `buf`, NUL-terminated, its last lines where `n` is too small.
@@ -1047,9 +1642,9 @@ struct uxdp_hook *uxdp_prog_hook(struct uxdp_prog *p);
 int uxdp_prog_engine(const struct uxdp_prog *p);
 
 /**
- * Bytes of native stack that a run of the program takes at most, helpers and tail-called programs apart.
+ * Bytes of native stack that a run of the program takes at most, tail-called programs and helpers apart, but for those that call functions of the program.
  *
- * `p` stays the caller's. Any thread. -EINVAL for NULL and a program that is not loaded; -EOPNOTSUPP where the interpreter runs it.
+ * `p` stays the caller's. Any thread. -EINVAL for NULL and a program that is not loaded.
  */
 int uxdp_prog_stack_size(const struct uxdp_prog *p);
 
@@ -1126,6 +1721,18 @@ void uxdp_worker_offline(struct uxdp_worker *w);
  * `w` stays the caller's. The worker's thread. Cannot fail; NULL is ignored.
  */
 void uxdp_worker_online(struct uxdp_worker *w);
+
+/**
+ * Runs the callbacks of timers in map values (`bpf_timer_start`) that have expired, in the worker's slot, at most `max` of them: in the main loop, beside
+ * uxdp_worker_quiescent, or in a thread that does nothing else and sleeps meanwhile. Without such a call no timer expires.
+ *
+ * Every worker of an environment may call it; each timer runs once. One that was started with BPF_F_TIMER_CPU_PIN waits for the worker that started it. Costs a few
+ * nanoseconds where nothing has expired. `next_ns` is NULL, or gets the nanoseconds to the next expiry as far as is known: 0 where more has expired, UINT64_MAX where
+ * no timer is armed. `w` stays the caller's. The worker's thread, not inside a run. The number of callbacks that ran, or -EINVAL for NULL.
+ */
+int uxdp_worker_run_timers(struct uxdp_worker *w,
+                           uint32_t max,
+                           uint64_t *next_ns);
 
 /**
  * Gives the slot back; NULL is allowed.

@@ -49,6 +49,7 @@ errnos! {
     EMFILE = 24, "too many open handles";
     ENOSPC = 28, "no space left";
     ERANGE = 34, "out of range";
+    EDEADLK = 35, "it would wait for itself";
     ENAMETOOLONG = 36, "name too long";
     ENODATA = 61, "no data available";
     EPROTO = 71, "malformed shared memory";

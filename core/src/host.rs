@@ -163,6 +163,8 @@ pub trait Host: Send + Sync {
 pub enum Service {
     /// Published tables of links, routes and neighbours ([`crate::vm::Env::set_network`]).
     Network,
+    /// Random numbers of the platform ([`crate::platform::Platform::random`]), for secrets.
+    Random,
     /// [`Host::sk_lookup`].
     SkLookup,
     /// [`Host::sk_release`].
@@ -193,6 +195,10 @@ pub enum Service {
 const NEEDS: &[(&str, Service, &str)] = &[
     ("bpf_fib_lookup", Service::Network, "uxdp_fib_publish"),
     ("bpf_check_mtu", Service::Network, "uxdp_fib_publish"),
+    ("bpf_tcp_raw_gen_syncookie_ipv4", Service::Random, "random numbers"),
+    ("bpf_tcp_raw_gen_syncookie_ipv6", Service::Random, "random numbers"),
+    ("bpf_tcp_raw_check_syncookie_ipv4", Service::Random, "random numbers"),
+    ("bpf_tcp_raw_check_syncookie_ipv6", Service::Random, "random numbers"),
     ("bpf_sk_lookup_tcp", Service::SkLookup, "sk_lookup"),
     ("bpf_sk_lookup_udp", Service::SkLookup, "sk_lookup"),
     ("bpf_skc_lookup_tcp", Service::SkLookup, "sk_lookup"),

@@ -17,6 +17,8 @@ pub enum Clock {
     Coarse,
     /// `CLOCK_TAI`: `bpf_ktime_get_tai_ns`.
     Tai,
+    /// `CLOCK_REALTIME`: timers alone.
+    Realtime,
 }
 
 /// Memory wanted for a map.

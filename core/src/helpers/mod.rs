@@ -4,6 +4,7 @@
 //! every `unsafe` in this folder. Prototypes, results and errors are the kernel's (Linux 6.18), asked where they are not documented.
 
 mod arguments;
+mod chain;
 mod conntrack;
 mod control;
 mod cookie;
@@ -24,6 +25,7 @@ mod string;
 mod strings;
 mod system;
 mod tail;
+mod timer;
 mod trace;
 
 pub use proto::{
@@ -79,10 +81,10 @@ static ROWS: [Helper; 100] = [
     fib::CHECK_MTU,
     map::FOR_EACH,
     trace::SNPRINTF,
-    control::TIMER_INIT,
-    control::TIMER_SET_CALLBACK,
-    control::TIMER_START,
-    control::TIMER_CANCEL,
+    timer::INIT,
+    timer::SET_CALLBACK,
+    timer::START,
+    timer::CANCEL,
     trace::TRACE_VPRINTK,
     control::LOOP,
     string::STRNCMP,

@@ -1,6 +1,6 @@
 //! Records for readers outside: ring buffers and perf event arrays.
 
-use super::{Access, ArgType, Callback, DynptrKind, DynptrUse, Helper, Proto, RetType};
+use super::{Access, ArgType, Callback, DynptrKind, DynptrUse, Helper, Proto, RetType, chain, dynptr};
 use crate::error::Errno;
 use crate::maps::{Commit, Map, MapType, commit};
 use crate::vm::{Ctx, maps_of};
@@ -69,10 +69,10 @@ pub(super) const RINGBUF_QUERY: Helper = Helper {
     func: Some(ringbuf_query),
 };
 
-pub(super) const RINGBUF_RESERVE_DYNPTR: Helper = Helper::known(
-    198,
-    "bpf_ringbuf_reserve_dynptr",
-    Proto::new(
+pub(super) const RINGBUF_RESERVE_DYNPTR: Helper = Helper {
+    id: 198,
+    name: "bpf_ringbuf_reserve_dynptr",
+    proto: Proto::new(
         &[
             ArgType::ConstMapPtr,
             ArgType::Anything,
@@ -82,15 +82,24 @@ pub(super) const RINGBUF_RESERVE_DYNPTR: Helper = Helper::known(
         RetType::Integer,
     )
     .on(RINGBUF),
-);
+    func: Some(dynptr::reserve),
+};
 
 const RELEASE: &[ArgType] = &[ArgType::Dynptr(DynptrUse::Release), ArgType::Anything];
 
-pub(super) const RINGBUF_SUBMIT_DYNPTR: Helper =
-    Helper::known(199, "bpf_ringbuf_submit_dynptr", Proto::new(RELEASE, RetType::Void));
+pub(super) const RINGBUF_SUBMIT_DYNPTR: Helper = Helper {
+    id: 199,
+    name: "bpf_ringbuf_submit_dynptr",
+    proto: Proto::new(RELEASE, RetType::Void),
+    func: Some(submit_dynptr),
+};
 
-pub(super) const RINGBUF_DISCARD_DYNPTR: Helper =
-    Helper::known(200, "bpf_ringbuf_discard_dynptr", Proto::new(RELEASE, RetType::Void));
+pub(super) const RINGBUF_DISCARD_DYNPTR: Helper = Helper {
+    id: 200,
+    name: "bpf_ringbuf_discard_dynptr",
+    proto: Proto::new(RELEASE, RetType::Void),
+    func: Some(discard_dynptr),
+};
 
 pub(super) const USER_RINGBUF_DRAIN: Helper = Helper::known(
     209,
@@ -115,19 +124,17 @@ unsafe extern "C" fn perf_event_output(
     if flags & !(BPF_F_INDEX_MASK | BPF_F_CTXLEN_MASK) != 0 {
         return Errno::EINVAL.to_ret();
     }
-    // SAFETY: the context is the run's, its pointers are of one buffer.
-    let (slot, packet, len) = unsafe {
-        let c = &*ctx;
-        (c.slot, c.data.cast_const(), c.data_end.addr().wrapping_sub(c.data.addr()))
-    };
+    // SAFETY: the context is the run's.
+    let c = unsafe { &*ctx };
     let wanted = ((flags & BPF_F_CTXLEN_MASK) >> 32) as usize;
-    if wanted > len {
+    if wanted as u64 > chain::length(c) {
         return Errno::EFAULT.to_ret();
     }
-    let index = if flags & BPF_F_INDEX_MASK == BPF_F_CURRENT_CPU { slot } else { flags as u32 };
+    let index = if flags & BPF_F_INDEX_MASK == BPF_F_CURRENT_CPU { c.slot } else { flags as u32 };
+    let packet = chain::first(c, wanted);
     // SAFETY: the verifier proved that r2 is a map of the program, and r4 readable for r5 bytes; the packet has `wanted` bytes; the worker holds its slot.
     let done = unsafe {
-        (*(map as *const Map)).perf_output(index, (data as *const u8, size as usize), (packet, wanted), slot)
+        (*(map as *const Map)).perf_output(index, (data as *const u8, size as usize), &packet, c.slot)
     };
     done.map_or_else(|e| e.to_ret(), |()| 0)
 }
@@ -163,6 +170,16 @@ unsafe extern "C" fn ringbuf_discard(bytes: u64, flags: u64, _: u64, _: u64, _: 
     // SAFETY: as `ringbuf_submit`.
     unsafe { commit(bytes as *mut u8, Commit::Discard, flags, maps_of(&*ctx).iter().map(|m| &**m)) };
     0
+}
+
+unsafe extern "C" fn submit_dynptr(at: u64, flags: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: the verifier proved that r1 is a handle of a reservation that did not end yet; it may have failed.
+    unsafe { dynptr::take_record(at).map_or(0, |bytes| ringbuf_submit(bytes as u64, flags, 0, 0, 0, ctx)) }
+}
+
+unsafe extern "C" fn discard_dynptr(at: u64, flags: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: as `submit_dynptr`.
+    unsafe { dynptr::take_record(at).map_or(0, |bytes| ringbuf_discard(bytes as u64, flags, 0, 0, 0, ctx)) }
 }
 
 unsafe extern "C" fn ringbuf_query(map: u64, what: u64, _: u64, _: u64, _: u64, _ctx: *mut Ctx) -> u64 {

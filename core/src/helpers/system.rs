@@ -2,7 +2,7 @@
 
 use super::{Helper, HelperFn, Proto, RetType};
 use crate::platform::Clock;
-use crate::vm::{Ctx, WorkerBlock};
+use crate::vm::{Ctx, RunEnv, WorkerBlock};
 
 const fn plain(id: u32, name: &'static str, func: HelperFn) -> Helper {
     Helper { id, name, proto: Proto::new(&[], RetType::Integer), func: Some(func) }
@@ -53,13 +53,20 @@ unsafe extern "C" fn ktime_tai(_: u64, _: u64, _: u64, _: u64, _: u64, ctx: *mut
 }
 
 /// Ticks as the kernel counts them: from five minutes before 2^32.
+pub(super) fn jiffies(env: &RunEnv) -> u64 {
+    let ticks = env.platform.clock_ns(Clock::Coarse).unwrap_or(0) / env.tick_ns;
+    let start = (1u64 << 32).wrapping_sub(300_000_000_000 / env.tick_ns);
+    start.wrapping_add(ticks)
+}
+
+/// Ticks of a minute.
+pub(super) fn minute_in_jiffies(env: &RunEnv) -> u64 {
+    (60_000_000_000 / env.tick_ns).max(1)
+}
+
 unsafe extern "C" fn jiffies64(_: u64, _: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
     // SAFETY: as `ktime`.
-    let Some(tick) = (unsafe { (*ctx).env.as_ref() }).map(|e| e.tick_ns) else { return 0 };
-    // SAFETY: as `ktime`.
-    let ticks = unsafe { clock(ctx, Clock::Coarse) } / tick;
-    let start = (1u64 << 32).wrapping_sub(300_000_000_000 / tick);
-    start.wrapping_add(ticks)
+    unsafe { (*ctx).env.as_ref() }.map_or(0, jiffies)
 }
 
 /// Where the thread runs at this moment.

@@ -73,7 +73,16 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
     /// # Safety
     /// As [`super::run_with`].
     pub(super) unsafe fn run(&mut self) -> Result<u64, Fault> {
-        self.enter(0).map_err(|kind| kind.at(0))?;
+        // SAFETY: handed on.
+        unsafe { self.run_from(0) }
+    }
+
+    /// Runs from the start of a function.
+    ///
+    /// # Safety
+    /// As [`super::run_with`].
+    pub(super) unsafe fn run_from(&mut self, function: u32) -> Result<u64, Fault> {
+        self.enter(function).map_err(|kind| kind.at(0))?;
         // SAFETY: handed on.
         unsafe { self.drive() }
     }
@@ -308,7 +317,11 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
             return self.enter(0);
         }
         // SAFETY: as above; an entry takes the context and its own target.
-        self.regs[0] = unsafe { ((*target).entry)(self.ctx, target) };
+        let (r0, aborted) = unsafe { (((*target).entry)(self.ctx, target), (*self.ctx).abort != 0) };
+        if aborted {
+            return Err(FaultKind::Aborted);
+        }
+        self.regs[0] = r0;
         Ok(self.exit())
     }
 

@@ -6,10 +6,12 @@
 
 use super::fields::{load_value, store_value};
 use super::layout::Layout;
+use super::lock::NO_SLOT;
 use super::memory::Region;
 use super::spec::flags::{BPF_EXIST, BPF_NOEXIST};
 use super::{ArrayGeometry, MapSpec, ValueFields};
 use crate::error::Errno;
+use crate::vm::TimerCell;
 use core::ptr::{NonNull, null_mut};
 
 /// Where the elements are.
@@ -20,6 +22,7 @@ pub(super) struct Array {
     value_size: usize,
     max_entries: u32,
     fields: ValueFields,
+    pub(super) timers: TimerCell,
 }
 
 /// Reads an index that the caller says is readable: keys need no alignment.
@@ -61,6 +64,7 @@ impl Array {
             value_size: spec.value_size as usize,
             max_entries: spec.max_entries,
             fields: spec.fields,
+            timers: TimerCell::empty(),
         }
     }
 
@@ -87,6 +91,8 @@ impl Array {
         check_update(index, self.max_entries, flags)?;
         // SAFETY: the index is below `max_entries`, so that `lookup` gives an element, 8-aligned; the caller vouches for `value`.
         unsafe { store_value(self.lookup(index), value, self.value_size, self.fields) };
+        // Kernel: a value that is written anew has no timer.
+        self.timers.free(index, NO_SLOT);
         Ok(())
     }
 

@@ -10,6 +10,8 @@ use super::memory::{load, store};
 use super::spec::flags::{BPF_EXIST, BPF_F_LOCK, BPF_NOEXIST};
 use super::{Kind, Map, ValueFields, ValueLock, control};
 use crate::error::Errno;
+use crate::sync::{Arc, Ordering};
+use crate::vm::{TimerCell, TimerTable};
 use core::ops::Range;
 
 /// Times that an update in place tries again while its key comes and goes.
@@ -73,6 +75,65 @@ pub(super) unsafe fn load_value(dst: *mut u8, src: *const u8, size: usize, field
 }
 
 impl Map {
+    /// Elements that may have a timer.
+    pub(crate) fn nr_elements(&self) -> u32 {
+        match &self.kind {
+            Kind::Hash(h) => h.nr_elements(),
+            Kind::LruHash(h) => h.nr_elements(),
+            _ => self.spec.max_entries,
+        }
+    }
+
+    fn timer_cell(&self) -> Option<&TimerCell> {
+        match &self.kind {
+            Kind::Array(a) => Some(&a.timers),
+            Kind::Hash(h) => Some(&h.timers),
+            Kind::LruHash(h) => Some(&h.timers),
+            _ => None,
+        }
+    }
+
+    /// The timers of its values, where it has some.
+    pub(crate) fn timers(&self) -> Option<&TimerTable> {
+        self.timer_cell()?.get()
+    }
+
+    /// Gives it a table with a timer for each element; once.
+    pub(crate) fn set_timers(&self, table: Arc<TimerTable>) {
+        if let Some(cell) = self.timer_cell() {
+            cell.set(table);
+        }
+    }
+
+    /// The element of the value at an address.
+    pub(crate) fn element_index(&self, value: *const u8) -> Option<u32> {
+        match &self.kind {
+            Kind::Array(a) => {
+                let skip = value.addr().checked_sub(a.geometry().base)?;
+                let index = u32::try_from(skip / a.geometry().stride as usize).ok()?;
+                (index < self.spec.max_entries).then_some(index)
+            }
+            Kind::Hash(h) => h.index_of(value),
+            Kind::LruHash(h) => h.index_of(value),
+            _ => None,
+        }
+    }
+
+    /// Key and value of an element, where it is a key's; the key is null where it is the index.
+    pub(crate) fn timer_element(&self, index: u32) -> Option<(*const u8, *mut u8)> {
+        match &self.kind {
+            Kind::Array(a) => Some((core::ptr::null(), a.lookup(index))),
+            Kind::Hash(h) => h.element(index),
+            Kind::LruHash(h) => h.element(index),
+            _ => None,
+        }
+    }
+
+    /// Whether a user has a handle of it: without one, nothing may be left running that holds it.
+    pub(crate) fn has_users(&self) -> bool {
+        self.users.load(Ordering::Relaxed) != 0
+    }
+
     /// The lock of a value of this map.
     ///
     /// # Safety
@@ -110,6 +171,7 @@ impl Map {
                     let _locked = self.lock_of(to)?.hold(slot)?;
                     store_value(to, value, size, fields);
                 }
+                a.timers.free(index, slot);
                 Ok(())
             }
             Kind::PercpuArray(_) => {
@@ -208,7 +270,7 @@ mod tests {
             (fields(Some(20), Some(0)), 24),
         ];
         for (fields, size) in cases {
-            let mut memory = [0x11u64; 8];
+            let mut memory = [0x1111_1111_1111_1111u64; 8];
             let value: Vec<u8> = (0..size as u8).map(|i| 0x80 | i).collect();
             let to = memory.as_mut_ptr().cast::<u8>();
             let mut out = std::vec![0xffu8; size];

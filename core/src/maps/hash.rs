@@ -15,6 +15,7 @@ use super::spec::flags::{BPF_EXIST, BPF_NOEXIST};
 use super::table::{Exists, Key, Supply, Table, with_key, with_key_form};
 use super::{MapConfig, MapSpec, ValueFields};
 use crate::error::Errno;
+use crate::vm::TimerCell;
 use core::ops::ControlFlow;
 use core::ptr::null_mut;
 
@@ -26,6 +27,7 @@ pub(super) struct Hash<S> {
     value_offset: usize,
     value_size: usize,
     fields: ValueFields,
+    pub(super) timers: TimerCell,
 }
 
 /// What an update does for a key that is there, or not.
@@ -41,6 +43,7 @@ impl<S: Supply> Hash<S> {
             value_offset: (spec.key_size as usize).next_multiple_of(8) + S::MARK_BYTES,
             value_size: spec.value_size as usize,
             fields: spec.fields,
+            timers: TimerCell::empty(),
         }
     }
 
@@ -95,7 +98,7 @@ impl<S: Supply> Hash<S> {
                 }
                 let index = supply.take(table, slot).ok_or(S::NONE_LEFT)?;
                 // SAFETY: the caller's word; the element is ours.
-                unsafe { self.fill(key, value, index) };
+                unsafe { self.fill(key, value, index, slot) };
                 let Err(why) = table.insert(key, index) else { return Ok(()) };
                 supply.give(table, slot, index);
                 if why == Exists::NoSlot {
@@ -108,8 +111,9 @@ impl<S: Supply> Hash<S> {
             }
             let other = supply.take_other(table, slot, found.index()).ok_or(S::NONE_LEFT)?;
             // SAFETY: the caller's word; the element is ours.
-            unsafe { self.fill(key, value, other) };
+            unsafe { self.fill(key, value, other, slot) };
             if table.replace(found, other).is_ok() {
+                self.timers.free(found.index(), slot);
                 supply.give_replaced(table, slot, found.index());
                 return Ok(());
             }
@@ -121,7 +125,9 @@ impl<S: Supply> Hash<S> {
     ///
     /// # Safety
     /// `value` is readable for the value size.
-    unsafe fn fill<K: Key>(&self, key: &K, value: *const u8, index: u32) {
+    unsafe fn fill<K: Key>(&self, key: &K, value: *const u8, index: u32, slot: u32) {
+        // Of a key that was evicted.
+        self.timers.free(index, slot);
         self.table.write_key(key, index);
         let to = self.value(index);
         if !to.is_null() {
@@ -136,7 +142,9 @@ impl<S: Supply> Hash<S> {
         if !self.table.pool().has(slot) {
             return Err(Errno::EBUSY);
         }
-        with_key!(self.table, key, |k| delete(&self.table, &self.supply, &k, slot))
+        with_key!(self.table, key, |k| {
+            delete(&self.table, &self.supply, &k, slot, |index| self.timers.free(index, slot))
+        })
     }
 
     /// Puts in order what dead writers left; no writer is inside.
@@ -165,12 +173,33 @@ impl<S: Supply> Hash<S> {
     }
 }
 
+impl<S: Supply> Hash<S> {
+    /// Elements that there can be, spares included.
+    pub(super) fn nr_elements(&self) -> u32 {
+        self.table.pool().nr_elements()
+    }
+
+    /// The element of a value.
+    pub(super) fn index_of(&self, value: *const u8) -> Option<u32> {
+        self.table.pool().index_at(value.addr().checked_sub(self.value_offset)?)
+    }
+
+    /// Key and value of an element, where a key has it.
+    pub(super) fn element(&self, index: u32) -> Option<(*const u8, *mut u8)> {
+        let key = self.table.pool().element(index)?.cast::<u8>();
+        // SAFETY: an element begins with its key.
+        let found = with_key!(self.table, key, |k| self.table.find(&k));
+        (found?.index() == index).then(|| (key, self.value(index)))
+    }
+}
+
 impl<S: Supply> Hashed for Hash<S> {
     fn table(&self) -> &Table {
         &self.table
     }
 
     fn give(&self, slot: u32, index: u32) {
+        self.timers.free(index, slot);
         self.supply.give(&self.table, slot, index);
     }
 
@@ -183,11 +212,18 @@ impl<S: Supply> Hashed for Hash<S> {
     }
 }
 
-/// Removes a key and gives its element back.
-pub(super) fn delete<K: Key>(table: &Table, supply: &impl Supply, key: &K, slot: u32) -> Result<(), Errno> {
+/// Removes a key and gives its element back, of which `freed` hears before.
+pub(super) fn delete<K: Key>(
+    table: &Table,
+    supply: &impl Supply,
+    key: &K,
+    slot: u32,
+    freed: impl Fn(u32),
+) -> Result<(), Errno> {
     loop {
         let found = table.find(key).ok_or(Errno::ENOENT)?;
         if let Ok(index) = table.remove(found) {
+            freed(index);
             supply.give(table, slot, index);
             return Ok(());
         }

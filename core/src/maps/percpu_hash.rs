@@ -197,7 +197,7 @@ impl<S: Supply> PercpuHash<S> {
         if !self.table.pool().has(slot) {
             return Err(Errno::EBUSY);
         }
-        with_key!(self.table, key, |k| delete(&self.table, &self.supply, &k, slot))
+        with_key!(self.table, key, |k| delete(&self.table, &self.supply, &k, slot, |_| {}))
     }
 
     /// Puts in order what dead writers left; no writer is inside.

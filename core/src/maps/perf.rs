@@ -12,6 +12,7 @@ use super::{Making, Map, MapConfig, MapError, MapSpec};
 use crate::error::Errno;
 use crate::mem::Vec;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use crate::vm::MAX_FRAGS;
 use core::ptr::NonNull;
 
 /// BPF_F_PRESERVE_ELEMS: known and without meaning here, where entries never go by themselves.
@@ -165,8 +166,8 @@ impl PerfArray {
         Ok(())
     }
 
-    /// Writes a sample of two parts to the ring of the caller's slot.
-    fn output(&self, index: u32, slot: u32, parts: [&[AtomicU8]; 2]) -> Result<(), Errno> {
+    /// Writes a sample to the ring of the caller's slot, its parts one behind the other.
+    fn output(&self, index: u32, slot: u32, parts: &[&[AtomicU8]]) -> Result<(), Errno> {
         if index >= self.max_entries {
             return Err(Errno::E2BIG);
         }
@@ -175,9 +176,9 @@ impl PerfArray {
         if index != slot {
             return Err(Errno::EOPNOTSUPP);
         }
-        let [meta, packet] = parts;
+        let len: u64 = parts.iter().map(|p| p.len() as u64).sum();
         // The size word and the data are a multiple of eight together.
-        let raw = (4 + meta.len() as u64 + packet.len() as u64).next_multiple_of(8) - 4;
+        let raw = (4 + len).next_multiple_of(8) - 4;
         let size = HEADER + 4 + raw;
         if size > u64::from(u16::MAX) {
             return Err(Errno::E2BIG);
@@ -200,7 +201,7 @@ impl PerfArray {
         }
         let start = at;
         at = pages.put(at, header(PERF_RECORD_SAMPLE, size).into_iter().chain((raw as u32).to_le_bytes()));
-        at = pages.put(at, meta.iter().chain(packet).map(|b| b.load(Ordering::Relaxed)));
+        at = pages.put(at, parts.iter().flat_map(|p| p.iter()).map(|b| b.load(Ordering::Relaxed)));
         let padding = start + size - at;
         at = pages.put(at, (0..padding).map(|_| 0));
         pages.word(HEAD).store(at, Ordering::Release); // pairs with the reader's load
@@ -291,10 +292,10 @@ impl Map {
         self.write_access(|| perf.open(index))?
     }
 
-    /// Writes a sample to the ring of the caller's slot: `size` bytes, then `packet_size` of a packet.
+    /// Writes a sample to the ring of the caller's slot: `size` bytes, then the pieces of a packet.
     ///
     /// # Safety
-    /// `data` is readable for `size` bytes, `packet` for `packet_size`. The caller alone holds `slot`.
+    /// `data` is readable for `size` bytes, each piece of `packet` for its length. The caller alone holds `slot`.
     ///
     /// # Errors
     /// E2BIG beyond the last entry and for a sample over 64 kB; ENOENT where the entry is not open; EOPNOTSUPP for another slot's; ENOSPC for want of room, which
@@ -303,7 +304,7 @@ impl Map {
         &self,
         index: u32,
         (data, size): (*const u8, usize),
-        (packet, packet_size): (*const u8, usize),
+        packet: &[(*const u8, usize)],
         slot: u32,
     ) -> Result<(), Errno> {
         let perf = self.perf().ok_or(Errno::EINVAL)?;
@@ -312,7 +313,11 @@ impl Map {
             let p = if n == 0 { NonNull::dangling().as_ptr() } else { p.cast_mut() };
             core::slice::from_raw_parts(p.cast::<AtomicU8>(), n)
         };
-        perf.output(index, slot, [part(data, size), part(packet, packet_size)])
+        let mut parts = heapless::Vec::<_, { MAX_FRAGS + 2 }>::new();
+        for &(p, n) in [(data, size)].iter().chain(packet) {
+            parts.push(part(p, n)).map_err(|_| Errno::E2BIG)?;
+        }
+        perf.output(index, slot, &parts)
     }
 
     /// Hands the records of entry `index` of a PERF_EVENT_ARRAY to `each`, oldest first; how many.

@@ -53,7 +53,7 @@ impl ProgRef {
         unsafe { self.0.as_ref() }
     }
 
-    fn into_raw(self) -> *mut TailTarget {
+    pub(crate) fn into_raw(self) -> *mut TailTarget {
         let raw = self.0.as_ptr();
         core::mem::forget(self);
         raw

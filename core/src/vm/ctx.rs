@@ -3,6 +3,7 @@
 //! One a worker and hook, reused for every packet. The first 64 bytes are the fast part and fixed for a SONAME; everything a C host touches is
 //! mirrored by `uxdp.h`. All pointers are into one buffer: `data_hard_start <= data_meta <= data <= data_end <= frame_end`.
 
+use super::Frags;
 use super::action::AbortReason;
 
 /// A run's entry: takes the context, returns an action code.
@@ -53,7 +54,11 @@ pub struct Ctx {
     pub(crate) caller: *const crate::interp::Caller,
     /// Private: the lock of a value that the program holds, or null.
     pub(crate) lock: *const crate::maps::ValueLock,
-    pub(crate) reserved: [u64; 6],
+    /// Private: the timer whose callback runs, or null.
+    pub(crate) timer: *const super::Timer,
+    /// Private: instructions that the run may still take.
+    pub(crate) budget: u64,
+    pub(crate) reserved: [u64; 4],
 }
 
 impl Ctx {
@@ -93,7 +98,9 @@ impl Ctx {
             prog: null(),
             caller: null(),
             lock: null(),
-            reserved: [0; 6],
+            timer: null(),
+            budget: super::NO_LIMIT,
+            reserved: [0; 4],
         }
     }
 }
@@ -127,12 +134,6 @@ impl RxMeta {
     /// Nothing known.
     pub const NONE: RxMeta =
         RxMeta { valid: 0, hash: 0, hash_type: 0, vlan_proto: 0, vlan_tci: 0, timestamp: 0 };
-}
-
-/// The rest of a multi-buffer packet. Opaque for now: programs of `xdp.frags` get linear packets.
-#[repr(C)]
-pub struct Frags {
-    _private: [u8; 0],
 }
 
 /// What kind of target a redirect has.

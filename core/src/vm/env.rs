@@ -2,8 +2,9 @@
 
 use super::block::WorkerBlock;
 use super::grace::{Grace, Retired};
+use super::timers::TimerTable;
 use super::trace::Line;
-use super::{AbortReason, Prog, RunEnv};
+use super::{AbortReason, CookieSecrets, Prog, RunEnv, Timers};
 use crate::error::Errno;
 use crate::helpers::{HelperSet, STANDARD};
 use crate::host::{Host, Service};
@@ -62,7 +63,9 @@ impl Env {
             run: RunEnv {
                 platform,
                 nr_cpus,
+                timers: Timers::new()?,
                 tick_ns: platform.tick_ns().max(1),
+                cookie_secrets: cookie_secrets(platform),
                 host: options.host,
                 network: AtomicPtr::new(core::ptr::null_mut()),
             },
@@ -122,6 +125,18 @@ impl Env {
 
     pub(super) fn new_prog_id(&self) -> Result<u32, Errno> {
         next_id(&self.last_prog_id)
+    }
+
+    /// Gives a map of this environment its timers, where its values have one.
+    pub(super) fn add_timers(&self, map: &Map) -> Result<(), Errno> {
+        if map.spec().fields.timer.is_none() {
+            return Ok(());
+        }
+        // SAFETY: the map keeps the table to its end, and does not move: it is shared.
+        map.set_timers(unsafe {
+            TimerTable::new(&self.run.timers, self.run.platform, map, map.nr_elements())?
+        });
+        Ok(())
     }
 
     /// A slot for control-plane writes, for as long as the guard lives: at most a call. Waits for one where all are in use.
@@ -257,6 +272,7 @@ impl Env {
     pub fn provides(&self, service: Service) -> bool {
         match service {
             Service::Network => self.run.network().is_some(),
+            Service::Random => self.run.cookie_secrets.is_some(),
             other => self.run.host.is_some_and(|h| h.provides(other)),
         }
     }
@@ -319,6 +335,20 @@ impl Env {
     pub(super) fn run_env(&self) -> &RunEnv {
         &self.run
     }
+}
+
+/// Keys for the life of an environment, as the kernel's are for the life of the machine.
+fn cookie_secrets(platform: &dyn Platform) -> Option<CookieSecrets> {
+    let mut bytes = [0; 64];
+    let mut words = [0; 8];
+    if !platform.random(&mut bytes) {
+        return None;
+    }
+    for (word, eight) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = eight.iter().fold(0, |w: u64, &b| w << 8 | u64::from(b));
+    }
+    let [a, b, c, d, e, f, g, h] = words;
+    Some([[a, b], [c, d], [e, f], [g, h]])
 }
 
 impl Drop for Env {

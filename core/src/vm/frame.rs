@@ -6,7 +6,7 @@
 //! Invariant: a frame's pointers are ordered and into its buffer. `new` establishes it, and helpers, which alone move them, keep it.
 
 use super::run::word;
-use super::{Ctx, Hook, Redirect, Worker, ctx_init, xdp_run};
+use super::{Chain, Ctx, Hook, Redirect, Worker, ctx_init, xdp_run};
 use crate::error::Errno;
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -110,6 +110,14 @@ impl<'a> Runner<'a> {
         word(&mut frame.meta, &c.data_meta);
         word(&mut frame.data, &c.data);
         word(&mut frame.data_end, &c.data_end);
+        action
+    }
+
+    /// As [`Runner::run`], of a packet that goes on in fragments. Programs that do not take them (`xdp.frags`) see its first buffer alone.
+    pub fn run_chain(&mut self, frame: &mut Frame<'_>, rest: &mut Chain<'_>) -> u32 {
+        self.ctx.frags = &raw mut rest.frags;
+        let action = self.run(frame);
+        self.ctx.frags = core::ptr::null_mut();
         action
     }
 

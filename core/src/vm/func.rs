@@ -48,6 +48,11 @@ impl Func {
         (skip.is_multiple_of(size) && index < INTERPRETED.len() as u64).then_some(index as u32)
     }
 
+    /// Its code, where it is compiled.
+    pub(crate) fn code(&self) -> Option<HelperFn> {
+        self.code
+    }
+
     /// Its index among the program's functions.
     pub(crate) fn index(&self) -> u32 {
         self.index as u32

@@ -96,6 +96,14 @@ impl Hook {
         unit.progs.len()
     }
 
+    /// Whether every program that is attached takes packets in several buffers (`xdp.frags`): others see the first buffer alone, so that a host is not to give them such.
+    pub fn takes_frags(&self) -> bool {
+        let _held = self.replacing.lock();
+        // SAFETY: as above.
+        let unit = unsafe { self.unit.load(Ordering::Acquire).as_ref() };
+        unit.is_some_and(|u| u.progs.iter().all(|p| p.program().code().frags))
+    }
+
     /// The engine's name, where one program is attached.
     pub fn engine_name(&self) -> Option<&'static str> {
         let _held = self.replacing.lock();

@@ -9,22 +9,26 @@ mod block;
 mod ctx;
 mod engine;
 mod env;
+mod frags;
 mod frame;
 mod func;
 mod grace;
 mod hook;
+mod limit;
 mod load;
 mod packet_use;
 mod prog;
 mod run;
 mod stats;
+mod timers;
 mod trace;
 mod worker;
 
 pub use action::{AbortReason, Action};
-pub use ctx::{Ctx, Entry, Frags, Pkt, Redirect, RedirectKind, RxMeta};
+pub use ctx::{Ctx, Entry, Pkt, Redirect, RedirectKind, RxMeta};
 pub use engine::{Engine, EngineChoice, compile_options};
 pub use env::{ClientSlot, Env, EnvOptions};
+pub use frags::{Chain, Frag, Frags, MAX_FRAGS};
 pub use frame::{Frame, Origin, Runner};
 pub use hook::Hook;
 pub use load::{MapDef, ProgOptions, create_maps, install, missing_service};
@@ -32,11 +36,15 @@ pub use packet_use::PacketUse;
 pub use prog::Prog;
 pub use run::{ctx_init, on_abort, xdp_run, xdp_run_burst};
 pub use stats::{Counting, ProgStats, SlotStats, StatsSum};
+pub use timers::{Timers, TimersRun};
 pub use worker::Worker;
 
 pub(crate) use block::WorkerBlock;
 pub(crate) use func::Func;
+pub(crate) use limit::NO_LIMIT;
 pub(crate) use prog::{interpreted, maps_of};
+pub(crate) use run::{owner_of, tail_target};
+pub(crate) use timers::{Timer, TimerCell, TimerTable, clock as timer_clock};
 pub(crate) use trace::TraceRecord;
 
 /// What helpers need at run time, reached through the context; made by an environment, shared by its workers, immutable.
@@ -47,11 +55,18 @@ pub struct RunEnv {
     pub nr_cpus: u32,
     /// Nanoseconds of a tick, not 0.
     pub(crate) tick_ns: u64,
+    /// Keys of SYN cookies; none where the platform has no random numbers.
+    pub(crate) cookie_secrets: Option<CookieSecrets>,
     /// What only the host can do.
     pub(crate) host: Option<&'static dyn crate::host::Host>,
     /// What the host says of the network; null until it does.
     network: crate::sync::AtomicPtr<crate::net::Tables>,
+    /// Timers in map values.
+    pub timers: crate::sync::Arc<Timers>,
 }
+
+/// Two keys for IPv4, two for IPv6.
+pub(crate) type CookieSecrets = [[u64; 2]; 4];
 
 impl RunEnv {
     /// What the host says of the network at this moment. It lives until this worker's next quiescent point.

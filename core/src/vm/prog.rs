@@ -2,13 +2,14 @@
 
 use super::engine::Engine;
 use super::packet_use::{PacketUse, packet_use};
-use super::{Counting, Ctx, Env, ProgStats};
+use super::{Counting, Ctx, Env, Func, ProgStats};
 use crate::error::Errno;
 use crate::helpers::HelperSet;
 use crate::interp;
 use crate::maps::{Map, ProgRef, TailTarget};
 use crate::program::{Program, Verified};
 use crate::sync::Arc;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 /// A loaded program. Shared: hooks, prog arrays and handles hold references; it goes with the last one.
@@ -83,6 +84,11 @@ impl Prog {
         &self.stats
     }
 
+    /// Native stack that a run takes at most, in bytes, whatever runs it. Helpers that do not call back are left out.
+    pub fn stack_size(&self) -> u32 {
+        self.engine.code().map_or_else(|| interp::stack(&self.program, self.helpers), |c| c.stack())
+    }
+
     /// The most that it may do to a packet.
     pub fn packet_use(&self) -> PacketUse {
         packet_use(&self.program, self.helpers)
@@ -100,6 +106,27 @@ impl Prog {
         unsafe { ProgRef::new(NonNull::new_unchecked(raw)) }
     }
 
+    /// One more reference, to a program that somebody has.
+    pub(crate) fn retain(&self) -> ProgRef {
+        // SAFETY: programs are made by `new` alone, so that this one is in an `Arc`; the reference is not taken back here.
+        let this = ManuallyDrop::new(unsafe { Arc::from_raw(core::ptr::from_ref(self)) });
+        Prog::prog_ref(&this)
+    }
+
+    /// The helpers that it was verified with.
+    pub(super) fn helpers(&self) -> HelperSet {
+        self.helpers
+    }
+
+    /// Whether a function value is one of its functions.
+    pub(super) fn has(&self, func: &Func) -> bool {
+        match (func.code(), self.engine.code()) {
+            (None, None) => true,
+            (Some(code), Some(own)) => own.code().as_ptr_range().contains(&(code as *const u8)),
+            _ => false,
+        }
+    }
+
     pub(super) fn target(&self) -> &TailTarget {
         &self.target
     }
@@ -108,7 +135,7 @@ impl Prog {
     ///
     /// # Safety
     /// `target` is the field of a living [`Prog`].
-    unsafe fn of<'a>(target: *const TailTarget) -> &'a Prog {
+    pub(super) unsafe fn of<'a>(target: *const TailTarget) -> &'a Prog {
         // SAFETY: the caller's; the target is the first field.
         unsafe { &*target.cast::<Prog>() }
     }

@@ -5,8 +5,12 @@
 //! for the program that ran last and for the worker.
 
 use super::hook::{Hook, Unit};
-use super::{AbortReason, Action, Counting, Ctx, Pkt, Prog, RedirectKind, Worker, WorkerBlock};
+use super::limit::{budget, give_records};
+use super::{AbortReason, Action, Counting, Ctx, Func, Pkt, Prog, RedirectKind, Worker, WorkerBlock};
 use crate::error::Errno;
+use crate::limits::MAX_TAIL_CALL_CNT;
+use crate::maps::Map;
+use crate::sync::Ordering;
 
 /// Ties a context to a worker and a hook. Everything else is reset.
 ///
@@ -157,6 +161,7 @@ unsafe fn run_unit(unit: &Unit, ctx: *mut Ctx) -> u32 {
         // SAFETY: the target's own entry and address; the context is the run's.
         code = unsafe {
             begin(ctx);
+            (*ctx).budget = budget(prog.program());
             (*ctx).prog = crate::sync::Arc::as_ptr(prog).cast();
             let code = finish((target.entry)(ctx, target), ctx);
             (*ctx).prog = core::ptr::null();
@@ -175,7 +180,7 @@ unsafe fn run_unit(unit: &Unit, ctx: *mut Ctx) -> u32 {
 }
 
 /// Gives back the lock that a run held when it was ended.
-fn give_lock(c: &mut Ctx) {
+pub(super) fn give_lock(c: &mut Ctx) {
     let lock = core::mem::replace(&mut c.lock, core::ptr::null());
     // SAFETY: null, or the lock of a value in a map of the program that ran, which lives until this worker was quiescent.
     if let Some(lock) = unsafe { lock.as_ref() } {
@@ -198,6 +203,10 @@ unsafe fn finish(r0: u64, ctx: *mut Ctx) -> u32 {
         None => AbortReason::UnknownCode,
     };
     give_lock(c);
+    if c.abort != 0 {
+        // SAFETY: the run is over.
+        unsafe { give_records(c) };
+    }
     c.set_abort(reason);
     // SAFETY: the caller's.
     unsafe { count_abort(c) };
@@ -232,12 +241,56 @@ pub(super) unsafe fn running<'a>(ctx: &Ctx) -> Option<&'a Prog> {
     }
 }
 
+/// The program that a function value of a run is of: the one that runs, or where a tail call came back to its caller one of the hook's.
+///
+/// # Safety
+/// During a run, on its own thread; the value is one of that run's.
+pub(crate) unsafe fn owner_of<'a>(func: &Func, ctx: &Ctx) -> Option<&'a Prog> {
+    // SAFETY: the caller's.
+    let named = unsafe { running(ctx) };
+    if let Some(prog) = named.filter(|p| p.has(func)) {
+        return Some(prog);
+    }
+    if ctx.entry.is_null() {
+        return None;
+    }
+    // SAFETY: as in `running`.
+    let unit = unsafe { Hook::of(ctx).unit() }?;
+    let prog = unit.progs.iter().find(|p| p.has(func))?;
+    // SAFETY: as in `running`.
+    Some(unsafe { &*crate::sync::Arc::as_ptr(prog) })
+}
+
+/// Finds what compiled code jumps to in a tail call through a map that is only known at run time: its address, or null. Counts the call.
+pub(crate) unsafe extern "C" fn tail_target(
+    map: u64,
+    index: u64,
+    _: u64,
+    _: u64,
+    _: u64,
+    ctx: *mut Ctx,
+) -> u64 {
+    // SAFETY: the verifier proved that the map is one of the program's maps; the context is the run's.
+    let (array, ctx) = unsafe { ((*(map as *const Map)).prog_array(), &mut *ctx) };
+    let Some(array) = array.filter(|a| ctx.tail_calls < MAX_TAIL_CALL_CNT && (index as u32) < a.max_entries)
+    else {
+        return 0;
+    };
+    // SAFETY: the index is below the number of entries. Acquire: pairs with the swap that set the entry.
+    let target = unsafe { (*array.shadow.add(index as u32 as usize)).load(Ordering::Acquire) };
+    if !target.is_null() {
+        ctx.tail_calls += 1;
+        ctx.prog = target.cast_const().cast();
+    }
+    target as u64
+}
+
 /// Counts the context's abort.
 ///
 /// # Safety
 /// As [`finish`].
 #[cold]
-unsafe fn count_abort(c: &Ctx) {
+pub(super) unsafe fn count_abort(c: &Ctx) {
     let Some(reason) = c.abort_reason() else { return };
     // SAFETY: the program lives while it runs; the block is the worker's own.
     unsafe {

@@ -53,6 +53,9 @@ impl ProgramEngine {
     }
 }
 
+/// Callbacks of timers between two rounds of bursts, at most.
+const TIMERS: u32 = 8;
+
 impl Engine for ProgramEngine {
     fn name(&self) -> String {
         format!("{} ({})", self.ready.prog.name(), self.ready.prog.engine().name())
@@ -70,6 +73,7 @@ impl Engine for ProgramEngine {
     }
 
     fn round_over(&mut self) {
+        self.worker.run_timers(TIMERS);
         self.worker.quiescent();
     }
 

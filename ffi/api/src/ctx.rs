@@ -43,6 +43,8 @@ pub enum uxdp_abort_reason {
     UXDP_ABORT_NO_REDIRECT_TARGET = 4,
     /// The lock of a map's value was not to be had in time: its holder is dead, or stuck.
     UXDP_ABORT_LOCK = 5,
+    /// The run took more instructions than `run_limit` of its load allows.
+    UXDP_ABORT_LIMIT = 6,
 }
 
 /// What kind of target a redirect has.
@@ -91,8 +93,34 @@ pub struct uxdp_rx_meta {
     pub timestamp: u64,
 }
 
-/// The rest of a multi-buffer packet. Opaque: programs get linear packets only.
-pub struct uxdp_frags(());
+/// One fragment of a packet.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct uxdp_frag {
+    /// Its first byte. In and out.
+    pub data: *mut u8,
+    /// Bytes of packet in it. In and out.
+    pub len: u32,
+    /// Bytes from `data` on that it may grow to; 0: it cannot grow. In and out.
+    pub room: u32,
+    /// The host's own, for example its mbuf; never touched.
+    pub cookie: *mut c_void,
+}
+
+/// Most fragments of a packet.
+pub const UXDP_MAX_FRAGS: usize = 17;
+
+/// The rest of a packet behind its first buffer: fragments in order. For programs of section `xdp.frags`: see uxdp_hook_takes_frags.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct uxdp_frags {
+    /// How many there are. In and out.
+    pub nr: u32,
+    /// How many the program dropped: they stand behind those that are left, and are the host's to free. In: 0. Out.
+    pub nr_released: u32,
+    /// The fragments.
+    pub frags: [uxdp_frag; UXDP_MAX_FRAGS],
+}
 
 /// Where a redirected packet goes.
 #[repr(C)]
@@ -146,7 +174,7 @@ pub struct uxdp_ctx {
     pub egress_ifindex: u32,
     /// What the NIC said of it. In; kept from packet to packet.
     pub rx: uxdp_rx_meta,
-    /// NULL.
+    /// What is behind the first buffer; NULL: nothing. In; kept from packet to packet.
     pub frags: *mut uxdp_frags,
     /// Where a packet with UXDP_REDIRECT goes. Out.
     pub redirect: uxdp_redirect,
@@ -171,7 +199,7 @@ pub struct uxdp_pkt {
     pub cookie: *mut c_void,
     /// What the NIC said of it. In.
     pub rx: uxdp_rx_meta,
-    /// NULL.
+    /// What is behind the first buffer; NULL: nothing. In.
     pub frags: *mut uxdp_frags,
     /// One of `enum uxdp_action`. Out.
     pub action: u32,
@@ -195,15 +223,19 @@ const _: () = {
         uxdp_pkt = vm::Pkt {
             data_hard_start, data_meta, data, data_end, frame_end, cookie, rx, frags, action, redirect
         }
+        uxdp_frag = vm::Frag { data, len, room, cookie }
+        uxdp_frags = vm::Frags { nr, nr_released, frags }
         uxdp_rx_meta = vm::RxMeta { valid, hash, hash_type, vlan_proto, vlan_tci, timestamp }
         uxdp_redirect = vm::Redirect { kind, index, flags, target, map, egress_prog }
     }
+    assert!(UXDP_MAX_FRAGS == vm::MAX_FRAGS);
     use vm::{AbortReason as A, Action, RedirectKind as R};
     assert!(Action::Aborted as u32 == uxdp_action::UXDP_ABORTED as u32);
     assert!(Action::Redirect as u32 == uxdp_action::UXDP_REDIRECT as u32);
     assert!(A::NoRedirectTarget as u32 == uxdp_abort_reason::UXDP_ABORT_NO_REDIRECT_TARGET as u32);
     assert!(A::Lock as u32 == uxdp_abort_reason::UXDP_ABORT_LOCK as u32);
-    assert!(A::COUNT == uxdp_abort_reason::UXDP_ABORT_LOCK as usize + 1);
+    assert!(A::Limit as u32 == uxdp_abort_reason::UXDP_ABORT_LIMIT as u32);
+    assert!(A::COUNT == uxdp_abort_reason::UXDP_ABORT_LIMIT as usize + 1);
     assert!(R::Xskmap as u32 == uxdp_redirect_kind::UXDP_REDIRECT_XSKMAP as u32);
 };
 

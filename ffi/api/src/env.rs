@@ -1,6 +1,7 @@
 //! Environments: the default one, and others that a host makes.
 
 use crate::handle::{free_raw, into_raw};
+use crate::host::{self, Kept};
 use crate::opts;
 use crate::status::{Failed, arg, fail, number, out, status};
 use crate::uxdp_env_opts;
@@ -17,8 +18,8 @@ pub struct uxdp_env {
 /// The environment that NULL stands for, made when it is first needed; it stays until the process ends.
 static DEFAULT: spin::Mutex<Option<Arc<Env>>> = spin::Mutex::new(None);
 
-fn create(nr_cpus: u32) -> Result<Arc<Env>, Failed> {
-    let options = EnvOptions { nr_cpus, ..EnvOptions::default() };
+fn create(nr_cpus: u32, (host, helpers): Kept) -> Result<Arc<Env>, Failed> {
+    let options = EnvOptions { nr_cpus, host, helpers, ..EnvOptions::default() };
     Env::new(&uxdp_platform::PLATFORM, &options)
         .map_err(|e| fail(e, format_args!("cannot make an environment of {nr_cpus} CPUs: {}", e.text())))
 }
@@ -35,7 +36,7 @@ pub(crate) unsafe fn resolve(env: *const uxdp_env, nr_cpus: u32) -> Result<Arc<E
             let mut default = DEFAULT.lock();
             match default.as_ref() {
                 Some(e) => e.clone(),
-                None => default.insert(create(nr_cpus)?).clone(),
+                None => default.insert(create(nr_cpus, (None, None))?).clone(),
             }
         }
     };
@@ -47,17 +48,19 @@ pub(crate) unsafe fn resolve(env: *const uxdp_env, nr_cpus: u32) -> Result<Arc<E
 
 /// Makes an environment of one's own; most programs need none but the default one, which NULL stands for everywhere.
 ///
-/// `*out` is the caller's until uxdp_env_free. Any thread. 0, -EINVAL for bad options or more than 4,096 CPUs, -E2BIG for options that this
-/// version does not know, -ENOMEM.
+/// `*out` is the caller's until uxdp_env_free. Any thread. 0, -EINVAL for bad options, more than 4,096 CPUs or a helper that is none, -EEXIST for two helpers of one
+/// number, -E2BIG for options that this version does not know, -ENOMEM.
 ///
 /// # Safety
-/// `opts` is NULL or points at `opts->sz` bytes; `out` can be written.
+/// `opts` is NULL or points at `opts->sz` bytes, and what it points to is as its structs say; `out` can be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uxdp_env_create(opts: *const uxdp_env_opts, out: *mut *mut uxdp_env) -> c_int {
     status(|| {
         // SAFETY: the caller's word, for both.
         let (out, opts) = unsafe { (self::out(out)?, opts::read(opts)?) };
-        *out = into_raw(uxdp_env { env: create(opts.nr_cpus)? })?;
+        // SAFETY: as above.
+        let kept = unsafe { host::keep(opts.host, opts.helpers, opts.nr_helpers)? };
+        *out = into_raw(uxdp_env { env: create(opts.nr_cpus, kept)? })?;
         Ok(())
     })
 }

@@ -3,7 +3,7 @@
 use crate::env::resolve;
 use crate::handle::{free_raw, into_raw};
 use crate::opts;
-use crate::status::{Failed, arg, fail, out, status};
+use crate::status::{Failed, arg, fail, number, out, status};
 use crate::{uxdp_attach_opts, uxdp_env, uxdp_hook_opts, uxdp_prog};
 use core::ffi::c_int;
 use uxdp_core::error::Errno;
@@ -121,4 +121,16 @@ pub unsafe extern "C" fn uxdp_hook_free(h: *mut uxdp_hook) {
             free_raw(h);
         }
     }
+}
+
+/// Whether every attached program takes packets in several buffers (section `xdp.frags`): 1 or 0. Others see the first buffer alone, so a host gives them no such packets.
+///
+/// `h` stays the caller's. Any thread; what is attached may change afterwards. -EINVAL for NULL.
+///
+/// # Safety
+/// `h` is NULL or a handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uxdp_hook_takes_frags(h: *const uxdp_hook) -> c_int {
+    // SAFETY: the caller's word.
+    number(|| Ok(c_int::from(unsafe { arg(h, "hook")? }.hook.takes_frags())))
 }

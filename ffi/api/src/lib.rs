@@ -8,8 +8,10 @@
 
 mod ctx;
 mod env;
+mod fib;
 mod handle;
 mod hook;
+mod host;
 mod last_error;
 mod load;
 mod log;
@@ -24,7 +26,9 @@ mod worker;
 
 pub use ctx::*;
 pub use env::*;
+pub use fib::*;
 pub use hook::*;
+pub use host::*;
 pub use last_error::*;
 pub use map::*;
 pub use object::*;

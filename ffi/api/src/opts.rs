@@ -101,6 +101,9 @@ pub struct uxdp_load_opts {
     pub log_level: u32,
     /// 0.
     pub reserved: u32,
+    /// Instructions that a run may take before it is aborted (UXDP_ABORT_LIMIT), counted where it could go on and on: entering a function costs its length, a jump back the
+    /// slots from its target on. 0: no limit. -EOPNOTSUPP for a program that holds objects of the host.
+    pub run_limit: u64,
 }
 
 /// How an environment is made. Declare one with `UXDP_STRUCT(uxdp_env_opts, opts, .nr_cpus = 4)`.
@@ -113,6 +116,12 @@ pub struct uxdp_env_opts {
     pub nr_cpus: u32,
     /// 0.
     pub reserved: u32,
+    /// What only the host can do; NULL: nothing. Copied; functions and `arg` stay in use as long as the process.
+    pub host: *const crate::uxdp_host_ops,
+    /// Helpers of the host's own; NULL: none. Copied; the functions stay in use as long as the process.
+    pub helpers: *const crate::uxdp_helper,
+    /// How many of them.
+    pub nr_helpers: usize,
 }
 
 /// How a hook is made: what contexts of it start with.
@@ -243,13 +252,22 @@ macro_rules! opts {
 
 opts! {
     uxdp_open_opts = 64 { numa_node: -1 }
-    uxdp_load_opts = 48 {}
-    uxdp_env_opts = 16 {}
+    uxdp_load_opts = 56 {}
+    uxdp_env_opts = 40 {}
     uxdp_hook_opts = 16 {}
     uxdp_attach_opts = 16 {}
     uxdp_map_info = 64 {}
     uxdp_prog_stats = 208 {}
     uxdp_test_run_opts = 104 {}
+}
+
+// The same of structs that stand elsewhere.
+use crate::{uxdp_helper, uxdp_host_ops, uxdp_link, uxdp_route};
+opts! {
+    uxdp_host_ops = 112 {}
+    uxdp_helper = 56 {}
+    uxdp_link = 32 {}
+    uxdp_route = 80 {}
 }
 
 /// The caller's options over the defaults.

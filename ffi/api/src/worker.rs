@@ -2,7 +2,7 @@
 
 use crate::env::resolve;
 use crate::handle::{free_raw, into_raw};
-use crate::status::{fail, out, status};
+use crate::status::{arg, fail, number, out, status};
 use crate::uxdp_env;
 use core::ffi::c_int;
 use uxdp_core::error::Errno;
@@ -82,6 +82,29 @@ pub unsafe extern "C" fn uxdp_worker_online(w: *mut uxdp_worker) {
     if let Some(w) = unsafe { w.as_ref() } {
         w.worker.online();
     }
+}
+
+/// Runs the callbacks of timers in map values (`bpf_timer_start`) that have expired, in the worker's slot, at most `max` of them: in the main loop, beside
+/// uxdp_worker_quiescent, or in a thread that does nothing else and sleeps meanwhile. Without such a call no timer expires.
+///
+/// Every worker of an environment may call it; each timer runs once. One that was started with BPF_F_TIMER_CPU_PIN waits for the worker that started it. Costs a few
+/// nanoseconds where nothing has expired. `next_ns` is NULL, or gets the nanoseconds to the next expiry as far as is known: 0 where more has expired, UINT64_MAX where
+/// no timer is armed. `w` stays the caller's. The worker's thread, not inside a run. The number of callbacks that ran, or -EINVAL for NULL.
+///
+/// # Safety
+/// `w` is NULL or a handle; `next_ns` is NULL or can be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uxdp_worker_run_timers(w: *mut uxdp_worker, max: u32, next_ns: *mut u64) -> c_int {
+    number(|| {
+        // SAFETY: the caller's word.
+        let w = unsafe { arg(w, "w")? };
+        let run = w.worker.run_timers(max.min(c_int::MAX as u32));
+        // SAFETY: the caller's word.
+        if let Some(next) = unsafe { next_ns.as_mut() } {
+            *next = run.next.unwrap_or(u64::MAX);
+        }
+        Ok(run.ran as c_int)
+    })
 }
 
 /// Gives the slot back; NULL is allowed.

@@ -91,6 +91,7 @@ impl Platform for Libc {
             Clock::Boottime => libc::CLOCK_BOOTTIME,
             Clock::Coarse => libc::CLOCK_MONOTONIC_COARSE,
             Clock::Tai => libc::CLOCK_TAI,
+            Clock::Realtime => libc::CLOCK_REALTIME,
         };
         let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: `now` is writable.
@@ -232,7 +233,7 @@ mod tests {
 
     #[test]
     fn clocks_run_and_random_bytes_differ() {
-        for clock in [Clock::Monotonic, Clock::Boottime, Clock::Coarse, Clock::Tai] {
+        for clock in [Clock::Monotonic, Clock::Boottime, Clock::Coarse, Clock::Tai, Clock::Realtime] {
             let first = PLATFORM.clock_ns(clock).unwrap();
             assert!(first > 0 && PLATFORM.clock_ns(clock).unwrap() >= first, "{clock:?}");
         }

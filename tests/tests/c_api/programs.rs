@@ -1,6 +1,6 @@
 //! C programs of the tests' own: every function with good and bad arguments, and memory that runs out.
 
-use crate::support::{compile, have, have_library, object, pkg_config, run, work};
+use crate::support::{compile, have, have_library, object, pkg_config, root, run, work};
 use std::process::Command;
 
 /// Functions and their statuses; the program asserts and says "ok" at its end.
@@ -24,6 +24,39 @@ fn every_function_does_what_its_comment_says() {
             .args([format!("--show-leak-kinds={kinds}"), format!("--errors-for-leak-kinds={kinds}")])
             .arg(&plain)
             .args(&arguments));
+    }
+}
+
+/// Routes, callbacks, helpers of the host's own and packets in several buffers; the program asserts and says "ok" at its end.
+#[test]
+fn hosts_give_programs_what_they_ask_for() {
+    let dir = work("host");
+    let arguments =
+        ["mine", "host", "fib", "frags"].map(|o| root().join("tests/progs/obj").join(format!("{o}.o")));
+    let plain = dir.join("host");
+    compile("host.c", &[], &plain);
+    assert_eq!(run(Command::new(&plain).args(&arguments)), "ok\n");
+    if have("valgrind", "what hosts give under it") {
+        let kinds = "definite,indirect,possible";
+        run(Command::new("valgrind")
+            .args(["--quiet", "--error-exitcode=99", "--leak-check=full"])
+            .args([format!("--show-leak-kinds={kinds}"), format!("--errors-for-leak-kinds={kinds}")])
+            .arg(&plain)
+            .args(&arguments));
+    }
+}
+
+/// Timers that a poll runs, until the map, the object or the hook goes.
+#[test]
+fn timers_expire_where_they_are_polled() {
+    let dir = work("timers");
+    let object = root().join("tests/progs/obj/timers.o");
+    for (name, flags) in
+        [("plain", &[][..]), ("asan", &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])]
+    {
+        let out = dir.join(name);
+        compile("timers.c", flags, &out);
+        assert_eq!(run(Command::new(&out).arg(&object)), "ok\n");
     }
 }
 

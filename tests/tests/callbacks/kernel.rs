@@ -109,6 +109,10 @@ impl Machine for Linux {
         }
     }
 
+    fn wait(&mut self, milliseconds: u64) {
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+    }
+
     fn maps(&mut self) -> Maps {
         let mut all = Maps::new();
         let mut map = ptr::null_mut();

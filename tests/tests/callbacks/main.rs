@@ -33,6 +33,8 @@ trait Machine {
     fn update(&mut self, map: &str, key: &[u8], value: &[u8], flags: u64) -> i32;
     /// A value as the control plane sees it, or a negative errno.
     fn lookup(&mut self, map: &str, key: &[u8], flags: u64) -> Result<Vec<u8>, i32>;
+    /// Lets that many milliseconds pass, with timers expiring.
+    fn wait(&mut self, milliseconds: u64);
     /// Everything that can be listed.
     fn maps(&mut self) -> Maps;
 }
@@ -130,5 +132,29 @@ fn locked_copies_of_the_control_plane_answer_as_the_kernels() {
             m.run(&packet(7));
         }
         answers
+    });
+}
+
+#[test]
+fn timers_answer_and_expire_as_the_kernels() {
+    // Question and key in order, both hexadecimal digits; `w` waits.
+    const STEPS: &[&str] = &[
+        // An array's element before it has a timer, then made, armed, expired.
+        "01 11 01 21 w 41 41 31",
+        // All three maps; far away, then cancelled, or taken away with its element.
+        "a2 02 12 22 w 32 42 42 22 42 w 22 b2 w a3 13 23 a3 w 23 13 23 w",
+        // From within: cancels itself, starts again, deletes its element.
+        "a4 14 54 w 44 54 w 74 w 84 w 94 44 a5 15 65 w 45 a5 15 45",
+    ];
+    alike("timers", "timers", |m| {
+        let steps = STEPS.iter().flat_map(|s| s.split(' '));
+        let step = |step: &str| match u8::from_str_radix(step, 16) {
+            Ok(digits) => m.run(&[&[digits >> 4, digits & 15][..], &[0; 62]].concat()),
+            Err(_) => {
+                m.wait(30);
+                0
+            }
+        };
+        steps.map(step).collect::<Vec<_>>()
     });
 }

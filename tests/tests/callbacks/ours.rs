@@ -61,6 +61,14 @@ impl Ours {
     }
 }
 
+impl Drop for Ours {
+    fn drop(&mut self) {
+        for map in &self.maps {
+            map.drop_user(&mut |old| self.env.retire(old));
+        }
+    }
+}
+
 impl Machine for Ours {
     fn name(&self) -> String {
         format!("{:?}", self.engine)
@@ -86,6 +94,17 @@ impl Machine for Ours {
         let mut value = vec![0; map.value_buffer_size()];
         map.lookup_elem(key, &mut value, flags).map_err(|e| -e.0)?;
         Ok(value)
+    }
+
+    fn wait(&mut self, milliseconds: u64) {
+        let end = std::time::Instant::now() + std::time::Duration::from_millis(milliseconds);
+        while std::time::Instant::now() < end {
+            let run = self.worker.run_timers(8);
+            self.worker.quiescent();
+            if run.next != Some(0) {
+                std::thread::sleep(std::time::Duration::from_micros(200));
+            }
+        }
     }
 
     fn maps(&mut self) -> Maps {

@@ -1,5 +1,6 @@
 //! A host for the table's programs: a listener, a UDP socket, and a connection table, with counts of what is held.
 
+use crate::counting::uncounted;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -74,8 +75,8 @@ impl Host for Tables {
     }
 
     fn ct_alloc(&self, query: &CtQuery<'_>) -> Result<Object, Errno> {
-        let new = Connection { tuple: query.tuple.to_vec(), ..Connection::default() };
-        Ok(object(Box::leak(Box::new(new))))
+        let new = || Connection { tuple: query.tuple.to_vec(), ..Connection::default() };
+        Ok(object(uncounted(|| Box::leak(Box::new(new())))))
     }
 
     fn ct_lookup(&self, query: &CtQuery<'_>) -> Result<Tracked, Errno> {
@@ -91,7 +92,7 @@ impl Host for Tables {
     fn ct_insert(&self, new: Object) -> Option<Object> {
         let new = connection(new);
         new.references.fetch_add(1, Ordering::Relaxed);
-        self.connections.lock().unwrap().insert(new.tuple.clone(), new);
+        uncounted(|| self.connections.lock().unwrap().insert(new.tuple.clone(), new));
         Some(object(new))
     }
 

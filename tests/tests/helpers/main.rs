@@ -6,6 +6,7 @@
 //!
 //! To add a helper: a program in tests/progs that keeps what helpers return in its `.bss`, `make -C tests/progs`, a row.
 
+mod counting;
 mod fib;
 mod host;
 mod linux;
@@ -14,6 +15,7 @@ mod row;
 mod rows;
 
 use row::{Judge, Row};
+use std::collections::BTreeSet;
 use uxdp_core::vm::EngineChoice;
 
 const ENGINES: [EngineChoice; 3] = [EngineChoice::Interp, EngineChoice::Jit, EngineChoice::JitWithoutFacts];
@@ -63,4 +65,18 @@ fn programs_of_the_table_run_alike_on_every_engine_and_on_linux() {
         .filter_map(|r| judge(r, ask).err().map(|e| format!("{}/{}: {e}", r.object, r.program)))
         .collect();
     assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n\n"));
+}
+
+#[test]
+fn every_provided_helper_is_called_by_a_program_of_the_table() {
+    let mut called = BTreeSet::new();
+    for row in rows::rows() {
+        let loaded =
+            ours::load(&row, EngineChoice::Interp).unwrap_or_else(|e| panic!("{}: {e}", row.program));
+        called.extend(ours::helpers_of(&loaded).iter().map(|h| h.id));
+    }
+    let rows = uxdp_core::helpers::STANDARD.rows().iter();
+    let missing: Vec<&str> =
+        rows.filter(|h| h.func.is_some() && !called.contains(&h.id)).map(|h| h.name).collect();
+    assert!(missing.is_empty(), "helpers that no row's program calls: {missing:?}");
 }

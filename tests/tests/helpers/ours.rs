@@ -1,5 +1,6 @@
 //! A row on uxdp: the object loaded, verified and run by one engine, in a buffer as Linux's test run makes it.
 
+use crate::counting;
 use crate::row::{Content, Left, Outcome, Packet, Row};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -11,13 +12,15 @@ use uxdp_core::program::Rewrite;
 use uxdp_core::sync::Arc;
 use uxdp_core::verifier::{self, VerifyOptions};
 use uxdp_core::vm::{
-    Ctx, EngineChoice, Env, Hook, MapDef, Prog, Worker, create_maps, ctx_init, install, missing_service,
-    xdp_run,
+    Ctx, EngineChoice, Env, Frag, Frags, Hook, MapDef, Prog, Worker, create_maps, ctx_init, install,
+    missing_service, xdp_run,
 };
 
 /// The buffer of Linux's test run: a page, without the shared info at its end.
 const FRAME: usize = 4096 - 320;
 const HEADROOM: usize = 256;
+/// Bytes of a fragment.
+const PAGE: usize = 4096;
 const GUARD: usize = 64;
 const GUARD_BYTE: u8 = 0xa5;
 /// The slot that runs: Linux's run is bound to the CPU of that number.
@@ -73,7 +76,6 @@ pub(crate) fn load(row: &Row, engine: EngineChoice) -> Result<Loaded, String> {
 }
 
 /// The helpers that a loaded program calls.
-#[expect(dead_code, reason = "the test that every helper has a program comes with the last helper")]
 pub(crate) fn helpers_of(loaded: &Loaded) -> Vec<&'static Helper> {
     let rewrites = loaded.prog.program().rewrites().insns.iter();
     rewrites
@@ -100,32 +102,73 @@ pub(crate) fn run(row: &Row, engine: EngineChoice) -> Result<Outcome, String> {
     Ok(outcome)
 }
 
+/// A piece of memory between guard bytes.
+struct Guarded(Vec<u8>);
+
+impl Guarded {
+    fn new(size: usize) -> Guarded {
+        let mut memory = vec![GUARD_BYTE; size + 2 * GUARD];
+        memory[GUARD..GUARD + size].fill(0);
+        Guarded(memory)
+    }
+
+    fn inner(&mut self) -> &mut [u8] {
+        let end = self.0.len() - GUARD;
+        &mut self.0[GUARD..end]
+    }
+
+    fn check(&self) {
+        let (front, back) = (&self.0[..GUARD], &self.0[self.0.len() - GUARD..]);
+        assert!(front.iter().chain(back).all(|b| *b == GUARD_BYTE), "memory outside of a buffer changed");
+    }
+}
+
 fn run_packet(worker: &Worker, hook: &Hook, packet: &Packet) -> Left {
-    let mut memory = vec![GUARD_BYTE; FRAME + 2 * GUARD];
-    memory[GUARD..GUARD + FRAME].fill(0);
-    let start = GUARD + HEADROOM - packet.meta;
-    let linear = packet.linear.unwrap_or(packet.bytes.len()).min(FRAME - HEADROOM);
-    memory[start..start + linear].copy_from_slice(&packet.bytes[..linear]);
+    let mut memory = Guarded::new(FRAME);
+    let start = HEADROOM - packet.meta;
+    let linear = packet.linear.unwrap_or(packet.bytes.len()).min(FRAME - start);
+    let (first, rest) = packet.bytes.split_at(linear);
+    memory.inner()[start..start + linear].copy_from_slice(first);
+    let mut frags = Frags::EMPTY;
+    let mut pages: Vec<Guarded> = rest.chunks(PAGE).map(|_| Guarded::new(PAGE)).collect();
+    for ((page, bytes), frag) in pages.iter_mut().zip(rest.chunks(PAGE)).zip(&mut frags.frags) {
+        page.inner()[..bytes.len()].copy_from_slice(bytes);
+        *frag = Frag {
+            data: page.inner().as_mut_ptr(),
+            len: bytes.len() as u32,
+            room: PAGE as u32,
+            ..Frag::EMPTY
+        };
+    }
+    frags.nr = pages.len() as u32;
     let mut ctx = Ctx::empty();
-    let at = memory.as_mut_ptr();
-    // SAFETY: all within `memory`, which only the run uses; worker and hook outlive the context.
+    let room = memory.inner().as_mut_ptr_range();
+    let at = room.start;
+    // SAFETY: all within buffers that only the run uses; worker and hook outlive the context.
     let action = unsafe {
         ctx_init(&mut ctx, worker, hook).unwrap();
-        ctx.data_hard_start = at.add(GUARD);
+        ctx.data_hard_start = at;
         ctx.data_meta = at.add(start);
         ctx.data = at.add(start + packet.meta);
         ctx.data_end = at.add(start + linear);
-        ctx.frame_end = at.add(GUARD + FRAME);
+        ctx.frame_end = room.end;
+        ctx.frags = if frags.nr == 0 { std::ptr::null_mut() } else { &raw mut frags };
         ctx.ingress_ifindex = packet.ingress_ifindex.max(1);
         ctx.rx = packet.rx;
-        xdp_run(&mut ctx)
+        counting::none_in(|| xdp_run(&mut ctx))
     };
     worker.quiescent();
     let offset = |p: *mut u8| p.addr() - at.addr();
-    let bytes = memory[offset(ctx.data_meta)..offset(ctx.data_end)].to_vec();
-    let (front, back) = (&memory[..GUARD], &memory[GUARD + FRAME..]);
-    assert!(front.iter().chain(back).all(|b| *b == GUARD_BYTE), "memory outside of the buffer changed");
-    Left { action, meta: ctx.data.addr() - ctx.data_meta.addr(), linear: bytes.len(), bytes }
+    let mut bytes = memory.inner()[offset(ctx.data_meta)..offset(ctx.data_end)].to_vec();
+    let linear = bytes.len();
+    for frag in frags.live() {
+        // SAFETY: fragments are within the pages above.
+        bytes.extend_from_slice(unsafe { std::slice::from_raw_parts(frag.data, frag.len as usize) });
+    }
+    memory.check();
+    pages.iter().for_each(Guarded::check);
+    assert_eq!(frags.nr + frags.nr_released, pages.len() as u32, "every fragment is there or was dropped");
+    Left { action, meta: ctx.data.addr() - ctx.data_meta.addr(), linear, bytes }
 }
 
 /// Everything that is in a map; None for those that hold references, samples or nothing that can be listed.

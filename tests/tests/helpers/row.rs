@@ -86,7 +86,6 @@ pub(crate) fn row(object: &'static str, program: &'static str) -> Row {
     }
 }
 
-#[expect(dead_code, reason = "rows use what they need")]
 impl Row {
     pub(crate) fn packets(self, packets: impl Into<Vec<Packet>>) -> Row {
         Row { packets: packets.into(), ..self }

@@ -5,7 +5,9 @@ use uxdp_core::vm::RxMeta;
 
 /// All rows.
 pub(crate) fn rows() -> Vec<Row> {
-    [moved(), strings(), system(), format(), network(), hosts()].concat()
+    let families =
+        [moved, strings, system, format, network, hosts, dynptrs, frags, cookies, redirects, maps, flow];
+    families.iter().flat_map(|family| family()).collect()
 }
 
 /// Packets that say by their first byte what is done.
@@ -113,4 +115,123 @@ fn hosts() -> Vec<Row> {
             .unjudged("as above")
             .expect(|o| ANSWERS(o, &[-61, 1, 2, 0, 1 << 40, -61, 4, 5])),
     ]
+}
+
+/// The first buffer of a packet in Linux's test run has room for so many bytes.
+const LINEAR: usize = 3520;
+
+fn dynptrs() -> Vec<Row> {
+    let chained = |len: usize, linear: usize| Packet { linear: Some(linear), ..Packet::counting(len) };
+    vec![
+        row("dynptr", "dynptr_memory"),
+        row("dynptr", "dynptr_clone_of_nothing"),
+        row("dynptr", "dynptr_ring"),
+        row("dynptr", "dynptr_packet").packets([Packet::counting(64), Packet::counting(LINEAR)]),
+        row("dynptr", "dynptr_frags").packets([
+            Packet::counting(1000),
+            chained(LINEAR + 10, LINEAR),
+            chained(9000, LINEAR),
+            chained(9000, 100),
+            chained(60_000, LINEAR),
+        ]),
+    ]
+}
+
+fn frags() -> Vec<Row> {
+    let packet = |len: usize, linear: usize, numbers: [i32; 2]| {
+        let mut p = Packet { linear: Some(linear), ..Packet::counting(len) };
+        p.bytes[..8].copy_from_slice(&numbers.map(i32::to_le_bytes).concat());
+        p
+    };
+    let sizes = [
+        (100, 100),
+        (LINEAR, LINEAR),
+        (LINEAR + 1, LINEAR),
+        (8000, LINEAR),
+        (9000, 64),
+        (60_000, LINEAR),
+        (4160, 64),
+    ];
+    let by = [
+        0,
+        1,
+        -1,
+        100,
+        -100,
+        511,
+        512,
+        3000,
+        4095,
+        4096,
+        -4000,
+        -4096,
+        -5000,
+        -9000,
+        -60_000,
+        100_000,
+        i32::MAX,
+        i32::MIN,
+    ];
+    let tails = sizes.iter().flat_map(|&(len, linear)| {
+        by.iter().flat_map(move |&a| [0, 7, -7, -3000].map(|b| packet(len, linear, [a, b])))
+    });
+    let pulled = [0, 50, 64, 65, 100, 1000, 3519, 3520, 3521, 3700, 3735, 3736, 3737, 4000, 8000, 70_000, -1];
+    let pulls = sizes.iter().flat_map(|&(len, linear)| {
+        pulled.iter().flat_map(move |&n| [0, -16, -200, 20].map(|head| packet(len, linear, [n, head])))
+    });
+    vec![
+        row("frags", "frags_bytes").packets([
+            Packet::counting(300),
+            packet(9000, LINEAR, [0; 2]),
+            packet(9000, 200, [0; 2]),
+            packet(65_000, LINEAR, [0; 2]),
+        ]),
+        row("frags", "frags_tail").packets(tails.collect::<Vec<_>>()),
+        row("frags", "frags_pull").packets(pulls.collect::<Vec<_>>()),
+    ]
+}
+
+/// Cookies differ, what they tell does not.
+fn cookies() -> Vec<Row> {
+    vec![row("cookie", "cookie_ipv4"), row("cookie", "cookie_ipv6")]
+}
+
+fn redirects() -> Vec<Row> {
+    // A device map may hold interfaces that exist alone: the loopback device is everywhere.
+    let device = [1u32, 0].map(u32::to_le_bytes).concat();
+    let queue = [16u32, 0].map(u32::to_le_bytes).concat();
+    let with = |program| {
+        row("redirect", program)
+            .packets(choices(40))
+            .with("devices", &0u32.to_le_bytes(), &device)
+            .with("hashed", &5u32.to_le_bytes(), &device)
+            .with("cpus", &1u32.to_le_bytes(), &queue)
+    };
+    vec![with("redirect_plain"), with("redirect_maps")]
+}
+
+fn maps() -> Vec<Row> {
+    vec![
+        row("maps", "maps_values"),
+        row("maps", "maps_queues"),
+        row("maps", "maps_ring"),
+        row("maps", "maps_sums"),
+    ]
+}
+
+/// Locks, loops, iterators, walks over maps.
+fn flow() -> Vec<Row> {
+    let programs = [
+        ("locks", "locks", 20),
+        ("loop", "loop", 20),
+        ("loop", "longest", 1),
+        ("numbers", "numbers", 20),
+        ("walk", "walk", 20),
+    ];
+    // Timers that do not expire while the row runs; what expires is tested with timers' own tests.
+    let asked = |what: u8, key: u8| Packet::new([&[what, key], &[7; 62][..]].concat());
+    let questions = [0, 1, 0, 3, 4, 4, 3, 4].iter().flat_map(|&what| [asked(what, 0), asked(what, 1)]);
+    let timers = row("timers", "timers").packets(questions.collect::<Vec<_>>());
+    let rows = programs.map(|(object, program, n)| row(object, program).packets(choices(n)));
+    rows.into_iter().chain([timers]).collect()
 }

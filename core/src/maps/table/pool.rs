@@ -79,6 +79,17 @@ impl Pool {
         Some(unsafe { self.elements.add(index as usize * self.stride) }.as_ptr().cast())
     }
 
+    /// All elements, spares included.
+    pub(in crate::maps) fn nr_elements(&self) -> u32 {
+        self.nr_elements
+    }
+
+    /// The element at an address.
+    pub(in crate::maps) fn index_at(&self, address: usize) -> Option<u32> {
+        let skip = address.checked_sub(self.elements.as_ptr().addr())?;
+        u32::try_from(skip / self.stride).ok().filter(|i| *i < self.nr_elements)
+    }
+
     /// Takes an element that no key has.
     pub(in crate::maps) fn take(&self, slot: u32) -> Option<u32> {
         let own = self.writer(slot);

@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 fn put(map: &Map, data: &[u8]) -> Result<(), Errno> {
     // SAFETY: a slice is readable for its length; the test is slot 0.
-    unsafe { map.perf_output(0, (data.as_ptr(), data.len()), (core::ptr::null(), 0), 0) }
+    unsafe { map.perf_output(0, (data.as_ptr(), data.len()), &[], 0) }
 }
 
 #[test]

@@ -215,7 +215,9 @@ fn walkers_and_batches_go_on_while_others_insert_delete_and_evict() {
             let walkers = [0, 1].map(|_| {
                 s.spawn(move || {
                     let mut shown = 0;
-                    while !done.load(Relaxed) {
+                    loop {
+                        // A walk after the last write as well, where the writers were quicker.
+                        let last = done.load(Relaxed);
                         shown += map.for_each(0, |key, value| {
                             // SAFETY: the key is a copy of eight bytes.
                             let key = unsafe { key.cast::<u64>().read() };
@@ -239,6 +241,9 @@ fn walkers_and_batches_go_on_while_others_insert_delete_and_evict() {
                             let key = u64::from_le_bytes(key.try_into().unwrap());
                             let nonce = words(value).next().unwrap() >> 8 & 0xffff_ffff;
                             assert_eq!(value, value_of(key, nonce), "key {key}");
+                        }
+                        if last {
+                            break;
                         }
                     }
                     shown
