@@ -71,6 +71,15 @@ enum Task {
         #[arg(long, default_value_t = 10_000)]
         packets: u32,
     },
+    /// Runs generated programs on Linux and on every engine, and compares.
+    Differential {
+        /// How long.
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+        /// The first case's seed.
+        #[arg(long, default_value_t = 1_000_000)]
+        seed: u64,
+    },
     /// Lists the licences of all dependencies and fails on one that is not allowed.
     Licences,
 }
@@ -95,6 +104,7 @@ fn main() -> Result<()> {
         Task::Tsan => proofs::tsan(&sh),
         Task::Fuzz { target, seconds } => fuzz::run(&sh, target, seconds),
         Task::Compat { packets } => compat::run(&sh, packets),
+        Task::Differential { seconds, seed } => compat::differential(&sh, seconds, seed),
         Task::Licences => licences::run(&sh),
     }
 }
