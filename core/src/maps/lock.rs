@@ -64,11 +64,9 @@ impl Lock {
     fn exchange(&self, seen: u64, slot: u32, after: After) -> Option<Locked<'_>> {
         let word = (seen & !u64::from(u32::MAX)).wrapping_add(1 << 32) | u64::from(slot.wrapping_add(1));
         // Acquire: pairs with the Release of the holder before. One that died said nothing, but its process is over, and with it all its stores.
-        self.0.compare_exchange(seen, word, Ordering::Acquire, Ordering::Relaxed).is_ok().then_some(Locked {
-            lock: self,
-            word,
-            after,
-        })
+        let taken = self.0.compare_exchange(seen, word, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        // Not before it is taken: what is dropped here gives the lock back.
+        taken.then(|| Locked { lock: self, word, after })
     }
 
     /// The slot that holds it. SeqCst: see [`super::holders`].
