@@ -155,6 +155,10 @@ enum uxdp_abort_reason {
    * The lock of a map's value was not to be had in time: its holder is dead, or stuck.
    */
   UXDP_ABORT_LOCK = 5,
+  /**
+   * The run took more instructions than `run_limit` of its load allows.
+   */
+  UXDP_ABORT_LIMIT = 6,
 };
 
 /**
@@ -1107,6 +1111,11 @@ struct uxdp_load_opts {
    * 0.
    */
   uint32_t reserved;
+  /**
+   * Instructions that a run may take before it is aborted (UXDP_ABORT_LIMIT), counted where it could go on and on: entering a function costs its length, a jump back the
+   * slots from its target on. 0: no limit. -EOPNOTSUPP for a program that holds objects of the host.
+   */
+  uint64_t run_limit;
 };
 
 /**
@@ -1633,9 +1642,9 @@ struct uxdp_hook *uxdp_prog_hook(struct uxdp_prog *p);
 int uxdp_prog_engine(const struct uxdp_prog *p);
 
 /**
- * Bytes of native stack that a run of the program takes at most, helpers and tail-called programs apart.
+ * Bytes of native stack that a run of the program takes at most, tail-called programs and helpers apart, but for those that call functions of the program.
  *
- * `p` stays the caller's. Any thread. -EINVAL for NULL and a program that is not loaded; -EOPNOTSUPP where the interpreter runs it.
+ * `p` stays the caller's. Any thread. -EINVAL for NULL and a program that is not loaded.
  */
 int uxdp_prog_stack_size(const struct uxdp_prog *p);
 

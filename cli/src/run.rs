@@ -269,7 +269,7 @@ fn hex(bytes: &[u8]) -> String {
 
 const ACTIONS: [Action; 5] = [Action::Aborted, Action::Drop, Action::Pass, Action::Tx, Action::Redirect];
 const REASONS: [&str; AbortReason::COUNT] =
-    ["returned", "unknown_code", "fault", "no_program", "no_redirect_target", "lock"];
+    ["returned", "unknown_code", "fault", "no_program", "no_redirect_target", "lock", "limit"];
 
 /// The files that packets go to.
 struct Outputs {

@@ -10,11 +10,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use uxdp_core::error::{Errno, Status};
 use uxdp_core::maps::{Map, MapSpec};
+use uxdp_core::net::{Fib, Link};
 use uxdp_core::object::{FindError, MapOrigin, Object, ObjectError, OpenOptions, SlotInit};
 use uxdp_core::program::{Loaded, Program};
 use uxdp_core::sync::Arc;
 use uxdp_core::verifier::{self, Rejection, VerifyOptions};
-use uxdp_core::vm::{EngineChoice, Env, EnvOptions, Hook, MapDef, Prog, create_maps, install};
+use uxdp_core::vm::{
+    EngineChoice, Env, EnvOptions, Hook, MapDef, Prog, create_maps, install, missing_service,
+};
 
 /// Why an object cannot be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +71,9 @@ pub enum SessionError {
         /// The kernel's words.
         rejection: Box<Rejection>,
     },
+    /// A program that wants what this tool does not have: sockets, connection tracking.
+    #[error("{0}")]
+    Service(String),
     /// The machine has no room or service for it.
     #[error("{what}: {error}")]
     Machine {
@@ -169,6 +175,21 @@ pub fn environment() -> Result<Arc<Env>, SessionError> {
         .map_err(|error| SessionError::Machine { what: "cannot make an environment".into(), error })
 }
 
+/// Interfaces that programs may ask routes for: more ports than a machine has.
+const INTERFACES: u32 = 64;
+
+/// What programs are told of the network: interfaces that do not forward, as a machine is before it is made a router. Every question for a route ends with
+/// `BPF_FIB_LKUP_RET_FWD_DISABLED`, and packets are left to the host.
+fn publish_network(env: &Env) -> Result<(), SessionError> {
+    let fail = |error| SessionError::Machine { what: "cannot describe the network".into(), error };
+    let mut fib = Fib::default();
+    for ifindex in 1..=INTERFACES {
+        let link = Link { forwards_v4: false, forwards_v6: false, ..Link::forwarding(ifindex) };
+        fib.set_link(link).map_err(fail)?;
+    }
+    env.set_network(fib.tables().map_err(|e| fail(e.errno()))?).map_err(fail)
+}
+
 /// The maps of an object, with their first contents, frozen where they are constant.
 ///
 /// # Errors
@@ -211,6 +232,7 @@ impl Session {
     pub fn open(file: &Path, contents: Option<&Path>, engine: EngineChoice) -> Result<Self, SessionError> {
         let object = open_object(file)?;
         let env = environment()?;
+        publish_network(&env)?;
         let file = file.display().to_string();
         let maps = make_maps(&env, &object, &file)?;
         let (ready, refusal) = (RefCell::default(), RefCell::default());
@@ -293,6 +315,12 @@ impl Session {
                 }
             })?;
         let verify = start.elapsed();
+        if let Some(missing) = missing_service(&self.env, &verified) {
+            let file = &self.file;
+            return Err(SessionError::Service(format!(
+                "{file}, program \"{name}\" cannot run here: {missing}"
+            )));
+        }
         let start = Instant::now();
         let prog = install(&self.env, verified, self.engine).map_err(machine)?;
         let ready = Ready { prog, verify, compile: start.elapsed() };

@@ -160,6 +160,16 @@ pub struct Verified {
     facts: Facts,
     stats: VerifierStats,
     nr_cpus: u32,
+    limit: Option<Limit>,
+}
+
+/// How much a run may do.
+#[derive(Debug)]
+pub(crate) struct Limit {
+    /// Instructions, as `costs` counts them.
+    pub(crate) insns: u64,
+    /// One a slot: what reaching it costs.
+    pub(crate) costs: Vec<u32>,
 }
 
 /// A program at one stage.
@@ -195,7 +205,7 @@ impl Program<Loaded> {
         facts: Facts,
         (stats, nr_cpus): (VerifierStats, u32),
     ) -> Program<Verified> {
-        Program { code: self.code, stage: Verified { maps, rewrites, facts, stats, nr_cpus } }
+        Program { code: self.code, stage: Verified { maps, rewrites, facts, stats, nr_cpus, limit: None } }
     }
 
     /// A program that nobody proved, with rewrites that say what each slot is: for conformance and oracles alone.
@@ -227,6 +237,15 @@ impl Program<Verified> {
     /// How many CPUs it may run on: no CPU has a higher number. 0: any.
     pub fn nr_cpus(&self) -> u32 {
         self.stage.nr_cpus
+    }
+
+    /// How much its runs may do, where that is limited.
+    pub(crate) fn limit(&self) -> Option<&Limit> {
+        self.stage.limit.as_ref()
+    }
+
+    pub(crate) fn set_limit(&mut self, limit: Limit) {
+        self.stage.limit = Some(limit);
     }
 
     /// What verification cost.

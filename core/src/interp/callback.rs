@@ -7,7 +7,6 @@ use super::FaultKind;
 use super::machine::{Machine, Next};
 use super::memory::Memory;
 use crate::helpers::HelperFn;
-use crate::vm::AbortReason;
 
 /// Where a function returns to that a helper called: no slot of any program.
 pub(super) const HELPER: u32 = u32::MAX;
@@ -62,7 +61,7 @@ impl<M: Memory> Machine<'_, '_, M> {
         done.unwrap_or_else(|fault| {
             this.ended = Some(fault);
             // SAFETY: a run with helpers has a context.
-            unsafe { (*this.ctx).set_abort(AbortReason::Fault) };
+            unsafe { (*this.ctx).set_abort(fault.kind.reason()) };
             1
         })
     }

@@ -317,7 +317,11 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
             return self.enter(0);
         }
         // SAFETY: as above; an entry takes the context and its own target.
-        self.regs[0] = unsafe { ((*target).entry)(self.ctx, target) };
+        let (r0, aborted) = unsafe { (((*target).entry)(self.ctx, target), (*self.ctx).abort != 0) };
+        if aborted {
+            return Err(FaultKind::Aborted);
+        }
+        self.regs[0] = r0;
         Ok(self.exit())
     }
 

@@ -54,6 +54,34 @@ impl Memory for Raw {
     }
 }
 
+/// Memory of a verified program whose runs are limited: every access happens, until the budget is used up.
+#[derive(Debug)]
+pub(super) struct Limited {
+    /// The context's.
+    pub(super) budget: *mut u64,
+}
+
+impl Memory for Limited {
+    #[inline(always)]
+    fn step(&mut self, at: &Step<'_>) -> Result<(), FaultKind> {
+        let cost = at.program.limit().and_then(|l| l.costs.get(at.pc as usize)).copied().unwrap_or(0);
+        if cost == 0 {
+            return Ok(());
+        }
+        // SAFETY: a field of the run's context, which lives as long as the run.
+        let budget = unsafe { &mut *self.budget };
+        let (left, over) = budget.overflowing_sub(u64::from(cost));
+        // Nothing is left, also where a caller goes on behind a tail call.
+        *budget = if over { 0 } else { left };
+        if over { Err(FaultKind::Fuel) } else { Ok(()) }
+    }
+
+    #[inline(always)]
+    fn allows(&mut self, _access: &Access, _stack: core::ops::Range<u64>, _ctx: Option<&Ctx>) -> bool {
+        true
+    }
+}
+
 /// Bytes that a program may touch.
 #[derive(Clone, Copy, Debug)]
 pub struct Region {

@@ -19,10 +19,12 @@ pub(crate) use callback::Caller;
 pub use machine::Step;
 pub use memory::{Access, AccessKind, Checked, Memory, Raw, Region};
 
-use crate::helpers::HelperSet;
-use crate::program::{Program, Verified};
+use crate::helpers::{Helper, HelperSet};
+use crate::limits::MAX_CALL_FRAMES;
+use crate::program::{Program, Rewrite, Verified};
 use crate::vm::{AbortReason, Ctx};
 use machine::Machine;
+use memory::Limited;
 
 /// Why a run cannot go on; where and what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,13 @@ pub enum FaultKind {
     Watch,
 }
 
+impl FaultKind {
+    /// Why a run is aborted that ended so.
+    fn reason(self) -> AbortReason {
+        if self == FaultKind::Fuel { AbortReason::Limit } else { AbortReason::Fault }
+    }
+}
+
 /// Runs a verified program on a context; returns all of r0. A fault counts as aborted: the result is 0 and the context notes why.
 ///
 /// # Safety
@@ -66,13 +75,33 @@ pub enum FaultKind {
 /// `helpers` is the set that verified the program.
 pub unsafe fn run(program: &Program<Verified>, helpers: HelperSet, ctx: *mut Ctx) -> u64 {
     // SAFETY: handed on; the verifier proved every access, and the rewrites say which context loads there are.
-    let done = unsafe { run_with(program, helpers, ctx, [ctx as u64, 0, 0, 0, 0], &mut Raw) };
-    match done {
-        Ok(r0) => r0,
-        Err(_) => {
-            // SAFETY: the caller's context.
-            unsafe { (*ctx).set_abort(AbortReason::Fault) };
-            0
+    let done = unsafe { run_from(program, helpers, 0, [ctx as u64, 0, 0, 0, 0], ctx) };
+    done.unwrap_or_else(|fault| {
+        // SAFETY: the caller's context.
+        unsafe { (*ctx).set_abort(fault.kind.reason()) };
+        0
+    })
+}
+
+/// Runs a function over the memory of a verified program, counting where its runs are limited.
+///
+/// # Safety
+/// As [`run`].
+unsafe fn run_from(
+    program: &Program<Verified>,
+    helpers: HelperSet,
+    index: u32,
+    args: [u64; 5],
+    ctx: *mut Ctx,
+) -> Result<u64, Fault> {
+    // SAFETY: handed on; the context outlives the run.
+    unsafe {
+        match program.limit() {
+            None => Machine::new(program, helpers, ctx, args, &mut Raw).run_from(index),
+            Some(_) => {
+                let mut limited = Limited { budget: &raw mut (*ctx).budget };
+                Machine::new(program, helpers, ctx, args, &mut limited).run_from(index)
+            }
         }
     }
 }
@@ -90,8 +119,8 @@ pub(crate) unsafe fn run_function(
 ) -> u64 {
     // SAFETY: handed on.
     unsafe {
-        Machine::new(program, helpers, ctx, args, &mut Raw).run_from(index).unwrap_or_else(|_| {
-            (*ctx).set_abort(AbortReason::Fault);
+        run_from(program, helpers, index, args, ctx).unwrap_or_else(|fault| {
+            (*ctx).set_abort(fault.kind.reason());
             0
         })
     }
@@ -113,6 +142,18 @@ pub unsafe fn run_with<M: Memory>(
 ) -> Result<u64, Fault> {
     // SAFETY: handed on.
     unsafe { Machine::new(program, helpers, ctx, args, memory).run() }
+}
+
+/// Native stack that a run takes at most, helpers apart: the machine with all frames, and what stands between it and each callback.
+pub(crate) fn stack(program: &Program<Verified>, helpers: HelperSet) -> u32 {
+    /// Most of the interpreter's own frames, and of each turn back into it, the helper's in between included. A test measures it.
+    const OWN: u32 = 2048;
+    let calls_back = |rewrite: &Rewrite| match rewrite {
+        Rewrite::CallHelper { row, .. } => helpers.get(*row).is_some_and(Helper::calls_back),
+        _ => false,
+    };
+    let nested = if program.rewrites().insns.iter().any(calls_back) { MAX_CALL_FRAMES as u32 } else { 1 };
+    size_of::<Machine<'_, '_, Raw>>() as u32 + nested * OWN
 }
 
 /// Runs a function of the program that the interpreter is in, called by a helper of that run; r0, or 1 where the run is over.

@@ -72,6 +72,12 @@ impl Source<'_> {
         }
     }
 
+    /// What reaching a slot takes from the run's budget, where runs are limited. Only slots that blocks begin at cost anything.
+    fn cost(&self, pc: u32) -> Option<i64> {
+        let cost = *self.program.limit()?.costs.get(pc as usize)?;
+        (cost != 0).then_some(i64::from(cost))
+    }
+
     /// How many of r1 to r5 a call reads, as a set of registers.
     fn call_args(&self, pc: u32, funcs: &[u16]) -> u16 {
         const ALL: u16 = 0b11_1110;
@@ -172,6 +178,9 @@ impl<'a> Builder<'a> {
                     self.regs[r] = Some(v);
                 }
             }
+        }
+        if let Some(cost) = self.source.cost(data.start) {
+            self.push(InstData::new(Op::Spend, data.start).with_imm(cost))?;
         }
         let mut pc = data.start;
         while pc < data.end {
@@ -413,8 +422,11 @@ impl<'a> Builder<'a> {
     }
 
     fn tail_call(&mut self, pc: u32, map: MapSel) -> Result<(), CompileError> {
-        let MapSel::Known(map) = map else { return Err(CompileError::TailCallMap { pc }) };
         let index = self.read_at(Reg::R3, pc)?;
+        let MapSel::Known(map) = map else {
+            let map = self.read_at(Reg::R2, pc)?;
+            return self.called(InstData::new(Op::TailCallAny, pc).with_args(&[Some(map), Some(index)]));
+        };
         self.called(InstData::new(Op::TailCall, pc).with_imm(i64::from(map)).with_arg(index))
     }
 

@@ -212,8 +212,12 @@ ops! {
     CallFunc "call_func" Call true Write;
     /// Call of the function whose record `args[5]` points to.
     CallValue "call_value" Call true Write;
+    /// Takes `imm` from the run's budget; the run ends where that is used up.
+    Spend "spend" Call false Write;
     /// Tail call into program map `imm` at index `args[0]`; gives what r0 is when it fails.
     TailCall "tail_call" Call true Write;
+    /// Tail call into the program map `args[0]` at index `args[1]`, a map that is only known at run time; gives what r0 is when it fails.
+    TailCallAny "tail_call_any" Call true Write;
 }
 
 impl Op {
@@ -229,7 +233,7 @@ impl Op {
 
     /// Whether it runs code beyond this function.
     pub const fn is_call(self) -> bool {
-        matches!(self, Op::CallHelper | Op::CallFunc | Op::CallValue)
+        matches!(self, Op::CallHelper | Op::CallFunc | Op::CallValue | Op::TailCallAny)
     }
 }
 

@@ -5,7 +5,7 @@
 use super::CompileError;
 use super::lower::Written;
 use crate::helpers::{Helper, HelperSet};
-use crate::ir::{Func, InstData, Module, Op, Term, Value};
+use crate::ir::{Func, Inst, InstData, Module, Op, Term, Value};
 use crate::limits::MAX_CALL_FRAMES;
 use crate::mem::Vec;
 
@@ -19,7 +19,9 @@ const HELPER_STACK: u32 = 1024;
 /// Which functions can end the run, themselves or through what they call.
 pub(crate) fn faulting(module: &Module, helpers: HelperSet) -> Result<Vec<bool>, CompileError> {
     let mut may = Vec::from_fn(module.funcs.len(), |i| {
-        module.funcs[i].live_blocks().any(|(_, b)| matches!(b.term, Term::Trap))
+        let func = &module.funcs[i];
+        let spends = |i: &Inst| func.insts[i.index()].op == Op::Spend;
+        func.live_blocks().any(|(_, b)| matches!(b.term, Term::Trap) || b.insts.iter().any(spends))
     })?;
     loop {
         let mut changed = false;
@@ -28,6 +30,8 @@ pub(crate) fn faulting(module: &Module, helpers: HelperSet) -> Result<Vec<bool>,
             let mut called = calls.map(|d| match d.op {
                 Op::CallFunc => may.get(d.imm as usize).copied().unwrap_or(true),
                 Op::CallValue => may.iter().any(|m| *m),
+                // What is called instead may.
+                Op::TailCall | Op::TailCallAny => true,
                 Op::CallHelper => match helper(helpers, d) {
                     Some(h) if h.calls_back() => may.iter().any(|m| *m),
                     Some(h) => h.ends_runs(),

@@ -17,6 +17,7 @@ use crate::mem::Vec;
 use crate::regalloc::moves::{Move, sequence};
 use crate::regalloc::{Allocation, Constraints, Loc, Machine};
 use crate::sync::Arc;
+use crate::vm::AbortReason;
 
 /// Operations up to which a main function is written twice.
 const SMALL: usize = 400;
@@ -119,7 +120,9 @@ pub(crate) fn write<M: Masm>(m: &mut M, program: &Program<'_>) -> Result<Written
 }
 
 fn has_tail_call(func: &Func) -> bool {
-    func.live_blocks().flat_map(|(_, b)| &b.insts).any(|i| func.insts[i.index()].op == Op::TailCall)
+    func.live_blocks()
+        .flat_map(|(_, b)| &b.insts)
+        .any(|i| matches!(func.insts[i.index()].op, Op::TailCall | Op::TailCallAny))
 }
 
 struct Lower<'a, M> {
@@ -139,6 +142,9 @@ struct Lower<'a, M> {
     aborted: Label,
     slow_used: bool,
     aborted_used: bool,
+    /// Where the run's budget is used up.
+    spent: Label,
+    spent_used: bool,
     /// Ways out whose moves are written behind the function.
     stubs: Vec<(Label, Block, usize)>,
     pending: Vec<Move>,
@@ -154,7 +160,7 @@ impl<'a, M: Masm> Lower<'a, M> {
         mode: ReturnMode,
         out: &'a mut Written,
     ) -> Self {
-        let (slow, aborted) = (m.buf().new_label(), m.buf().new_label());
+        let (slow, aborted, spent) = (m.buf().new_label(), m.buf().new_label(), m.buf().new_label());
         Lower {
             m,
             program,
@@ -170,6 +176,8 @@ impl<'a, M: Masm> Lower<'a, M> {
             aborted,
             slow_used: false,
             aborted_used: false,
+            spent,
+            spent_used: false,
             stubs: Vec::new(),
             pending: Vec::new(),
             order: Vec::new(),
@@ -347,6 +355,16 @@ impl<'a, M: Masm> Lower<'a, M> {
                     self.m.branch_if_aborted(&externs, self.aborted);
                 }
             }
+            Op::Spend => {
+                self.spent_used = true;
+                self.m.spend(&externs, d.imm as i32, self.spent);
+                return Ok(());
+            }
+            Op::TailCallAny => {
+                self.m.tail_call_any(&externs);
+                self.m.mov(dst, Opnd::Imm(crate::error::Errno::EINVAL.to_ret() as i64));
+                return Ok(());
+            }
             Op::CallFunc => {
                 let label = self.labels.get(d.imm as usize).ok_or(CompileError::NoFunction)?;
                 self.m.call_func(*label);
@@ -404,7 +422,7 @@ impl<'a, M: Masm> Lower<'a, M> {
                 Ok(())
             }
             Term::Trap => {
-                self.m.set_fault(&self.program.externs);
+                self.m.set_abort(&self.program.externs, AbortReason::Fault);
                 self.aborted_used = true;
                 self.m.jump(self.aborted);
                 Ok(())
@@ -441,6 +459,11 @@ impl<'a, M: Masm> Lower<'a, M> {
             if let Some(edge) = func.blocks[block.index()].term.edges().get(way) {
                 self.leave_by(edge, None)?;
             }
+        }
+        if self.spent_used {
+            self.m.buf().dynamic_label(self.spent);
+            self.m.set_abort(&self.program.externs, AbortReason::Limit);
+            self.aborted_used = true;
         }
         if self.aborted_used {
             self.m.buf().dynamic_label(self.aborted);

@@ -8,6 +8,7 @@ use crate::ir::{Compare, Ext, InstData, Size};
 use crate::maps::ProgArrayGeometry;
 use crate::mem::OutOfMemory;
 use crate::regalloc::{Allocation, Machine, PReg};
+use crate::vm::AbortReason;
 
 /// An operand where it lives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,10 +67,14 @@ pub(crate) struct Externs {
     pub abort: i32,
     /// Offset of the running program in the context: null outside of runs, set by tail calls.
     pub prog: i32,
-    /// What the abort reason is for a fault.
-    pub fault: i32,
+    /// Offset of the run's budget in the context.
+    pub budget: i32,
+    /// What the budget is at first.
+    pub limit: u64,
     /// Tail calls that one run may make.
     pub tail_call_limit: i32,
+    /// Finds the target of a tail call: a [`crate::helpers::HelperFn`] of map and index, which gives its address or null.
+    pub tail_target: usize,
     /// The slow path of the entry: `fn(ctx, code) -> action`.
     pub on_abort: usize,
 }
@@ -113,14 +118,18 @@ pub(crate) trait Masm {
     fn record(&mut self, label: Label, index: u64) -> u32;
     /// Tail call through a program array; falls through where it fails.
     fn tail_call(&mut self, ext: &Externs, table: &ProgArrayGeometry, index: Opnd);
+    /// Tail call through a program array that is only known at run time; map and index are in place as a call's. Falls through where it fails.
+    fn tail_call_any(&mut self, ext: &Externs);
     /// Jump.
     fn jump(&mut self, to: Label);
     /// Jump where the comparison gives `when`.
     fn branch(&mut self, cmp: &Compare, args: [Opnd; 2], when: bool, to: Label);
     /// Jump where the run has been aborted.
     fn branch_if_aborted(&mut self, ext: &Externs, to: Label);
-    /// Notes that the run is aborted by a fault.
-    fn set_fault(&mut self, ext: &Externs);
+    /// Notes that the run is aborted, and why.
+    fn set_abort(&mut self, ext: &Externs, why: AbortReason);
+    /// Takes a cost from the run's budget, and jumps where there is less.
+    fn spend(&mut self, ext: &Externs, cost: i32, to: Label);
     /// Return; in [`ReturnMode::Action`] what is no plain action jumps to `slow`, with the code in the result register.
     fn ret(&mut self, mode: ReturnMode, value: Opnd, slow: Label);
     /// The slow path of returns: leaves the frame and goes to `on_abort`.

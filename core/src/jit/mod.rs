@@ -26,12 +26,12 @@ pub use listing::Listing;
 pub use target::{CpuFeatures, Target};
 
 use crate::error::{Errno, Status};
-use crate::helpers::HelperSet;
+use crate::helpers::{HelperFn, HelperSet};
 use crate::ir::{self, Module};
 use crate::mem::{OutOfMemory, Vec};
 use crate::program::{Program, Verified};
 use crate::regalloc;
-use crate::vm::{AbortReason, Ctx};
+use crate::vm::{Ctx, NO_LIMIT};
 use buffer::{BufferError, CodeBuffer, Extern};
 use core::fmt;
 use core::mem::offset_of;
@@ -117,7 +117,7 @@ pub enum CompileError {
         /// Where.
         pc: u32,
     },
-    /// A tail call through a map that is only known at run time, or is no program array.
+    /// A tail call through a map that is no program array.
     TailCallMap {
         /// Where.
         pc: u32,
@@ -242,8 +242,10 @@ fn generate<M: Masm>(
         tail_calls: offset_of!(Ctx, tail_calls) as i32,
         abort: offset_of!(Ctx, abort) as i32,
         prog: offset_of!(Ctx, prog) as i32,
-        fault: AbortReason::Fault as i32 + 1,
+        budget: offset_of!(Ctx, budget) as i32,
+        limit: program.limit().map_or(NO_LIMIT, |l| l.insns),
         tail_call_limit: options.tail_call_limit as i32,
+        tail_target: crate::vm::tail_target as HelperFn as usize,
         on_abort: options.on_abort as usize,
     };
     let ready = lower::Program { funcs, maps: program.maps(), options, externs };

@@ -313,6 +313,36 @@ pub(crate) unsafe fn commit<'a>(
     }
 }
 
+impl Ring {
+    /// Discards what `slot` has reserved and not ended, as far as the lock is to be had: a run of that slot was aborted.
+    fn discard_of(&self, slot: u32) {
+        let Ok(_locked) = self.lock(slot) else { return };
+        let produced = self.produced().load(Ordering::Relaxed);
+        let mut at = self.pending(produced);
+        for _ in 0..WALK {
+            if at >= produced {
+                return;
+            }
+            let (word, bytes) = self.record(at);
+            let seen = word.load(Ordering::Relaxed);
+            if seen & BUSY != 0 && self.owner(at).load(Ordering::Relaxed) == slot {
+                word.swap(seen & !BUSY | DISCARD, Ordering::SeqCst); // as in `end`
+                self.committed(bytes, 0);
+            }
+            at = at.wrapping_add(Self::taken(seen));
+        }
+    }
+}
+
+impl Map {
+    /// Discards the records of a ring that `slot` has reserved and not ended.
+    pub(crate) fn discard_records(&self, slot: u32) {
+        if let Some(ring) = self.ring() {
+            ring.discard_of(slot);
+        }
+    }
+}
+
 impl MapOps for Ring {
     /// Records that dead producers were filling are discarded.
     fn recover(&self, is_gone: &dyn Fn(u32) -> bool) -> Result<(), Errno> {

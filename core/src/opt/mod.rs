@@ -13,6 +13,7 @@ mod null;
 mod params;
 mod returns;
 mod stack;
+mod turns;
 mod zext;
 
 use crate::ir::Module;
@@ -30,6 +31,7 @@ pub fn run(
 ) -> Result<(), CompileError> {
     for func in &mut module.funcs {
         params::run(func)?;
+        turns::run(func, options.helpers)?;
         lookup::run(func, program, options)?;
         iter::run(func, options.helpers)?;
         fold::run(func)?;

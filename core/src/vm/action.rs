@@ -57,12 +57,21 @@ pub enum AbortReason {
     NoRedirectTarget = 4,
     /// The lock of a map's value was not to be had in time: its holder is dead, or stuck.
     Lock = 5,
+    /// The run took more instructions than it may.
+    Limit = 6,
 }
 
 impl AbortReason {
     /// All reasons, in order of their numbers.
-    pub const ALL: [AbortReason; 6] =
-        [Self::Returned, Self::UnknownCode, Self::Fault, Self::NoProgram, Self::NoRedirectTarget, Self::Lock];
+    pub const ALL: [AbortReason; 7] = [
+        Self::Returned,
+        Self::UnknownCode,
+        Self::Fault,
+        Self::NoProgram,
+        Self::NoRedirectTarget,
+        Self::Lock,
+        Self::Limit,
+    ];
     /// How many reasons there are.
     pub const COUNT: usize = Self::ALL.len();
 
@@ -80,6 +89,7 @@ impl AbortReason {
             AbortReason::NoProgram => "no program attached",
             AbortReason::NoRedirectTarget => "redirect without a target",
             AbortReason::Lock => "lock not to be had",
+            AbortReason::Limit => "limit reached",
         }
     }
 }

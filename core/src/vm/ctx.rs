@@ -56,7 +56,9 @@ pub struct Ctx {
     pub(crate) lock: *const crate::maps::ValueLock,
     /// Private: the timer whose callback runs, or null.
     pub(crate) timer: *const super::Timer,
-    pub(crate) reserved: [u64; 5],
+    /// Private: instructions that the run may still take.
+    pub(crate) budget: u64,
+    pub(crate) reserved: [u64; 4],
 }
 
 impl Ctx {
@@ -97,7 +99,8 @@ impl Ctx {
             caller: null(),
             lock: null(),
             timer: null(),
-            reserved: [0; 5],
+            budget: super::NO_LIMIT,
+            reserved: [0; 4],
         }
     }
 }

@@ -65,11 +65,11 @@ impl Env {
             run: RunEnv {
                 platform,
                 nr_cpus,
+                timers: Timers::new()?,
                 tick_ns: NonZeroU64::new(platform.tick_ns()).unwrap_or(NonZeroU64::MIN),
                 cookie_secrets: cookie_secrets(platform),
                 host: options.host,
                 network: AtomicPtr::new(core::ptr::null_mut()),
-                timers: Timers::new()?,
             },
             map_memory: match options.map_memory {
                 Some(memory) => memory,

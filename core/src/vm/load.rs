@@ -59,7 +59,11 @@ pub fn install(
     if missing_service(env, &program).is_some() {
         return Err(Errno::EOPNOTSUPP);
     }
-    let ProgOptions { engine, counting } = options.into();
+    let ProgOptions { engine, counting, limit } = options.into();
+    let mut program = program;
+    if limit != 0 {
+        super::limit::set(&mut program, env.helpers(), limit)?;
+    }
     if program.nr_cpus() != 0 && program.nr_cpus() < env.nr_cpus() {
         return Err(Errno::EINVAL);
     }
@@ -83,6 +87,9 @@ pub struct ProgOptions {
     pub engine: EngineChoice,
     /// What is counted of its runs.
     pub counting: Counting,
+    /// Instructions that a run may take before it is aborted, counted where it could go on and on: entering a function costs its length, a jump back the slots from its
+    /// target. 0: no limit.
+    pub limit: u64,
 }
 
 impl From<EngineChoice> for ProgOptions {

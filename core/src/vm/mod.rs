@@ -14,6 +14,7 @@ mod frame;
 mod func;
 mod grace;
 mod hook;
+mod limit;
 mod load;
 mod packet_use;
 mod prog;
@@ -40,8 +41,9 @@ pub use worker::Worker;
 
 pub(crate) use block::WorkerBlock;
 pub(crate) use func::Func;
+pub(crate) use limit::NO_LIMIT;
 pub(crate) use prog::{interpreted, maps_of};
-pub(crate) use run::owner_of;
+pub(crate) use run::{owner_of, tail_target};
 pub(crate) use timers::{Timer, TimerCell, TimerTable, clock as timer_clock};
 pub(crate) use trace::TraceRecord;
 
@@ -51,6 +53,8 @@ pub struct RunEnv {
     pub platform: &'static dyn crate::platform::Platform,
     /// Slots of every per-CPU map.
     pub nr_cpus: u32,
+    /// Timers in map values.
+    pub timers: crate::sync::Arc<Timers>,
     /// Nanoseconds of a tick.
     pub(crate) tick_ns: core::num::NonZeroU64,
     /// Keys of SYN cookies; none where the platform has no random numbers.
@@ -59,8 +63,6 @@ pub struct RunEnv {
     pub(crate) host: Option<&'static dyn crate::host::Host>,
     /// What the host says of the network; null until it does.
     network: crate::sync::AtomicPtr<crate::net::Tables>,
-    /// Timers in map values.
-    pub timers: crate::sync::Arc<Timers>,
 }
 
 /// Two keys for IPv4, two for IPv6.

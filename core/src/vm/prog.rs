@@ -84,6 +84,11 @@ impl Prog {
         &self.stats
     }
 
+    /// Native stack that a run takes at most, in bytes, whatever runs it. Helpers that do not call back are left out.
+    pub fn stack_size(&self) -> u32 {
+        self.engine.code().map_or_else(|| interp::stack(&self.program, self.helpers), |c| c.stack())
+    }
+
     /// The most that it may do to a packet.
     pub fn packet_use(&self) -> PacketUse {
         packet_use(&self.program, self.helpers)

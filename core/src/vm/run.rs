@@ -5,8 +5,12 @@
 //! for the program that ran last and for the worker.
 
 use super::hook::{Hook, Unit};
+use super::limit::{budget, give_records};
 use super::{AbortReason, Action, Counting, Ctx, Func, Pkt, Prog, RedirectKind, Worker, WorkerBlock};
 use crate::error::Errno;
+use crate::limits::MAX_TAIL_CALL_CNT;
+use crate::maps::Map;
+use crate::sync::Ordering;
 
 /// Ties a context to a worker and a hook. Everything else is reset.
 ///
@@ -157,6 +161,7 @@ unsafe fn run_unit(unit: &Unit, ctx: *mut Ctx) -> u32 {
         // SAFETY: the target's own entry and address; the context is the run's.
         code = unsafe {
             begin(ctx);
+            (*ctx).budget = budget(prog.program());
             (*ctx).prog = crate::sync::Arc::as_ptr(prog).cast();
             let code = finish((target.entry)(ctx, target), ctx);
             (*ctx).prog = core::ptr::null();
@@ -198,6 +203,10 @@ unsafe fn finish(r0: u64, ctx: *mut Ctx) -> u32 {
         None => AbortReason::UnknownCode,
     };
     give_lock(c);
+    if c.abort != 0 {
+        // SAFETY: the run is over.
+        unsafe { give_records(c) };
+    }
     c.set_abort(reason);
     // SAFETY: the caller's.
     unsafe { count_abort(c) };
@@ -250,6 +259,30 @@ pub(crate) unsafe fn owner_of<'a>(func: &Func, ctx: &Ctx) -> Option<&'a Prog> {
     let prog = unit.progs.iter().find(|p| p.has(func))?;
     // SAFETY: as in `running`.
     Some(unsafe { &*crate::sync::Arc::as_ptr(prog) })
+}
+
+/// Finds what compiled code jumps to in a tail call through a map that is only known at run time: its address, or null. Counts the call.
+pub(crate) unsafe extern "C" fn tail_target(
+    map: u64,
+    index: u64,
+    _: u64,
+    _: u64,
+    _: u64,
+    ctx: *mut Ctx,
+) -> u64 {
+    // SAFETY: the verifier proved that the map is one of the program's maps; the context is the run's.
+    let (array, ctx) = unsafe { ((*(map as *const Map)).prog_array(), &mut *ctx) };
+    let Some(array) = array.filter(|a| ctx.tail_calls < MAX_TAIL_CALL_CNT && (index as u32) < a.max_entries)
+    else {
+        return 0;
+    };
+    // SAFETY: the index is below the number of entries. Acquire: pairs with the swap that set the entry.
+    let target = unsafe { (*array.shadow.add(index as u32 as usize)).load(Ordering::Acquire) };
+    if !target.is_null() {
+        ctx.tail_calls += 1;
+        ctx.prog = target.cast_const().cast();
+    }
+    target as u64
 }
 
 /// Counts the context's abort.

@@ -43,6 +43,8 @@ pub enum uxdp_abort_reason {
     UXDP_ABORT_NO_REDIRECT_TARGET = 4,
     /// The lock of a map's value was not to be had in time: its holder is dead, or stuck.
     UXDP_ABORT_LOCK = 5,
+    /// The run took more instructions than `run_limit` of its load allows.
+    UXDP_ABORT_LIMIT = 6,
 }
 
 /// What kind of target a redirect has.
@@ -232,7 +234,8 @@ const _: () = {
     assert!(Action::Redirect as u32 == uxdp_action::UXDP_REDIRECT as u32);
     assert!(A::NoRedirectTarget as u32 == uxdp_abort_reason::UXDP_ABORT_NO_REDIRECT_TARGET as u32);
     assert!(A::Lock as u32 == uxdp_abort_reason::UXDP_ABORT_LOCK as u32);
-    assert!(A::COUNT == uxdp_abort_reason::UXDP_ABORT_LOCK as usize + 1);
+    assert!(A::Limit as u32 == uxdp_abort_reason::UXDP_ABORT_LIMIT as u32);
+    assert!(A::COUNT == uxdp_abort_reason::UXDP_ABORT_LIMIT as usize + 1);
     assert!(R::Xskmap as u32 == uxdp_redirect_kind::UXDP_REDIRECT_XSKMAP as u32);
 };
 

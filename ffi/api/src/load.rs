@@ -79,7 +79,7 @@ fn settings(opts: &uxdp_load_opts) -> Result<(ProgOptions, VerifyOptions), Faile
         0 => Counting::Aborts,
         _ => Counting::Actions,
     };
-    Ok((ProgOptions { engine, counting }, verify_opts))
+    Ok((ProgOptions { engine, counting, limit: opts.run_limit }, verify_opts))
 }
 
 /// The maps of an object on their way to its handles; each counts one user, given back where the load fails.

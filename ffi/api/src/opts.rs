@@ -101,6 +101,9 @@ pub struct uxdp_load_opts {
     pub log_level: u32,
     /// 0.
     pub reserved: u32,
+    /// Instructions that a run may take before it is aborted (UXDP_ABORT_LIMIT), counted where it could go on and on: entering a function costs its length, a jump back the
+    /// slots from its target on. 0: no limit. -EOPNOTSUPP for a program that holds objects of the host.
+    pub run_limit: u64,
 }
 
 /// How an environment is made. Declare one with `UXDP_STRUCT(uxdp_env_opts, opts, .nr_cpus = 4)`.
@@ -249,7 +252,7 @@ macro_rules! opts {
 
 opts! {
     uxdp_open_opts = 64 { numa_node: -1 }
-    uxdp_load_opts = 48 {}
+    uxdp_load_opts = 56 {}
     uxdp_env_opts = 40 {}
     uxdp_hook_opts = 16 {}
     uxdp_attach_opts = 16 {}

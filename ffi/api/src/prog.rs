@@ -160,9 +160,9 @@ pub unsafe extern "C" fn uxdp_prog_engine(p: *const uxdp_prog) -> c_int {
     })
 }
 
-/// Bytes of native stack that a run of the program takes at most, helpers and tail-called programs apart.
+/// Bytes of native stack that a run of the program takes at most, tail-called programs and helpers apart, but for those that call functions of the program.
 ///
-/// `p` stays the caller's. Any thread. -EINVAL for NULL and a program that is not loaded; -EOPNOTSUPP where the interpreter runs it.
+/// `p` stays the caller's. Any thread. -EINVAL for NULL and a program that is not loaded.
 ///
 /// # Safety
 /// `p` is NULL or a handle.
@@ -171,8 +171,7 @@ pub unsafe extern "C" fn uxdp_prog_stack_size(p: *const uxdp_prog) -> c_int {
     number(|| {
         // SAFETY: the caller's word.
         let prog = unsafe { arg(p, "program")? }.loaded()?;
-        let code = prog.prog.engine().code().ok_or(Errno::EOPNOTSUPP)?;
-        Ok(c_int::try_from(code.stack()).unwrap_or(c_int::MAX))
+        Ok(c_int::try_from(prog.prog.stack_size()).unwrap_or(c_int::MAX))
     })
 }
 

@@ -10,6 +10,7 @@ use crate::jit::testing::{helper, on_abort};
 use crate::platform::CodeMemory;
 use crate::program::{Code, CtxField, Frame, Rewrite, Rewrites, Subprog};
 use crate::sync::{AtomicUsize, Ordering};
+use crate::vm::AbortReason;
 use core::ptr::NonNull;
 
 const HELPERS: HelperSet = HelperSet::new(&ROWS);

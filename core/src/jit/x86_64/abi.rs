@@ -17,6 +17,7 @@ use crate::jit::buffer::Label;
 use crate::jit::masm::{Externs, FrameSpec, Opnd, ReturnMode};
 use crate::maps::ProgArrayGeometry;
 use crate::regalloc::{Allocation, PReg};
+use crate::vm::AbortReason;
 use dynasm::dynasm;
 
 /// Bytes below `rsp` that nothing else touches.
@@ -226,6 +227,22 @@ impl Assembler {
         dynasm!(buf ; .arch x64 ; mov rsi, r11 ; jmp QWORD [r11] ; =>out);
     }
 
+    /// The target is found by a call, which counts, too.
+    pub(crate) fn tail_call_any_op(&mut self, ext: &Externs) {
+        let out = self.buf.new_label();
+        let env = self.frame.env();
+        self.call_helper_op(ext.tail_target);
+        modrm(&mut self.buf, W::Q, op(0x85), RAX.0, RAX);
+        enc::jcc(&mut self.buf, Cc::E, out);
+        enc::mov(&mut self.buf, W::Q, R11, RAX);
+        if env != RDI {
+            enc::mov(&mut self.buf, W::Q, RDI, env);
+        }
+        self.epilogue();
+        let buf = &mut self.buf;
+        dynasm!(buf ; .arch x64 ; mov rsi, r11 ; jmp QWORD [r11] ; =>out);
+    }
+
     pub(crate) fn branch_if_aborted_op(&mut self, ext: &Externs, to: Label) {
         let m = Mem::new(self.frame.env(), ext.abort);
         enc::arith_imm(&mut self.buf, W::D, Arith::Cmp, m, 0);
@@ -233,12 +250,23 @@ impl Assembler {
     }
 
     /// The first reason stays.
-    pub(crate) fn set_fault_op(&mut self, ext: &Externs) {
+    pub(crate) fn set_abort_op(&mut self, ext: &Externs, why: AbortReason) {
         let known = self.buf.new_label();
         self.branch_if_aborted_op(ext, known);
         let m = Mem::new(self.frame.env(), ext.abort);
-        enc::store_imm(&mut self.buf, W::D, m, ext.fault);
+        enc::store_imm(&mut self.buf, W::D, m, why as i32 + 1);
+        if why == AbortReason::Limit {
+            // Nothing is left, also where a caller goes on behind a tail call.
+            enc::store_imm(&mut self.buf, W::Q, Mem::new(self.frame.env(), ext.budget), 0);
+        }
         self.buf.dynamic_label(known);
+    }
+
+    /// The budget has no sign.
+    pub(crate) fn spend_op(&mut self, ext: &Externs, cost: i32, to: Label) {
+        let m = Mem::new(self.frame.env(), ext.budget);
+        enc::arith_imm(&mut self.buf, W::Q, Arith::Sub, m, cost);
+        enc::jcc(&mut self.buf, Cc::B, to);
     }
 
     pub(crate) fn wrapper_op(&mut self, ext: &Externs, main: Label) {
@@ -250,6 +278,14 @@ impl Assembler {
             ; mov rbx, rdi
             ; mov DWORD [rdi + tail_calls], 0
             ; mov DWORD [rdi + abort], 0);
+        let budget = Mem::new(RDI, ext.budget);
+        match i32::try_from(ext.limit as i64) {
+            Ok(limit) => enc::store_imm(&mut self.buf, W::Q, budget, limit),
+            Err(_) => {
+                enc::mov_imm(&mut self.buf, RAX, ext.limit as i64);
+                modrm(&mut self.buf, W::Q, op(0x89), RAX.0, budget);
+            }
+        }
         self.call_func_op(main);
         self.check_action(slow);
         enc::arith_imm(&mut self.buf, W::D, Arith::Cmp, Mem::new(RBX, abort), 0);

@@ -19,6 +19,7 @@ use crate::ir::{Compare, Ext, Func, InstData, Op, Size};
 use crate::maps::ProgArrayGeometry;
 use crate::mem::OutOfMemory;
 use crate::regalloc::{Allocation, Constraints, Machine, PReg, RegSet};
+use crate::vm::AbortReason;
 use regs::*;
 
 impl Assembler {
@@ -69,7 +70,7 @@ impl Machine for X64 {
 
     fn constraints(&self, _: &Func, inst: &InstData) -> Constraints {
         match inst.op {
-            Op::CallHelper | Op::CallFunc | Op::CallValue => {
+            Op::CallHelper | Op::CallFunc | Op::CallValue | Op::TailCallAny => {
                 Constraints { fixed: CALL_OPERANDS.map(Some), clobbers: CALLER_SAVED, result: Some(RAX) }
             }
             _ => fixed::constraints(inst, self.features.bmi2),
@@ -164,6 +165,10 @@ impl Masm for Assembler {
         self.tail_call_op(ext, table, index);
     }
 
+    fn tail_call_any(&mut self, ext: &Externs) {
+        self.tail_call_any_op(ext);
+    }
+
     fn jump(&mut self, to: Label) {
         enc::jmp(&mut self.buf, to);
     }
@@ -176,8 +181,12 @@ impl Masm for Assembler {
         self.branch_if_aborted_op(ext, to);
     }
 
-    fn set_fault(&mut self, ext: &Externs) {
-        self.set_fault_op(ext);
+    fn set_abort(&mut self, ext: &Externs, why: AbortReason) {
+        self.set_abort_op(ext, why);
+    }
+
+    fn spend(&mut self, ext: &Externs, cost: i32, to: Label) {
+        self.spend_op(ext, cost, to);
     }
 
     fn ret(&mut self, mode: ReturnMode, value: Opnd, slow: Label) {

@@ -159,6 +159,52 @@ fn nested_loops_run_to_the_last_frame_within_the_stack_that_is_told() {
     });
 }
 
+thread_local! {
+    /// The lowest address of native stack that the probe saw.
+    static LOWEST: std::cell::Cell<usize> = const { std::cell::Cell::new(usize::MAX) };
+}
+
+/// A helper that notes where the native stack is.
+unsafe extern "C" fn probe(_: u64, _: u64, _: u64, _: u64, _: u64, _: *mut Ctx) -> u64 {
+    let here = 0u8;
+    LOWEST.set(LOWEST.get().min((&raw const here).addr()));
+    0
+}
+
+#[test]
+fn the_native_stack_of_nested_callbacks_is_within_what_is_told() {
+    use crate::helpers::{Helper, HelperSet, Proto, RetType};
+    // In place of `bpf_ktime_get_ns`.
+    let rows: Vec<Helper> = STANDARD
+        .rows()
+        .iter()
+        .map(|h| match h.id {
+            5 => Helper { func: Some(probe), proto: Proto::new(&[], RetType::Integer), ..*h },
+            _ => *h,
+        })
+        .collect();
+    let helpers = Some(HelperSet::new(Box::leak(rows.into_boxed_slice())));
+    on_every_engine(|| {
+        let env = Env::new(platform(), &EnvOptions { helpers, ..EnvOptions::default() }).unwrap();
+        let walked = map(&env, MapType::Hash, 4, 8, 4);
+        walked.update_elem(env.client_slot().slot(), &[0; 4], &[0; 8], 0).unwrap();
+        // A walk in a walk in a walk, to the last frame.
+        let deep = crate::limits::MAX_CALL_FRAMES as u32;
+        let mut asm = Asm::default();
+        for function in 1..deep {
+            asm = asm.map(1, 0).func(2, function).mov(3, 0).mov(4, 0).helper(FOR_EACH).exit().function();
+        }
+        let prog = asm.helper(5).mov(0, 0).exit().load(&env, std::slice::from_ref(&walked));
+        let mut bench = Bench::with(&env, &prog);
+        LOWEST.set(usize::MAX);
+        let here = 0u8;
+        assert_eq!(bench.run(), 1);
+        let (took, told) = ((&raw const here).addr() - LOWEST.get(), prog.stack_size() as usize);
+        assert!(took < told, "{took} taken, {told} told");
+        assert!(told < 3 * took || prog.engine().code().is_none(), "{took} taken, {told} told");
+    });
+}
+
 #[test]
 fn what_a_walk_takes_of_the_stack_is_counted() {
     on_every_engine(|| {

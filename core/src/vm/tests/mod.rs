@@ -3,6 +3,7 @@
 mod alloc;
 mod callbacks;
 mod hooks;
+mod limits;
 mod locks;
 mod runs;
 mod tails;
@@ -147,9 +148,11 @@ impl Asm {
         self.with(Insn::new(BPF_LDX | BPF_MEM | BPF_W, dst, 1, field as i16 * 4, 0), Rewrite::CtxLoad(field))
     }
     pub(crate) fn helper(self, id: u32) -> Self {
+        self.helper_of(id, if id == 12 { MapSel::Known(0) } else { MapSel::Many })
+    }
+    pub(crate) fn helper_of(self, id: u32, map: MapSel) -> Self {
         let row = STANDARD.row_of(id).unwrap();
         let insn = Insn::new(BPF_JMP | BPF_CALL, 0, 0, 0, id as i32);
-        let map = if id == 12 { MapSel::Known(0) } else { MapSel::Many };
         self.with(insn, Rewrite::CallHelper { row, map })
     }
     pub(crate) fn call(self, subprog: u32) -> Self {
@@ -198,7 +201,7 @@ impl Asm {
 
     /// As `load`; every action is counted.
     pub(crate) fn load_counting(self, env: &Arc<Env>, maps: &[Arc<Map>]) -> Arc<Prog> {
-        let options = ProgOptions { engine: CHOICE.get(), counting: Counting::Actions };
+        let options = ProgOptions { engine: CHOICE.get(), counting: Counting::Actions, limit: 0 };
         install(env, self.verified(maps), options).unwrap()
     }
 }

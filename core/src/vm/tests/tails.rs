@@ -147,6 +147,54 @@ fn a_native_target_is_entered_with_its_own_address() {
 }
 
 #[test]
+fn the_array_may_be_chosen_at_run_time() {
+    on_every_engine(|| {
+        let env = env();
+        let arrays = [map(&env, PROGS, 4, 4, 2), map(&env, PROGS, 4, 4, 1)];
+        let target = |code| Asm::default().mov(0, code).exit().load(&env, &[]);
+        env.set_prog(&arrays[0], 1, Some(&target(2))).unwrap();
+        env.set_prog(&arrays[1], 0, Some(&target(3))).unwrap();
+        // The packet's first byte chooses the array, the second one the index; r6 is kept over a miss.
+        let asm = Asm::default()
+            .mov_reg(7, 1)
+            .ctx(2, CtxField::Data)
+            .put(Insn::new(BPF_LDX | BPF_MEM | BPF_B, 8, 2, 0, 0))
+            .put(Insn::new(BPF_LDX | BPF_MEM | BPF_B, 3, 2, 1, 0))
+            .mov(6, 1)
+            .map(2, 0)
+            .put(Insn::new(BPF_JMP | BPF_JEQ | BPF_K, 8, 0, 2, 0))
+            .map(2, 1)
+            .mov_reg(1, 7)
+            .helper_of(12, MapSel::Many)
+            .mov_reg(0, 6)
+            .exit();
+        let prog = asm.load(&env, &arrays);
+        let mut bench = Bench::with(&env, &prog);
+        let mut run = |array, index| {
+            let mut packet = [0; 64];
+            packet[..2].copy_from_slice(&[array, index]);
+            bench.packet(&packet);
+            (bench.run(), bench.ctx.tail_calls)
+        };
+        assert_eq!(
+            [run(0, 1), run(1, 0), run(0, 0), run(0, 2), run(1, 1)],
+            [(2, 1), (3, 1), (1, 0), (1, 0), (1, 0)]
+        );
+        drop(bench);
+        // In a subprogram it returns to the caller; the limit holds.
+        let main = Asm::default().call(1).add(0, 1).exit().function();
+        let prog = main.map(2, 0).mov(3, 1).helper_of(12, MapSel::Many).mov(0, 0).exit().load(&env, &arrays);
+        assert_eq!(Bench::with(&env, &prog).run(), 3);
+        let again = Asm::default().map(2, 0).mov(3, 1).helper_of(12, MapSel::Many).mov(0, 3).exit();
+        let again = again.load(&env, &arrays);
+        env.set_prog(&arrays[0], 1, Some(&again)).unwrap();
+        let mut bench = Bench::with(&env, &again);
+        assert_eq!((bench.run(), bench.ctx.tail_calls), (3, crate::limits::MAX_TAIL_CALL_CNT));
+        arrays[0].drop_user(&mut |old| env.retire(old));
+    });
+}
+
+#[test]
 fn engines_tail_call_each_other() {
     if crate::jit::Target::HOST.is_none() {
         return;

@@ -10,7 +10,7 @@ const CANCEL: u32 = 172;
 const TICK: u64 = 1 << 16;
 
 /// An environment whose clock the test sets.
-fn with_clock(nr_cpus: u32) -> (Arc<Env>, &'static TestPlatform) {
+pub(super) fn with_clock(nr_cpus: u32) -> (Arc<Env>, &'static TestPlatform) {
     let platform = platform();
     (Env::new(platform, &EnvOptions { nr_cpus, ..EnvOptions::default() }).unwrap(), platform)
 }
