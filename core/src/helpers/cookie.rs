@@ -145,7 +145,7 @@ fn round(v: &mut [u64; 4]) {
     *v = [a, b, c.rotate_left(32), d];
 }
 
-/// The MSS option of a TCP header; the last one counts.
+/// The MSS option of a TCP header; the last one counts, of those before an option that is cut off.
 fn mss_option(tcp: &[u8]) -> Option<u16> {
     let (mut rest, mut mss) = (tcp.get(TCP as usize..)?, None);
     while let [kind, after @ ..] = rest {
@@ -159,8 +159,8 @@ fn mss_option(tcp: &[u8]) -> Option<u16> {
                 }
                 rest = rest.get(usize::from(*size)..).unwrap_or_default();
             }
-            // What is cut off, or says that it has no length, makes the whole void.
-            _ => return None,
+            // What is cut off, or says that it has no length, ends the list: what came before it counts.
+            _ => break,
         }
     }
     mss
