@@ -274,6 +274,17 @@ mod tests {
     }
 
     #[test]
+    fn mss_is_the_last_one_before_an_option_that_is_cut_off() {
+        let of = |options: &[u8]| mss_option(&[&[0; TCP as usize], options].concat());
+        assert_eq!(of(&[2, 4, 5, 0xb4]), Some(1460));
+        assert_eq!(of(&[2, 4, 5, 0xb4, 4, 2, 8, 10]), Some(1460));
+        assert_eq!(of(&[2, 4, 5, 0xb4, 1, 2, 4, 2, 0, 0]), Some(512));
+        assert_eq!(of(&[0, 2, 4, 5, 0xb4]), None);
+        assert_eq!(of(&[8, 10, 2, 4, 5, 0xb4]), None);
+        assert_eq!(of(&[2, 4, 0, 0]), None);
+    }
+
+    #[test]
     fn cookie_lives_two_minutes_and_belongs_to_its_flow() {
         let secrets = [[1, 2], [3, 4], [5, 6], [7, 8]];
         let (mut ip, mut tcp) = ([7u8; 20], [9u8; 20]);
