@@ -7,6 +7,7 @@ mod fuzz;
 mod header;
 mod install;
 mod licences;
+mod planted;
 mod proofs;
 mod runpath;
 
@@ -86,6 +87,11 @@ enum Task {
         #[arg(long, default_value_t = 1_000_000)]
         seed: u64,
     },
+    /// Plants bugs in a copy of the sources, one after the other, and shows that the comparison with Linux finds each.
+    Planted {
+        /// Only patches whose name contains this.
+        name: Option<String>,
+    },
     /// Lists the licences of all dependencies and fails on one that is not allowed.
     Licences,
 }
@@ -112,6 +118,7 @@ fn main() -> Result<()> {
         Task::Fuzz { target, seconds } => fuzz::run(&sh, target, seconds),
         Task::Compat { packets } => compat::run(&sh, packets),
         Task::Differential { seconds, seed } => compat::differential(&sh, seconds, seed),
+        Task::Planted { name } => planted::run(&sh, name.as_deref()),
         Task::Licences => licences::run(&sh),
     }
 }
