@@ -125,8 +125,7 @@ pub fn create_file(path: &CStr, size: usize) -> Result<MapPlace, Errno> {
     let fd = Fd::of(unsafe { libc::open(path.as_ptr(), flags, 0o600) })?;
     let made = reserve(&fd, size).and_then(|()| fd.map(size));
     if made.is_err() {
-        // SAFETY: a NUL-terminated path, of the file that was just made.
-        unsafe { libc::unlink(path.as_ptr()) };
+        remove_file(path);
     }
     made
 }
@@ -144,6 +143,12 @@ fn reserve(fd: &Fd, size: usize) -> Result<(), Errno> {
         0 | libc::EOPNOTSUPP => Ok(()),
         e => Err(Errno(e)),
     }
+}
+
+/// Removes a file that was just made.
+pub fn remove_file(path: &CStr) {
+    // SAFETY: a NUL-terminated path.
+    unsafe { libc::unlink(path.as_ptr()) };
 }
 
 /// Maps a file that `create_file` made, in this process or another, before or after a restart.
@@ -177,6 +182,7 @@ pub fn open_file(path: &CStr) -> Result<MapPlace, Errno> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_macros, reason = "a test may run out of memory")]
 mod tests {
     use super::*;
     use std::ffi::CString;

@@ -65,7 +65,7 @@ impl Kind {
         let mut key = [0; 12];
         if self == Kind::Trie {
             // The last 32 bits are the number, the first 16 spread it.
-            let bits = 64 - (n % 3) as u32 * u32::from(n % 7 == 0);
+            let bits = 64 - (n % 3) as u32 * u32::from(n.is_multiple_of(7));
             key[..4].copy_from_slice(&bits.to_le_bytes());
             let spread = (n.wrapping_mul(0x9e37_79b9) & 0xffff) << 48 | n << 2;
             key[4..].copy_from_slice(&spread.to_be_bytes());
@@ -140,7 +140,7 @@ impl Kind {
     }
 
     fn keyed(self, map: &Map, random: &mut Random, slot: u32) {
-        let n = (u64::from(slot) + 1 << 16) + random.below(OWN);
+        let n = ((u64::from(slot) + 1) << 16) + random.below(OWN);
         let (key, value) = (self.key(n), value_of(n, random.below(1 << 20)));
         // SAFETY: key and value have their sizes; the slot is this thread's.
         let answer = unsafe {
@@ -231,7 +231,7 @@ impl Kind {
     fn check_keyed(self, map: &Map, turn: u64) {
         let mut out = self.buffer(map);
         let mut there = UNTOUCHED;
-        for n in [0u64, 1].iter().flat_map(|slot| (0..OWN).map(move |i| (slot + 1 << 16) + i)) {
+        for n in [0u64, 1].iter().flat_map(|slot| (0..OWN).map(move |i| ((slot + 1) << 16) + i)) {
             match self.read(map, n, &mut out) {
                 Ok(()) => {
                     assert!(out.chunks(16).all(|v| v == [0; 16] || is_whole(n, v)), "key {n}: {out:?}");
@@ -249,7 +249,7 @@ impl Kind {
             key = Some(next.clone());
         }
         assert_eq!(walked, there);
-        for n in [0u64, 1].iter().flat_map(|slot| (0..OWN).map(move |i| (slot + 1 << 16) + i)) {
+        for n in [0u64, 1].iter().flat_map(|slot| (0..OWN).map(move |i| ((slot + 1) << 16) + i)) {
             _ = map.delete_elem(CLIENT, self.key_bytes(&self.key(n)));
         }
         let extra = 1 << 20;

@@ -73,7 +73,9 @@ fn start_victim(kind: Kind, fd: i32, seed: u64) -> Child {
     // What the harness says first ends with the mark.
     let mut byte = [0];
     loop {
-        child.stdout.as_mut().unwrap().read_exact(&mut byte).expect("the victim lives until it is killed");
+        if child.stdout.as_mut().unwrap().read_exact(&mut byte).is_err() {
+            panic!("the victim ended by itself: {:?}", child.wait());
+        }
         if byte[0] == b'@' {
             return child;
         }
@@ -170,7 +172,6 @@ fn kill_again_and_again(kind: Kind) {
     });
     assert!(freed >= kills(), "{freed} slots came back");
     assert!(!PLATFORM.is_gone(Processes::own(&PLATFORM).unwrap()));
-    assert!(UNTOUCHED > 0);
 }
 
 #[test]
