@@ -5,11 +5,9 @@
 //!
 //! A finding is a panic, an overrun that AddressSanitizer sees, a limit that was not kept, or engines that differ.
 
-pub mod bytes;
-pub mod generate;
 pub mod memory;
-pub mod raw;
 pub mod run;
 pub mod seeds;
 pub mod share;
-pub mod world;
+
+pub use uxdp_generate::{bytes, generate, raw, world};

@@ -30,6 +30,7 @@ fuzz_target!(
             insn_budget: INSNS,
             memory_limit: MEMORY,
             mode,
+            ..VerifyOptions::default()
         };
         let mut log = world::Discard;
         let before = memory::reset();

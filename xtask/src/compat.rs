@@ -1,4 +1,4 @@
-//! `docs/compatibility.md`, made by the comparison with Linux that `tests/tests/compat` is.
+//! Comparisons with Linux in their long forms: `docs/compatibility.md`, made by `tests/tests/compat`, and generated programs (`tests/differential`).
 
 use anyhow::Result;
 use xshell::{Shell, cmd};
@@ -12,6 +12,14 @@ pub(crate) fn run(sh: &Shell, packets: u32) -> Result<()> {
         .env("UXDP_PACKETS", packets.to_string())
         .env("UXDP_COMPAT", &page)
         .env("CI", "1")
+        .run()?;
+    Ok(())
+}
+
+/// Generated programs for some seconds.
+pub(crate) fn differential(sh: &Shell, seconds: u64, seed: u64) -> Result<()> {
+    let (seconds, seed) = (seconds.to_string(), seed.to_string());
+    cmd!(sh, "cargo run --quiet --release --package uxdp-differential -- --seconds {seconds} --seed {seed}")
         .run()?;
     Ok(())
 }

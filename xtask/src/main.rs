@@ -7,6 +7,7 @@ mod fuzz;
 mod header;
 mod install;
 mod licences;
+mod planted;
 mod proofs;
 mod runpath;
 
@@ -57,6 +58,12 @@ enum Task {
     Miri,
     /// Runs the thread tests of maps under ThreadSanitizer.
     Tsan,
+    /// Kills writers of shared maps at random points while others go on, and checks the maps after each.
+    Kill {
+        /// How often, for each kind of map.
+        #[arg(long, default_value_t = 10_000)]
+        times: u32,
+    },
     /// Runs the fuzz targets: bytes as objects, types and programs; accepted programs on each engine.
     Fuzz {
         /// The target; all without one.
@@ -70,6 +77,20 @@ enum Task {
         /// Packets a program.
         #[arg(long, default_value_t = 10_000)]
         packets: u32,
+    },
+    /// Runs generated programs on Linux and on every engine, and compares.
+    Differential {
+        /// How long.
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+        /// The first case's seed.
+        #[arg(long, default_value_t = 1_000_000)]
+        seed: u64,
+    },
+    /// Plants bugs in a copy of the sources, one after the other, and shows that the comparison with Linux finds each.
+    Planted {
+        /// Only patches whose name contains this.
+        name: Option<String>,
     },
     /// Lists the licences of all dependencies and fails on one that is not allowed.
     Licences,
@@ -93,8 +114,11 @@ fn main() -> Result<()> {
         Task::Loom => proofs::loom(&sh),
         Task::Miri => proofs::miri(&sh),
         Task::Tsan => proofs::tsan(&sh),
+        Task::Kill { times } => proofs::kill(&sh, times),
         Task::Fuzz { target, seconds } => fuzz::run(&sh, target, seconds),
         Task::Compat { packets } => compat::run(&sh, packets),
+        Task::Differential { seconds, seed } => compat::differential(&sh, seconds, seed),
+        Task::Planted { name } => planted::run(&sh, name.as_deref()),
         Task::Licences => licences::run(&sh),
     }
 }

@@ -145,7 +145,7 @@ fn round(v: &mut [u64; 4]) {
     *v = [a, b, c.rotate_left(32), d];
 }
 
-/// The MSS option of a TCP header; the last one counts.
+/// The MSS option of a TCP header; the last one counts, of those before an option that is cut off.
 fn mss_option(tcp: &[u8]) -> Option<u16> {
     let (mut rest, mut mss) = (tcp.get(TCP as usize..)?, None);
     while let [kind, after @ ..] = rest {
@@ -159,8 +159,8 @@ fn mss_option(tcp: &[u8]) -> Option<u16> {
                 }
                 rest = rest.get(usize::from(*size)..).unwrap_or_default();
             }
-            // What is cut off, or says that it has no length, makes the whole void.
-            _ => return None,
+            // What is cut off, or says that it has no length, ends the list: what came before it counts.
+            _ => break,
         }
     }
     mss
@@ -271,6 +271,17 @@ mod tests {
         ] {
             assert_eq!(siphash(key, &input[..len]), expected, "{len} bytes");
         }
+    }
+
+    #[test]
+    fn mss_is_the_last_one_before_an_option_that_is_cut_off() {
+        let of = |options: &[u8]| mss_option(&[&[0; TCP as usize], options].concat());
+        assert_eq!(of(&[2, 4, 5, 0xb4]), Some(1460));
+        assert_eq!(of(&[2, 4, 5, 0xb4, 4, 2, 8, 10]), Some(1460));
+        assert_eq!(of(&[2, 4, 5, 0xb4, 1, 2, 4, 2, 0, 0]), Some(512));
+        assert_eq!(of(&[0, 2, 4, 5, 0xb4]), None);
+        assert_eq!(of(&[8, 10, 2, 4, 5, 0xb4]), None);
+        assert_eq!(of(&[2, 4, 0, 0]), None);
     }
 
     #[test]

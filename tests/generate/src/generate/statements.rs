@@ -35,6 +35,36 @@ impl Maker<'_, '_> {
         }
     }
 
+    /// What at least half of the compared programs have: a loop, a map, a write to the packet, in some order.
+    pub(super) fn usual(&mut self) {
+        let order = self.bytes.below(3);
+        for i in 0..3 {
+            if self.bytes.rarely(5) {
+                continue;
+            }
+            match (order + i) % 3 {
+                0 => self.looped(),
+                1 => self.lookup(),
+                _ => self.packet_write(),
+            }
+        }
+    }
+
+    /// A store to the packet's first bytes, behind its check.
+    fn packet_write(&mut self) {
+        let room = 8 + self.bytes.below(40) as i16;
+        self.emit.put(&[ldx(Size::W, 3, 6, 4), ldx(Size::W, 1, 6, 0)]);
+        self.emit.put(&[mov64_reg(4, 1), alu64_imm(AluOp::Add, 4, i32::from(room))]);
+        self.emit.jump_out(jmp_reg(Cond::Gt, 4, 3, 0));
+        let size = self.size();
+        let off = self.bytes.below((room - size.bytes() as i16) as usize + 1) as i16;
+        let constant = i32::from(self.bytes.byte());
+        match self.number() {
+            Some(from) if self.bytes.rarely(2) => self.emit.put(&[stx(size, 1, off, from)]),
+            _ => self.emit.put(&[st(size, 1, off, constant)]),
+        }
+    }
+
     fn operation(&mut self, a: u8, b: u8) -> Insn {
         let op = self.bytes.pick(&AluOp::ALL);
         let shift = matches!(op, AluOp::Lsh | AluOp::Rsh | AluOp::Arsh);

@@ -26,7 +26,7 @@ impl<'a> Bytes<'a> {
 
     /// A number below `n`, at most 256.
     pub fn below(&mut self, n: usize) -> usize {
-        usize::from(self.byte()) * n >> 8
+        (usize::from(self.byte()) * n) >> 8
     }
 
     /// One of these.
