@@ -6,7 +6,7 @@
 
 mod kinds;
 
-use kinds::{Kind, UNTOUCHED, VICTIM_SLOT};
+use kinds::{Kind, VICTIM_SLOT};
 use std::io::Read;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -69,13 +69,12 @@ fn start_victim(kind: Kind, fd: i32, seed: u64) -> Child {
             _ => Err(std::io::Error::last_os_error()),
         });
     }
+    #[expect(clippy::zombie_processes, reason = "who starts a victim kills it and waits for it")]
     let mut child = command.spawn().unwrap();
     // What the harness says first ends with the mark.
     let mut byte = [0];
     loop {
-        if child.stdout.as_mut().unwrap().read_exact(&mut byte).is_err() {
-            panic!("the victim ended by itself: {:?}", child.wait());
-        }
+        child.stdout.as_mut().unwrap().read_exact(&mut byte).expect("the victim lives until it is killed");
         if byte[0] == b'@' {
             return child;
         }
