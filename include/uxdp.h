@@ -97,6 +97,11 @@ struct uxdp_ctx;
 #define UXDP_LOAD_STRICT 4
 
 /**
+ * Attaches programs in order of their priority, lowest first, as libxdp does; equal ones in the order in which they are given.
+ */
+#define UXDP_ATTACH_BY_PRIORITY 1
+
+/**
  * Every slot, for uxdp_prog_stats.
  */
 #define UXDP_ALL_SLOTS -1
@@ -944,13 +949,22 @@ struct uxdp_attach_opts {
    */
   size_t sz;
   /**
-   * 0.
+   * `UXDP_ATTACH_BY_PRIORITY` or 0.
    */
   uint32_t flags;
   /**
    * 0.
    */
   uint32_t reserved;
+  /**
+   * One number a program, or NULL: bit n says that the next program runs after action n. NULL is what each program's `XDP_RUN_CONFIG` says, and after `UXDP_PASS`
+   * where it says nothing.
+   */
+  const uint32_t *chain_call_actions;
+  /**
+   * One number a program, or NULL, for `UXDP_ATTACH_BY_PRIORITY`. NULL is what each program's `XDP_RUN_CONFIG` says, and 50 where it says nothing.
+   */
+  const uint32_t *priorities;
 };
 
 /**
@@ -1408,7 +1422,8 @@ int uxdp_hook_create(struct uxdp_env *env,
                      struct uxdp_hook **out);
 
 /**
- * Attaches `n` programs in order in place of what was there; 0 detaches all. Each runs while the one before it says UXDP_PASS.
+ * Attaches `n` programs in order in place of what was there; 0 detaches all. Each runs after the one before it says UXDP_PASS, or what that one's XDP_RUN_CONFIG or
+ * `opts` name; behind the last one the action is UXDP_PASS, as behind libxdp's dispatcher.
  *
  * Atomic for every worker: a burst uses one set throughout, the next burst may use the next; no packet is lost. Never blocks; the
  * former programs are freed when every online worker was quiescent. The hook takes references of its own: `progs` and the programs stay the

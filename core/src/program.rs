@@ -33,6 +33,24 @@ pub struct Code {
     pub frags: bool,
     /// What the section says of where it attaches; `egress_ifindex` is for devmap programs alone.
     pub attach: AttachType,
+    /// How it wants to run beside other programs.
+    pub run: RunConfig,
+}
+
+/// How a program runs beside others at one hook: libxdp's `XDP_RUN_CONFIG`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunConfig {
+    /// Lower ones run first.
+    pub priority: u32,
+    /// Bit n: after action n the next program runs.
+    pub chain_call_actions: u32,
+}
+
+impl Default for RunConfig {
+    /// libxdp's: priority 50, and the next program runs after XDP_PASS.
+    fn default() -> Self {
+        RunConfig { priority: 50, chain_call_actions: 1 << 2 }
+    }
 }
 
 /// The helper that a call stands for where CO-RE found nothing that fits: a number that no kernel has, libbpf's.

@@ -242,7 +242,7 @@ static void workers_and_hooks(void)
 	struct uxdp_pkt pkts[3];
 	static uint8_t buffers[3][2048];
 	UXDP_STRUCT(uxdp_hook_opts, hook_opts, .ingress_ifindex = 7, .rx_queue_index = 3);
-	UXDP_STRUCT(uxdp_attach_opts, attach, .flags = 1);
+	UXDP_STRUCT(uxdp_attach_opts, attach, .flags = 2);
 	UXDP_STRUCT(uxdp_env_opts, env_opts, .nr_cpus = 1);
 	UXDP_STRUCT(uxdp_prog_stats, stats);
 

@@ -327,7 +327,7 @@ fn agree(field: &mut Option<u32>, size: u32) -> Result<()> {
 }
 
 /// A number: `int (*name)[number]`, or an enumeration with that one value.
-fn number(btf: &Btf<'_>, id: u32) -> Result<u64> {
+pub(super) fn number(btf: &Btf<'_>, id: u32) -> Result<u64> {
     let (_, ty) = btf.plain(id)?;
     if let Some(value) = btf.single_value(&ty) {
         return Ok(value);

@@ -34,6 +34,7 @@ mod link;
 mod maps;
 mod names;
 mod reloc;
+mod run_config;
 mod section;
 mod signature;
 
@@ -45,7 +46,7 @@ pub use names::ObjectNames;
 use crate::error::Errno;
 use crate::helpers;
 use crate::mem::{String, Vec};
-use crate::program::{AttachType, Code, Loaded, Program};
+use crate::program::{AttachType, Code, Loaded, Program, RunConfig};
 use btf::Btf;
 use elf::{Elf, SectionType};
 use error::Result;
@@ -85,6 +86,8 @@ pub struct ProgramDef {
     pub insn_count: u32,
     /// Whether its section says that it is of another type than XDP: it cannot be linked.
     pub foreign: bool,
+    /// How it wants to run beside other programs.
+    pub run: RunConfig,
     function: usize,
 }
 
@@ -152,7 +155,7 @@ impl Object {
         };
         let mut texts = section::texts(&elf, &ext)?;
         let functions = section::functions(&elf, &texts, btf.as_ref(), &ext)?;
-        let programs = programs(&texts, &functions)?;
+        let programs = programs(&texts, &functions, btf.as_ref())?;
         let externs = reloc::externs(&elf, btf.as_ref())?;
         let list = all_maps(&elf, btf.as_ref(), options.name)?;
         let roles = roles(&elf, &texts, &list)?;
@@ -321,6 +324,7 @@ impl Object {
             section: def.section.try_clone()?,
             frags: def.frags,
             attach: def.attach,
+            run: def.run,
             ..Code::default()
         };
         link::link(self, def.function, &mut code)?;
@@ -349,7 +353,7 @@ fn core_relocs(
 }
 
 /// The functions that are programs: exported ones outside `.text`; where there are none, those of `.text`.
-fn programs(texts: &[Text], functions: &[Function]) -> Result<Vec<ProgramDef>> {
+fn programs(texts: &[Text], functions: &[Function], btf: Option<&Btf<'_>>) -> Result<Vec<ProgramDef>> {
     let mut found = Vec::new();
     for text_too in [false, true] {
         for (index, f) in functions.iter().enumerate().filter(|(_, f)| f.exported) {
@@ -366,6 +370,7 @@ fn programs(texts: &[Text], functions: &[Function]) -> Result<Vec<ProgramDef>> {
                 autoload: hint.autoload,
                 insn_count: f.end - f.start,
                 foreign: hint.foreign,
+                run: btf.map_or(Ok(RunConfig::default()), |b| run_config::of(b, &f.name))?,
                 function: index,
             })?;
         }

@@ -5,16 +5,35 @@
 
 use super::grace::Retired;
 use super::run::{Ends, unit_entry, unit_of_none};
-use super::{Counting, Ctx, Engine, Entry, Env, PacketUse, Prog};
+use super::{Action, Counting, Ctx, Engine, Entry, Env, PacketUse, Prog};
 use crate::error::Errno;
 use crate::mem::Vec;
 use crate::program::AttachType;
 use crate::sync::{Arc, AtomicPtr, Ordering};
 use core::ptr::null_mut;
 
-/// Programs that run one after the other, each while the one before says PASS.
+/// Goes on after XDP_PASS alone: behind the last program that changes nothing.
+const ONLY_PASS: u32 = 1 << Action::Pass as u32;
+
+/// A program and when the one behind it runs.
+#[derive(Clone)]
+pub struct Link {
+    /// The program.
+    pub prog: Arc<Prog>,
+    /// Bit n: after action n the next program runs, and the action is forgotten.
+    pub chain_call_actions: u32,
+}
+
+impl Link {
+    /// As the program's object says: after XDP_PASS where it says nothing.
+    pub fn of(prog: &Arc<Prog>) -> Link {
+        Link { prog: prog.clone(), chain_call_actions: prog.program().code().run.chain_call_actions }
+    }
+}
+
+/// Programs that run one after the other.
 pub(super) struct Unit {
-    pub(super) progs: Vec<Arc<Prog>>,
+    pub(super) links: Vec<Link>,
     /// The whole unit as one function, where there is one.
     pub(super) direct: Option<Entry>,
     /// What any of them may do to the ends of a packet.
@@ -47,30 +66,40 @@ impl Hook {
         })?)
     }
 
-    /// Attaches programs in order, in place of what was there; none detaches. The next packet of each worker (in a burst, the next burst) uses them. Never
+    /// [`Self::set_links`], with each program's own actions.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set(&self, progs: &[Arc<Prog>]) -> Result<(), Errno> {
+        let mut links = Vec::with_capacity(progs.len())?;
+        links.extend(progs.iter().map(Link::of))?;
+        self.set_links(links)
+    }
+
+    /// Attaches programs in order, in place of what was there; none detaches. Behind the last one the action is XDP_PASS, as behind libxdp's dispatcher. The next packet of each worker (in a burst, the next burst) uses them. Never
     /// blocks; the former programs go after a grace period.
     ///
     /// # Errors
     /// EINVAL for a program of another environment, or one for an entry of a device or CPU map; ENOMEM. The hook keeps what it had then.
-    pub fn set(&self, progs: &[Arc<Prog>]) -> Result<(), Errno> {
-        let fits =
-            |p: &Arc<Prog>| Arc::ptr_eq(p.env(), &self.env) && p.program().code().attach == AttachType::Xdp;
-        if !progs.iter().all(fits) {
+    pub fn set_links(&self, links: Vec<Link>) -> Result<(), Errno> {
+        let fits = |l: &Link| {
+            Arc::ptr_eq(l.prog.env(), &self.env) && l.prog.program().code().attach == AttachType::Xdp
+        };
+        if !links.iter().all(fits) {
             return Err(Errno::EINVAL);
         }
         let place = self.env.grace().reserve()?;
-        let (entry, unit): (Entry, *mut Unit) = if progs.is_empty() {
+        let (entry, unit): (Entry, *mut Unit) = if links.is_empty() {
             (unit_of_none, null_mut())
         } else {
-            let mut list = Vec::with_capacity(progs.len())?;
-            list.extend(progs.iter().cloned())?;
-            let direct = match progs {
-                [only] if only.counting() == Counting::Aborts => only.engine().direct_entry(),
+            let plain = |l: &Link| l.prog.counting() == Counting::Aborts && l.chain_call_actions == ONLY_PASS;
+            let direct = match &links[..] {
+                [only] if plain(only) => only.prog.engine().direct_entry(),
                 _ => None,
             };
-            let moves = progs.iter().any(|p| p.packet_use() == PacketUse::Moves);
+            let moves = links.iter().any(|l| l.prog.packet_use() == PacketUse::Moves);
             let ends = if moves { Ends::Move } else { Ends::Stay };
-            let unit = Arc::new(Unit { progs: list, direct, ends })?;
+            let unit = Arc::new(Unit { links, direct, ends })?;
             (direct.unwrap_or(unit_entry), Arc::into_raw(unit).cast_mut())
         };
         let held = self.replacing.lock();
@@ -90,10 +119,10 @@ impl Hook {
         let _held = self.replacing.lock();
         // SAFETY: null, or a unit that nobody retires while the lock is held.
         let Some(unit) = (unsafe { self.unit.load(Ordering::Acquire).as_ref() }) else { return 0 };
-        for (place, prog) in out.iter_mut().zip(&unit.progs) {
-            *place = prog.id();
+        for (place, link) in out.iter_mut().zip(&unit.links) {
+            *place = link.prog.id();
         }
-        unit.progs.len()
+        unit.links.len()
     }
 
     /// Whether every program that is attached takes packets in several buffers (`xdp.frags`): others see the first buffer alone, so that a host is not to give them such.
@@ -101,7 +130,7 @@ impl Hook {
         let _held = self.replacing.lock();
         // SAFETY: as above.
         let unit = unsafe { self.unit.load(Ordering::Acquire).as_ref() };
-        unit.is_some_and(|u| u.progs.iter().all(|p| p.program().code().frags))
+        unit.is_some_and(|u| u.links.iter().all(|l| l.prog.program().code().frags))
     }
 
     /// The engine's name, where one program is attached.
@@ -109,7 +138,7 @@ impl Hook {
         let _held = self.replacing.lock();
         // SAFETY: as above.
         let unit = unsafe { self.unit.load(Ordering::Acquire).as_ref() }?;
-        unit.progs.first().map(|p| Engine::name(p.engine()))
+        unit.links.first().map(|l| Engine::name(l.prog.engine()))
     }
 
     /// Its environment.

@@ -4,7 +4,7 @@
 //! Before a run the context forgets the last one's redirect, tail calls and abort; after it [`finish`] turns r0 into an action. An aborted run is counted by reason,
 //! for the program that ran last and for the worker.
 
-use super::hook::{Hook, Unit};
+use super::hook::{Hook, Link, Unit};
 use super::limit::{budget, give_records};
 use super::{AbortReason, Action, Counting, Ctx, Func, Pkt, Prog, RedirectKind, Worker, WorkerBlock};
 use crate::error::Errno;
@@ -155,11 +155,10 @@ unsafe fn begin(ctx: *mut Ctx) {
 /// # Safety
 /// As [`xdp_run`].
 unsafe fn run_unit(unit: &Unit, ctx: *mut Ctx) -> u32 {
-    let mut code = Action::Pass as u32;
-    for prog in &unit.progs {
+    for Link { prog, chain_call_actions } in &unit.links {
         let target = prog.target();
         // SAFETY: the target's own entry and address; the context is the run's.
-        code = unsafe {
+        let code = unsafe {
             begin(ctx);
             (*ctx).budget = budget(prog.program());
             (*ctx).prog = crate::sync::Arc::as_ptr(prog).cast();
@@ -172,11 +171,11 @@ unsafe fn run_unit(unit: &Unit, ctx: *mut Ctx) -> u32 {
         if prog.counting() == Counting::Actions {
             prog.stats().count(slot, Action::from_code(code).unwrap_or(Action::Aborted));
         }
-        if code != Action::Pass as u32 {
-            break;
+        if chain_call_actions.checked_shr(code).unwrap_or(0) & 1 == 0 {
+            return code;
         }
     }
-    code
+    Action::Pass as u32
 }
 
 /// Gives back the lock that a run held when it was ended.
@@ -236,7 +235,10 @@ pub(super) unsafe fn running<'a>(ctx: &Ctx) -> Option<&'a Prog> {
         match ctx.prog.cast::<Prog>().as_ref() {
             Some(prog) => Some(prog),
             None if ctx.entry.is_null() => None,
-            None => Hook::of(ctx).unit().and_then(|u| u.progs.first()).map(|p| &*crate::sync::Arc::as_ptr(p)),
+            None => Hook::of(ctx)
+                .unit()
+                .and_then(|u| u.links.first())
+                .map(|l| &*crate::sync::Arc::as_ptr(&l.prog)),
         }
     }
 }
@@ -256,7 +258,7 @@ pub(crate) unsafe fn owner_of<'a>(func: &Func, ctx: &Ctx) -> Option<&'a Prog> {
     }
     // SAFETY: as in `running`.
     let unit = unsafe { Hook::of(ctx).unit() }?;
-    let prog = unit.progs.iter().find(|p| p.has(func))?;
+    let prog = unit.links.iter().map(|l| &l.prog).find(|p| p.has(func))?;
     // SAFETY: as in `running`.
     Some(unsafe { &*crate::sync::Arc::as_ptr(prog) })
 }

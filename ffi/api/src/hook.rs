@@ -4,12 +4,12 @@ use crate::env::resolve;
 use crate::handle::{free_raw, into_raw};
 use crate::opts;
 use crate::status::{Failed, arg, fail, number, out, status};
-use crate::{uxdp_attach_opts, uxdp_env, uxdp_hook_opts, uxdp_prog};
+use crate::{UXDP_ATTACH_BY_PRIORITY, uxdp_attach_opts, uxdp_env, uxdp_hook_opts, uxdp_prog};
 use core::ffi::c_int;
 use uxdp_core::error::Errno;
 use uxdp_core::mem::Vec;
 use uxdp_core::sync::Arc;
-use uxdp_core::vm::{Env, Hook, Prog};
+use uxdp_core::vm::{Env, Hook, Link, Prog};
 
 /// A hook: an attach point, such as a port's queue or just a loop, with an ordered set of programs.
 pub struct uxdp_hook {
@@ -56,7 +56,8 @@ pub unsafe extern "C" fn uxdp_hook_create(
     })
 }
 
-/// Attaches `n` programs in order in place of what was there; 0 detaches all. Each runs while the one before it says UXDP_PASS.
+/// Attaches `n` programs in order in place of what was there; 0 detaches all. Each runs after the one before it says UXDP_PASS, or what that one's XDP_RUN_CONFIG or
+/// `opts` name; behind the last one the action is UXDP_PASS, as behind libxdp's dispatcher.
 ///
 /// Atomic for every worker: a burst uses one set throughout, the next burst may use the next; no packet is lost. Never blocks; the
 /// former programs are freed when every online worker was quiescent. The hook takes references of its own: `progs` and the programs stay the
@@ -81,29 +82,47 @@ pub unsafe extern "C" fn uxdp_hook_set(
                 format_args!("the hook of uxdp_prog_hook always has its own program"),
             ));
         }
-        if opts.flags != 0 {
+        if opts.flags & !UXDP_ATTACH_BY_PRIORITY != 0 {
             return Err(fail(Errno::EINVAL, format_args!("unknown attach flags {:#x}", opts.flags)));
         }
         // SAFETY: the caller's word.
-        let list = unsafe { collect(progs, n) }?;
-        h.hook.set(&list).map_err(|e| {
+        let list = unsafe { collect(progs, n, &opts) }?;
+        h.hook.set_links(list).map_err(|e| {
             fail(e, format_args!("the hook keeps its programs: one is of another environment or not for hooks, or memory is short"))
         })
     })
 }
 
-/// The programs of `n` handles.
+/// The programs of `n` handles, in the order in which they run.
 ///
 /// # Safety
-/// `progs` are `n` pointers, each NULL or a handle.
-unsafe fn collect(progs: *const *mut uxdp_prog, n: usize) -> Result<Vec<Arc<Prog>>, Failed> {
-    let mut list = Vec::with_capacity(n)?;
+/// `progs` are `n` pointers, each NULL or a handle; the arrays of `opts` are NULL or `n` numbers.
+unsafe fn collect(
+    progs: *const *mut uxdp_prog,
+    n: usize,
+    opts: &uxdp_attach_opts,
+) -> Result<Vec<Link>, Failed> {
+    let number = |array: *const u32, i: usize, own: u32| match array.is_null() {
+        true => own,
+        // SAFETY: `n` numbers, and `i` is below.
+        false => unsafe { array.add(i).read() },
+    };
+    let mut list: Vec<(u32, Link)> = Vec::with_capacity(n)?;
     for i in 0..n {
         // SAFETY: the caller's word.
         let prog = unsafe { arg(*arg(progs.wrapping_add(i), "progs")?, "program")? };
-        list.push(prog.loaded()?.prog.clone())?;
+        let mut link = Link::of(&prog.loaded()?.prog);
+        let priority = number(opts.priorities, i, link.prog.program().code().run.priority);
+        link.chain_call_actions = number(opts.chain_call_actions, i, link.chain_call_actions);
+        let at = match opts.flags & UXDP_ATTACH_BY_PRIORITY {
+            0 => i,
+            _ => list.iter().position(|(other, _)| *other > priority).unwrap_or(i),
+        };
+        list.insert(at, (priority, link))?;
     }
-    Ok(list)
+    let mut links = Vec::with_capacity(n)?;
+    links.extend(list.into_iter().map(|(_, link)| link))?;
+    Ok(links)
 }
 
 /// Frees a hook; NULL is allowed. Its programs are freed when every online worker was quiescent, unless others hold them.

@@ -142,11 +142,19 @@ pub struct uxdp_hook_opts {
 pub struct uxdp_attach_opts {
     /// `sizeof(struct uxdp_attach_opts)`.
     pub sz: usize,
-    /// 0.
+    /// `UXDP_ATTACH_BY_PRIORITY` or 0.
     pub flags: u32,
     /// 0.
     pub reserved: u32,
+    /// One number a program, or NULL: bit n says that the next program runs after action n. NULL is what each program's `XDP_RUN_CONFIG` says, and after `UXDP_PASS`
+    /// where it says nothing.
+    pub chain_call_actions: *const u32,
+    /// One number a program, or NULL, for `UXDP_ATTACH_BY_PRIORITY`. NULL is what each program's `XDP_RUN_CONFIG` says, and 50 where it says nothing.
+    pub priorities: *const u32,
 }
+
+/// Attaches programs in order of their priority, lowest first, as libxdp does; equal ones in the order in which they are given.
+pub const UXDP_ATTACH_BY_PRIORITY: u32 = 1;
 
 /// What a map is to be. Declare one with `UXDP_STRUCT(uxdp_map_spec, spec, .type = 1, .key_size = 4, .value_size = 8, .max_entries = 100)`.
 #[repr(C)]
@@ -279,7 +287,7 @@ opts! {
     uxdp_load_opts = 56 {}
     uxdp_env_opts = 40 {}
     uxdp_hook_opts = 16 {}
-    uxdp_attach_opts = 16 {}
+    uxdp_attach_opts = 32 {}
     uxdp_map_spec = 48 {}
     uxdp_map_info = 64 {}
     uxdp_prog_stats = 208 {}

@@ -60,6 +60,20 @@ fn timers_expire_where_they_are_polled() {
     }
 }
 
+/// Priorities and chain-call actions, from the objects and from the host.
+#[test]
+fn programs_of_a_hook_run_as_they_and_the_host_say() {
+    let dir = work("chain");
+    let object = root().join("tests/progs/obj/chain.o");
+    for (name, flags) in
+        [("plain", &[][..]), ("asan", &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])]
+    {
+        let out = dir.join(name);
+        compile("chain.c", flags, &out);
+        assert_eq!(run(Command::new(&out).arg(&object)), "ok\n");
+    }
+}
+
 /// Maps in memory, by descriptor and by file, with a process that is killed.
 #[test]
 fn processes_share_maps_through_c() {

@@ -111,6 +111,30 @@ fn several_programs_run_in_order_while_they_pass() {
 }
 
 #[test]
+fn next_program_runs_after_the_actions_that_are_asked_for_and_pass_is_behind_the_last() {
+    on_every_engine(|| {
+        let env = env();
+        let (drop, tx) = (returns(&env, 1), returns(&env, 3));
+        let mut bench = Bench::new(&env);
+        let mut run = |links: &[(&Arc<Prog>, u32)]| {
+            let mut list = crate::mem::Vec::new();
+            for (prog, chain_call_actions) in links {
+                list.push(Link { prog: (*prog).clone(), chain_call_actions: *chain_call_actions }).unwrap();
+            }
+            bench.hook.set_links(list).unwrap();
+            bench.run()
+        };
+        assert_eq!(run(&[(&drop, 1 << 1), (&tx, 1 << 2)]), 3);
+        assert_eq!(run(&[(&drop, 1 << 2), (&tx, 1 << 2)]), 1);
+        assert_eq!(run(&[(&drop, 1 << 1), (&tx, 1 << 3)]), 2);
+        assert_eq!(run(&[(&tx, 0)]), 3);
+        let aborting = returns(&env, 77);
+        assert_eq!(run(&[(&aborting, 1), (&tx, 0)]), 3);
+        assert_eq!(run(&[(&aborting, u32::MAX & !1), (&tx, 0)]), 0);
+    });
+}
+
+#[test]
 fn a_program_of_another_environment_is_refused_and_the_hook_keeps_what_it_had() {
     on_every_engine(|| {
         let (env, other) = (env(), env());

@@ -1,0 +1,85 @@
+/* Several programs at one hook: chain chain.o (tests/progs). */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uxdp.h>
+
+#define CHECK(what)                                                                                                            \
+	do {                                                                                                                   \
+		if (!(what)) {                                                                                                 \
+			char why_[512];                                                                                        \
+			uxdp_last_error(why_, sizeof(why_));                                                                   \
+			fprintf(stderr, "%s:%d: %s (last error: %s)\n", __FILE__, __LINE__, #what, why_);                      \
+			exit(1);                                                                                               \
+		}                                                                                                              \
+	} while (0)
+
+static struct uxdp_ctx ctx;
+static struct uxdp_map *runs;
+
+/* Runs a packet of so many bytes; `ran` is how often first, middle and last ran for it, a digit each. */
+static uint32_t run(unsigned bytes, unsigned *ran)
+{
+	static uint8_t buffer[2048];
+	uint64_t count, none = 0;
+	uint32_t action;
+
+	ctx.data_hard_start = buffer;
+	ctx.data_meta = ctx.data = buffer + 256;
+	ctx.data_end = ctx.data + bytes;
+	ctx.frame_end = buffer + sizeof(buffer);
+	action = xdp_run(&ctx);
+	*ran = 0;
+	for (uint32_t i = 0; i < 3; i++) {
+		CHECK(uxdp_map_lookup_elem(runs, &i, &count, 0) == 0 && uxdp_map_update_elem(runs, &i, &none, 0) == 0);
+		*ran = *ran * 10 + (unsigned)count;
+	}
+	return action;
+}
+
+int main(int argc, char **argv)
+{
+	const uint32_t always[] = { 0xff, 0xff, 0xff }, never[] = { 0, 0, 0 }, last_first[] = { 9, 8, 7 };
+	UXDP_STRUCT(uxdp_attach_opts, sorted, .flags = UXDP_ATTACH_BY_PRIORITY);
+	UXDP_STRUCT(uxdp_attach_opts, all, .chain_call_actions = always);
+	UXDP_STRUCT(uxdp_attach_opts, one, .flags = UXDP_ATTACH_BY_PRIORITY, .chain_call_actions = never, .priorities = last_first);
+	struct uxdp_object *object;
+	struct uxdp_worker *worker;
+	struct uxdp_prog *progs[3];
+	struct uxdp_hook *hook;
+	unsigned ran;
+
+	if (argc != 2)
+		return 2;
+	CHECK(uxdp_object_open_file(argv[1], NULL, &object) == 0 && uxdp_object_load(object, NULL) == 0);
+	progs[0] = uxdp_object_find_prog(object, "last");
+	progs[1] = uxdp_object_find_prog(object, "middle");
+	progs[2] = uxdp_object_find_prog(object, "first");
+	runs = uxdp_object_find_map(object, "runs");
+	CHECK(progs[0] && progs[1] && progs[2] && runs && uxdp_worker_register(NULL, 0, &worker) == 0);
+	CHECK(uxdp_hook_create(NULL, NULL, &hook) == 0 && uxdp_ctx_init(&ctx, worker, hook) == 0);
+
+	/* As the objects say: priorities 5, 50 and 70; the first one goes on after a drop alone, the last one's XDP_TX is forgotten. */
+	CHECK(uxdp_hook_set(hook, progs, 3, &sorted) == 0);
+	CHECK(run(100, &ran) == UXDP_PASS && ran == 100);
+	CHECK(run(60, &ran) == UXDP_PASS && ran == 111);
+	/* In the order given. */
+	CHECK(uxdp_hook_set(hook, progs, 3, NULL) == 0);
+	CHECK(run(60, &ran) == UXDP_PASS && ran == 111);
+	CHECK(uxdp_hook_set(hook, progs + 1, 2, NULL) == 0);
+	CHECK(run(60, &ran) == UXDP_PASS && ran == 110);
+	/* As the host says. */
+	CHECK(uxdp_hook_set(hook, progs, 3, &all) == 0);
+	CHECK(run(100, &ran) == UXDP_PASS && ran == 111);
+	CHECK(uxdp_hook_set(hook, progs, 3, &one) == 0);
+	CHECK(run(60, &ran) == UXDP_DROP && ran == 100);
+
+	uxdp_hook_free(hook);
+	uxdp_object_free(object);
+	uxdp_worker_quiescent(worker);
+	uxdp_worker_unregister(worker);
+	puts("ok");
+	return 0;
+}
