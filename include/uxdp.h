@@ -337,7 +337,7 @@ struct uxdp_fib;
 struct uxdp_hook;
 
 /**
- * A map of an object. Belongs to the object unless uxdp_map_ref makes it live longer.
+ * A map of an object, which belongs to the object unless uxdp_map_ref makes it live longer; or one of its own.
  */
 struct uxdp_map;
 
@@ -1141,6 +1141,48 @@ struct uxdp_prog_stats {
 };
 
 /**
+ * What a map is to be. Declare one with `UXDP_STRUCT(uxdp_map_spec, spec, .type = 1, .key_size = 4, .value_size = 8, .max_entries = 100)`.
+ */
+struct uxdp_map_spec {
+  /**
+   * `sizeof(struct uxdp_map_spec)`.
+   */
+  size_t sz;
+  /**
+   * Its name; NULL: "map". Copied.
+   */
+  const char *name;
+  /**
+   * The kernel's `enum bpf_map_type`.
+   */
+  uint32_t type;
+  /**
+   * Bytes of a key.
+   */
+  uint32_t key_size;
+  /**
+   * Bytes of a value.
+   */
+  uint32_t value_size;
+  /**
+   * Elements at most.
+   */
+  uint32_t max_entries;
+  /**
+   * `BPF_F_*`.
+   */
+  uint32_t flags;
+  /**
+   * NUMA node, with BPF_F_NUMA_NODE.
+   */
+  int numa_node;
+  /**
+   * As the kernel's `map_extra`: hashes of a bloom filter.
+   */
+  uint64_t map_extra;
+};
+
+/**
  * A test run, in and out. Declare one with `UXDP_STRUCT(uxdp_test_run_opts, opts, .data_in = packet, .data_size_in = 64)`.
  */
 struct uxdp_test_run_opts {
@@ -1417,7 +1459,7 @@ const char *uxdp_map_name(const struct uxdp_map *m);
 struct uxdp_map *uxdp_map_ref(struct uxdp_map *m);
 
 /**
- * Gives back a reference of uxdp_map_ref; NULL is allowed.
+ * Gives back a reference of uxdp_map_ref, or of a function that made or attached a map; NULL is allowed.
  *
  * Takes one reference. Any thread; never blocks. Cannot fail.
  */
@@ -1667,6 +1709,108 @@ int uxdp_prog_stats(const struct uxdp_prog *p,
                     struct uxdp_prog_stats *out);
 
 /**
+ * Bytes of memory that a map takes: what uxdp_map_create_in needs at least, and what a file or memfd of it has, rounded up to pages. The memory has to be
+ * aligned to a page.
+ *
+ * `spec` stays the caller's; `env` NULL is the default one, whose CPUs count. Any thread. The bytes, or -EINVAL, -E2BIG and others as the kernel refuses the map;
+ * -EOPNOTSUPP for a type that this version lacks.
+ */
+int64_t uxdp_map_memory_size(struct uxdp_env *env,
+                             const struct uxdp_map_spec *spec);
+
+/**
+ * Makes a map without an object, in the library's own memory: for an inner map, or for uxdp_map_reuse.
+ *
+ * `*out` is the caller's until uxdp_map_unref; `spec` stays his. Any thread. 0; -EINVAL, -E2BIG and others as the kernel refuses the map; -EOPNOTSUPP for a type
+ * that this version lacks; -ENOMEM.
+ */
+int uxdp_map_create(struct uxdp_env *env,
+                    const struct uxdp_map_spec *spec,
+                    struct uxdp_map **out);
+
+/**
+ * Makes a map in memory of the caller's, page-aligned and zeroed, of uxdp_map_memory_size bytes at least, that other processes can attach.
+ *
+ * `mem` stays the caller's, who frees it after the last reference to the map in this process went and uxdp_synchronize returned; until then nobody but maps touches it.
+ * `*out` is his until uxdp_map_unref. Any thread. 0; -EEXIST where the memory is not zeroed, -EINVAL where it is too small or not aligned; -EOPNOTSUPP for a type whose
+ * entries are references of one process (uxdp_last_error names what); else as uxdp_map_create.
+ */
+int uxdp_map_create_in(struct uxdp_env *env,
+                       const struct uxdp_map_spec *spec,
+                       void *mem,
+                       size_t len,
+                       struct uxdp_map **out);
+
+/**
+ * Takes part in a map that another process made in memory that both see. The header is checked whole; nothing in the memory is believed.
+ *
+ * `mem` stays the caller's, as for uxdp_map_create_in; `*out` is his until uxdp_map_unref. Any thread. 0; -EPROTO where no map is there or its header is malformed; -EAGAIN
+ * where it is not finished; -EOPNOTSUPP for a version that this library does not know; -EINVAL where the environment has another number of CPUs, or the map is of another
+ * PID namespace; -EBUSY where too many processes share it; -ENOMEM.
+ */
+int uxdp_map_attach(struct uxdp_env *env,
+                    void *mem,
+                    size_t len,
+                    struct uxdp_map **out);
+
+/**
+ * Makes a map in a memfd that is sealed against shrinking and growing: uxdp_map_export_fd gives a descriptor of it for another process.
+ *
+ * `*out` is the caller's until uxdp_map_unref; `spec` stays his. Any thread. As uxdp_map_create_in; -EMFILE.
+ */
+int uxdp_map_create_shared(struct uxdp_env *env,
+                           const struct uxdp_map_spec *spec,
+                           struct uxdp_map **out);
+
+/**
+ * A descriptor of a map that uxdp_map_create_shared made, or uxdp_map_attach_fd attached: to be sent over a Unix socket, or inherited (clear FD_CLOEXEC then). Whoever
+ * has it can read and write the map.
+ *
+ * The descriptor is the caller's, who closes it; `m` stays his. Any thread. The descriptor, or -EINVAL for NULL and maps without one, -EMFILE.
+ */
+int uxdp_map_export_fd(const struct uxdp_map *m);
+
+/**
+ * Takes part in the map that a descriptor of uxdp_map_export_fd names.
+ *
+ * `fd` stays the caller's and may be closed at once; `*out` is his until uxdp_map_unref. Any thread. As uxdp_map_attach; -EBADF; -EPERM for a descriptor that is no memfd
+ * or not sealed against shrinking.
+ */
+int uxdp_map_attach_fd(struct uxdp_env *env,
+                       int fd,
+                       struct uxdp_map **out);
+
+/**
+ * Makes a map in a new file that its owner alone may open (mode 0600), which keeps it over restarts. Its blocks are reserved; whoever shortens the file kills its users.
+ *
+ * `*out` is the caller's until uxdp_map_unref; the file stays, and `spec` and `path` are his. Any thread. As uxdp_map_create_in; -EEXIST where there is something of
+ * that name; -ENOSPC and others of open(2), after which no file is left.
+ */
+int uxdp_map_create_file(struct uxdp_env *env,
+                         const struct uxdp_map_spec *spec,
+                         const char *path,
+                         struct uxdp_map **out);
+
+/**
+ * Takes part in the map of a file that uxdp_map_create_file made: in this process or another of the same user, before or after a restart.
+ *
+ * `path` stays the caller's; `*out` is his until uxdp_map_unref. Any thread. As uxdp_map_attach; -ENOENT; -EPERM for what is no regular file (a symbolic link is none), has
+ * other names, belongs to another user or is open to others.
+ */
+int uxdp_map_attach_file(struct uxdp_env *env,
+                         const char *path,
+                         struct uxdp_map **out);
+
+/**
+ * Puts in order what dead processes left in a shared map, and frees their slots. For whoever watches over the processes: after one died, or now and then. Writers of other
+ * processes are told -EBUSY if it takes longer than they wait; readers notice nothing.
+ *
+ * `m` stays the caller's. Any thread that is not inside a program. How many slots came free; -EINVAL for NULL; -EBUSY while another process recovers or a living writer does
+ * not end its operation; -EPROTO where somebody wrote nonsense into the map.
+ */
+int uxdp_map_recover(struct uxdp_map *m);
+
+/**
  * The library's version, for example `"0.1.0"`.
  *
  * Static memory, never freed. Any thread. Cannot fail.
@@ -1682,6 +1826,8 @@ const char *uxdp_strerror(int status);
 
 /**
  * Runs a program on a packet, `repeat` times on the same one, on the calling thread. Needs a slot that no worker holds while it runs.
+ *
+ * A packet of more than 3,520 bytes is in several buffers for a program of section `xdp.frags`, as the kernel makes it, and in one for others.
  *
  * `p`, `opts` and what it points to stay the caller's; results are in `opts` then. Any thread that has no online worker of its own. 0; -EINVAL for NULL, a program that is not
  * loaded, a packet shorter than 14 or longer than 65,535 bytes; -ENOSPC where `data_out` is too short (it has what fits, `data_size_out` says what there

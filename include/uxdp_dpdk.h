@@ -3,8 +3,8 @@
  *
  * Header-only, so that libuxdp itself never depends on a DPDK release; compiles as gnu11 and later and as C++, with DPDK 22.11 to 25.11.
  *
- * A program may write to every byte of an mbuf's buffer, so it gets only mbufs whose bytes nobody else reads and that are whole in one
- * segment; the others are refused, counted by reason, and left as they are. On the way back a program's work is checked before it is
+ * A program may write to every byte of an mbuf's buffer, so it gets only mbufs whose bytes nobody else reads, and that are whole in one
+ * segment unless it takes several (uxdp_ctx_from_mbuf_chain); the others are refused, counted by reason, and left as they are. On the way back a program's work is checked before it is
  * believed: pointers that do not lie in order inside the buffer leave the mbuf as it was.
  *
  * The five pointers are the mbuf's whole buffer: data_hard_start is buf_addr, frame_end is buf_addr + buf_len. Metadata that a program
@@ -60,18 +60,22 @@ enum uxdp_mbuf_bytes {
   (RTE_MBUF_F_RX_RSS_HASH | RTE_MBUF_F_RX_FDIR | RTE_MBUF_F_RX_FDIR_ID | RTE_MBUF_F_RX_FDIR_FLX | RTE_MBUF_F_RX_IP_CKSUM_MASK | \
    RTE_MBUF_F_RX_L4_CKSUM_MASK | RTE_MBUF_F_RX_OUTER_IP_CKSUM_BAD | RTE_MBUF_F_RX_OUTER_L4_CKSUM_MASK | RTE_MBUF_F_RX_LRO)
 
-/* UXDP_MBUF_REASONS: none. All that is read for it lies in the cache line that the driver has just written. */
-static inline unsigned uxdp_mbuf_refusal_(const struct rte_mbuf *m)
+/* Of one segment; UXDP_MBUF_REASONS: none. */
+static inline unsigned uxdp_mbuf_segment_refusal_(const struct rte_mbuf *m)
 {
-  if (likely(m->nb_segs == 1 && rte_mbuf_refcnt_read(m) == 1 && (m->ol_flags & (RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL)) == 0))
+  if (likely(rte_mbuf_refcnt_read(m) == 1 && (m->ol_flags & (RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL)) == 0))
     return UXDP_MBUF_REASONS;
-  if (m->nb_segs != 1)
-    return UXDP_MBUF_CHAINED;
   if (rte_mbuf_refcnt_read(m) != 1)
     return UXDP_MBUF_SHARED;
   if (m->ol_flags & RTE_MBUF_F_INDIRECT)
     return UXDP_MBUF_INDIRECT;
   return rte_mbuf_ext_refcnt_read(m->shinfo) == 1 ? UXDP_MBUF_REASONS : UXDP_MBUF_READ_ONLY;
+}
+
+/* The same of a packet. All that is read for it lies in the cache line that the driver has just written. */
+static inline unsigned uxdp_mbuf_refusal_(const struct rte_mbuf *m)
+{
+  return likely(m->nb_segs == 1) ? uxdp_mbuf_segment_refusal_(m) : (unsigned)UXDP_MBUF_CHAINED;
 }
 
 static inline uint32_t uxdp_mbuf_ifindex_(const struct rte_mbuf *m)
@@ -159,6 +163,95 @@ static inline int uxdp_ctx_to_mbuf(const struct uxdp_ctx *ctx, struct rte_mbuf *
                                    struct uxdp_mbuf_counts *counts)
 {
   return uxdp_mbuf_store_(m, ctx->data_meta, ctx->data, ctx->data_end, bytes, counts);
+}
+
+/**
+ * As uxdp_ctx_from_mbuf, of a packet in one or more segments: `frags` gets those behind the first, each segment in its fragment's `cookie`. For hooks of which
+ * uxdp_hook_takes_frags says 1; each segment has to be the program's alone, as there.
+ *
+ * The mbuf and `frags` stay the caller's and are used until uxdp_ctx_to_mbuf_chain. The context's thread. 0, or -EOPNOTSUPP for a packet that no program may have, or one of
+ * more segments than UXDP_MAX_FRAGS + 1, which counts as chained.
+ */
+static inline int uxdp_ctx_from_mbuf_chain(struct uxdp_ctx *ctx, struct uxdp_frags *frags, struct rte_mbuf *m, struct uxdp_mbuf_counts *counts)
+{
+  unsigned reason = m->nb_segs > UXDP_MAX_FRAGS + 1 ? (unsigned)UXDP_MBUF_CHAINED : (unsigned)UXDP_MBUF_REASONS;
+  uint8_t *const start = (uint8_t *)m->buf_addr;
+
+  for (const struct rte_mbuf *seg = m; reason == UXDP_MBUF_REASONS && seg != NULL; seg = seg->next)
+    reason = uxdp_mbuf_segment_refusal_(seg);
+  if (unlikely(reason != UXDP_MBUF_REASONS)) {
+    if (counts != NULL)
+      counts->refused[reason]++;
+    return -EOPNOTSUPP;
+  }
+  frags->nr = frags->nr_released = 0;
+  for (struct rte_mbuf *seg = m->next; seg != NULL && frags->nr < UXDP_MAX_FRAGS; seg = seg->next) {
+    struct uxdp_frag *const f = &frags->frags[frags->nr++];
+
+    f->data = rte_pktmbuf_mtod(seg, uint8_t *);
+    f->len = seg->data_len;
+    f->room = (uint32_t)seg->buf_len - seg->data_off;
+    f->cookie = seg;
+  }
+  ctx->data_hard_start = start;
+  ctx->data_meta = ctx->data = start + m->data_off;
+  ctx->data_end = ctx->data + m->data_len;
+  ctx->frame_end = start + m->buf_len;
+  ctx->ingress_ifindex = uxdp_mbuf_ifindex_(m);
+  ctx->frags = frags->nr != 0 ? frags : NULL;
+  uxdp_mbuf_rx_(m, &ctx->rx);
+  return 0;
+}
+
+/**
+ * Writes what a program made of a packet back to its segments, as uxdp_ctx_to_mbuf does; segments that the program dropped are freed.
+ *
+ * The mbuf stays the caller's. The context's thread; its `frags` is NULL afterwards. 0, or -EINVAL where a pointer or a fragment is not inside its buffer: the packet is
+ * left as it was, and that is counted where `counts` is not NULL.
+ */
+static inline int uxdp_ctx_to_mbuf_chain(struct uxdp_ctx *ctx, struct rte_mbuf *m, enum uxdp_mbuf_bytes bytes, struct uxdp_mbuf_counts *counts)
+{
+  struct uxdp_frags *const frags = ctx->frags;
+  const unsigned nr = frags != NULL ? frags->nr : 0, all = frags != NULL ? nr + frags->nr_released : 0;
+  struct rte_mbuf *last = m;
+  int bad = all > UXDP_MAX_FRAGS;
+
+  for (unsigned i = 0; !bad && i < nr; i++) {
+    const struct uxdp_frag *const f = &frags->frags[i];
+    const struct rte_mbuf *const seg = (const struct rte_mbuf *)f->cookie;
+    const uintptr_t off = (uintptr_t)f->data - (uintptr_t)seg->buf_addr;
+
+    bad = off > seg->buf_len || f->len > seg->buf_len - off;
+  }
+  ctx->frags = NULL;
+  if (unlikely(bad)) {
+    if (counts != NULL)
+      counts->refused[UXDP_MBUF_BAD_FRAME]++;
+    return -EINVAL;
+  }
+  if (uxdp_mbuf_store_(m, ctx->data_meta, ctx->data, ctx->data_end, all != 0 ? UXDP_MBUF_BYTES_WRITTEN : bytes, counts) != 0)
+    return -EINVAL;
+  m->pkt_len = m->data_len;
+  for (unsigned i = 0; i < nr; i++) {
+    const struct uxdp_frag *const f = &frags->frags[i];
+    struct rte_mbuf *const seg = (struct rte_mbuf *)f->cookie;
+
+    seg->data_off = (uint16_t)((uintptr_t)f->data - (uintptr_t)seg->buf_addr);
+    seg->data_len = (uint16_t)f->len;
+    m->pkt_len += f->len;
+    last->next = seg;
+    last = seg;
+  }
+  last->next = NULL;
+  m->nb_segs = (uint16_t)(nr + 1);
+  for (unsigned i = nr; i < all; i++) {
+    struct rte_mbuf *const seg = (struct rte_mbuf *)frags->frags[i].cookie;
+
+    seg->next = NULL;
+    seg->nb_segs = 1;
+    rte_pktmbuf_free_seg(seg);
+  }
+  return 0;
 }
 
 /**

@@ -45,12 +45,16 @@ int main(int argc, char **argv)
 	struct uxdp_object *object;
 	struct uxdp_worker *worker;
 	struct uxdp_prog *prog;
+	struct uxdp_fib *fib;
 	struct uxdp_ctx ctx;
 	static char line[2 * FRAME + 2];
 	static uint8_t frame[FRAME];
 
 	if (argc < 3 || (argc - 3) % 4 != 0)
 		return 2;
+	/* A network without routes, for programs that look for one. */
+	MUST(uxdp_fib_create(&fib));
+	MUST(uxdp_fib_publish(fib, NULL));
 	MUST(uxdp_object_open_file(argv[1], NULL, &object));
 	MUST(uxdp_object_load(object, NULL));
 	for (char **arg = argv + 3; *arg; arg += 4) {
@@ -85,5 +89,6 @@ int main(int argc, char **argv)
 	}
 	uxdp_worker_unregister(worker);
 	uxdp_object_free(object);
+	uxdp_fib_free(fib);
 	return 0;
 }

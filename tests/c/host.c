@@ -388,6 +388,20 @@ static void fragments(const char *path)
 	CHECK(number(object, 0) == 0 && number(object, 1) == 690 && number(object, 3) == 0 && number(object, 4) == 714);
 	uxdp_worker_unregister(worker);
 	uxdp_object_free(object);
+
+	/* A test run makes fragments of what does not fit one buffer. */
+	static uint8_t large[9000], back[9000];
+	UXDP_STRUCT(uxdp_test_run_opts, run, .data_in = large, .data_size_in = sizeof(large), .data_out = back, .data_size_out = sizeof(back));
+
+	for (unsigned i = 8; i < sizeof(large); i++)
+		large[i] = (uint8_t)(i * 7);
+	by[0] = -1000, by[1] = 0;
+	memcpy(large, by, sizeof(by));
+	object = open_one(path, env, "frags_tail");
+	CHECK(uxdp_object_load(object, NULL) == 0 && uxdp_prog_test_run(uxdp_object_find_prog(object, "frags_tail"), &run) == 0);
+	CHECK(run.retval == UXDP_PASS && run.data_size_out == 8000 && memcmp(large, back, 8000) == 0);
+	CHECK(number(object, 1) == 8000 && number(object, 2) == 3520);
+	uxdp_object_free(object);
 	uxdp_env_free(env);
 }
 

@@ -122,6 +122,45 @@ static void round_trip(struct uxdp_ctx *ctx)
 	rte_pktmbuf_free(m);
 }
 
+/* What a program of xdp.frags may do to three segments, done by hand. */
+static void chains(struct uxdp_ctx *ctx)
+{
+	struct uxdp_mbuf_counts counts = {{0}};
+	struct rte_mbuf *m = make(60), *second = make(100), *third = make(200), *shared = make(40);
+	unsigned used = rte_mempool_in_use_count(pool);
+	struct uxdp_frags frags;
+
+	CHECK(rte_pktmbuf_chain(m, second) == 0 && rte_pktmbuf_chain(m, third) == 0);
+	m->ol_flags = RTE_MBUF_F_RX_RSS_HASH;
+	CHECK(uxdp_ctx_from_mbuf_chain(ctx, &frags, m, &counts) == 0 && ctx->frags == &frags && frags.nr == 2 && frags.nr_released == 0);
+	CHECK(frags.frags[0].cookie == second && frags.frags[0].len == 100 && frags.frags[1].data == rte_pktmbuf_mtod(third, uint8_t *));
+	CHECK(frags.frags[1].room == (uint32_t)third->buf_len - third->data_off);
+	/* Untouched. */
+	CHECK(uxdp_ctx_to_mbuf_chain(ctx, m, UXDP_MBUF_BYTES_KEPT, &counts) == 0 && ctx->frags == NULL && m->nb_segs == 3 && m->pkt_len == 360);
+	CHECK(m->next == second && second->next == third && third->next == NULL && m->ol_flags == 0);
+	/* The first fragment is shorter at its start, the second is dropped. */
+	CHECK(uxdp_ctx_from_mbuf_chain(ctx, &frags, m, &counts) == 0);
+	frags.frags[0].data += 10, frags.frags[0].len -= 10;
+	frags.nr = 1, frags.nr_released = 1;
+	ctx->data_end += 10;
+	CHECK(uxdp_ctx_to_mbuf_chain(ctx, m, UXDP_MBUF_BYTES_WRITTEN, &counts) == 0 && m->nb_segs == 2 && m->pkt_len == 160);
+	CHECK(m->data_len == 70 && second->data_len == 90 && second->next == NULL && rte_mempool_in_use_count(pool) == used - 1);
+	/* A fragment outside of its buffer changes nothing. */
+	CHECK(uxdp_ctx_from_mbuf_chain(ctx, &frags, m, &counts) == 0);
+	frags.frags[0].len = 60000;
+	CHECK(uxdp_ctx_to_mbuf_chain(ctx, m, UXDP_MBUF_BYTES_WRITTEN, &counts) == -EINVAL && counts.refused[UXDP_MBUF_BAD_FRAME] == 1 && m->pkt_len == 160);
+	/* A segment that somebody else reads refuses the packet. */
+	rte_mbuf_refcnt_update(shared, 1);
+	CHECK(rte_pktmbuf_chain(m, shared) == 0 && uxdp_ctx_from_mbuf_chain(ctx, &frags, m, &counts) == -EOPNOTSUPP);
+	CHECK(counts.refused[UXDP_MBUF_SHARED] == 1);
+	rte_mbuf_refcnt_update(shared, -1);
+	rte_pktmbuf_free(m);
+	m = make(60);
+	CHECK(uxdp_ctx_from_mbuf_chain(ctx, &frags, m, &counts) == 0 && ctx->frags == NULL);
+	CHECK(uxdp_ctx_to_mbuf_chain(ctx, m, UXDP_MBUF_BYTES_KEPT, &counts) == 0 && m->nb_segs == 1 && m->pkt_len == 60);
+	rte_pktmbuf_free(m);
+}
+
 int main(int argc, char **argv)
 {
 	struct uxdp_ctx ctx;
@@ -132,6 +171,7 @@ int main(int argc, char **argv)
 	CHECK(pool != NULL);
 	refusals(&ctx);
 	round_trip(&ctx);
+	chains(&ctx);
 	CHECK(rte_mempool_in_use_count(pool) == 0);
 	puts("ok");
 	rte_eal_cleanup();

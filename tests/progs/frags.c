@@ -2,7 +2,8 @@
 /*
  * frags: a packet in several buffers, shortened, grown, read, written and pulled together.
  *
- * Maps: .bss. Helpers: xdp_get_buff_len, xdp_load_bytes, xdp_store_bytes, xdp_adjust_head, _tail, _meta; kernel function: bpf_xdp_pull_data.
+ * Maps: PERF_EVENT_ARRAY, .bss. Helpers: xdp_get_buff_len, xdp_load_bytes, xdp_store_bytes, xdp_adjust_head, _tail, _meta, perf_event_output; kernel function:
+ * bpf_xdp_pull_data.
  * Expect: results in `out`, bytes in `bytes`; XDP_PASS.
  */
 #include "out.h"
@@ -10,6 +11,26 @@
 extern int bpf_xdp_pull_data(struct xdp_md *x, __u32 len) __ksym;
 
 char bytes[256];
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, __u32);
+} samples SEC(".maps");
+
+/* The whole packet as a sample, and more than there is. */
+SEC("xdp.frags")
+int frags_sample(struct xdp_md *ctx)
+{
+	__u64 size = bpf_xdp_get_buff_len(ctx);
+	__u32 mark = 0x11223344;
+	OUT_BEGIN;
+
+	OUT(bpf_perf_event_output(ctx, &samples, BPF_F_CURRENT_CPU | size << 32, &mark, sizeof(mark)));
+	OUT(bpf_perf_event_output(ctx, &samples, BPF_F_CURRENT_CPU | (size + 1) << 32, &mark, sizeof(mark)));
+	return XDP_PASS;
+}
 
 SEC("xdp.frags")
 int frags_bytes(struct xdp_md *ctx)

@@ -58,6 +58,12 @@ enum Task {
     Miri,
     /// Runs the thread tests of maps under ThreadSanitizer.
     Tsan,
+    /// Kills writers of shared maps at random points while others go on, and checks the maps after each.
+    Kill {
+        /// How often, for each kind of map.
+        #[arg(long, default_value_t = 10_000)]
+        times: u32,
+    },
     /// Runs the fuzz targets: bytes as objects, types and programs; accepted programs on each engine.
     Fuzz {
         /// The target; all without one.
@@ -108,6 +114,7 @@ fn main() -> Result<()> {
         Task::Loom => proofs::loom(&sh),
         Task::Miri => proofs::miri(&sh),
         Task::Tsan => proofs::tsan(&sh),
+        Task::Kill { times } => proofs::kill(&sh, times),
         Task::Fuzz { target, seconds } => fuzz::run(&sh, target, seconds),
         Task::Compat { packets } => compat::run(&sh, packets),
         Task::Differential { seconds, seed } => compat::differential(&sh, seconds, seed),

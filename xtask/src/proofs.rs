@@ -57,3 +57,11 @@ fn has(sh: &Shell, component: &str) -> Result<bool> {
     }
     Ok(found)
 }
+
+/// Writers that are killed while others go on, so often for each kind of map.
+pub(crate) fn kill(sh: &Shell, times: u32) -> Result<()> {
+    let times = times.to_string();
+    let _times = sh.push_env("UXDP_KILLS", &times);
+    cmd!(sh, "cargo test --release --package uxdp-tests --test kill").run()?;
+    Ok(())
+}

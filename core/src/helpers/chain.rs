@@ -61,13 +61,16 @@ pub(super) fn pieces(ctx: &Ctx) -> impl Iterator<Item = (*mut u8, usize)> {
 
 /// The pieces of the first `len` bytes.
 pub(super) fn first(ctx: &Ctx, len: usize) -> heapless::Vec<(*const u8, usize), { MAX_FRAGS + 1 }> {
-    let mut left = len;
-    let cut = pieces(ctx).map_while(|(at, size)| {
+    let (mut left, mut list) = (len, heapless::Vec::new());
+    for (at, size) in pieces(ctx) {
         let size = size.min(left);
         left -= size;
-        (size != 0).then_some((at.cast_const(), size))
-    });
-    cut.collect()
+        // As many places as a packet has pieces.
+        if size == 0 || list.push((at.cast_const(), size)).is_err() {
+            break;
+        }
+    }
+    list
 }
 
 /// Calls `copy` with each piece of `len` bytes at `offset`, and how far into them it is.

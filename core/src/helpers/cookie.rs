@@ -7,7 +7,7 @@
 //! A check takes the first two off, finds in the top bits how old the cookie is (this minute or the one before), and in the rest the index. Source: the kernel's
 //! `net/ipv4/syncookies.c`, `net/ipv6/syncookies.c`; the hash is SipHash-2-4 there too.
 
-use super::system::{jiffies, minute_in_jiffies};
+use super::system::minutes;
 use super::{Access, ArgType, Helper, HelperFn, Proto, RetType};
 use crate::error::Errno;
 use crate::vm::{CookieSecrets, Ctx};
@@ -178,7 +178,7 @@ fn number(tcp: &[u8; TCP as usize], at: usize) -> u32 {
 unsafe fn now<'a>(ctx: *const Ctx) -> Option<(&'a CookieSecrets, u32)> {
     // SAFETY: the caller's; the context's services outlive it.
     let env = unsafe { (*ctx).env.as_ref() }?;
-    Some((env.cookie_secrets.as_ref()?, (jiffies(env) / minute_in_jiffies(env)) as u32))
+    Some((env.cookie_secrets.as_ref()?, minutes(env) as u32))
 }
 
 /// Makes a cookie: the MSS that it tells above, the cookie below.

@@ -96,8 +96,8 @@ unsafe fn parse(at: *const u8, size: usize, flags: u64) -> Result<Number, Errno>
         i += 2;
     }
     let (first, mut magnitude, mut overflow) = (i, 0u64, false);
-    while let Some(digit) = char::from(text(i)).to_digit(base as u32) {
-        let next = magnitude.checked_mul(base).and_then(|n| n.checked_add(u64::from(digit)));
+    while let Some(digit) = digit(text(i)).filter(|d| *d < base) {
+        let next = magnitude.checked_mul(base).and_then(|n| n.checked_add(digit));
         overflow |= next.is_none();
         magnitude = next.unwrap_or(magnitude);
         i += 1;
@@ -109,6 +109,16 @@ unsafe fn parse(at: *const u8, size: usize, flags: u64) -> Result<Number, Errno>
         return Err(Errno::EINVAL);
     }
     Ok(Number { negative, magnitude, len: i as u64 })
+}
+
+/// What a digit of base 16 stands for.
+const fn digit(b: u8) -> Option<u64> {
+    match b {
+        b'0'..=b'9' => Some((b - b'0') as u64),
+        b'a'..=b'f' => Some((b - b'a' + 10) as u64),
+        b'A'..=b'F' => Some((b - b'A' + 10) as u64),
+        _ => None,
+    }
 }
 
 /// The kernel's `isspace`: ASCII's blanks and Latin-1's.

@@ -3,6 +3,7 @@
 use super::{Helper, HelperFn, Proto, RetType};
 use crate::platform::Clock;
 use crate::vm::{Ctx, RunEnv, WorkerBlock};
+use core::num::NonZeroU64;
 
 const fn plain(id: u32, name: &'static str, func: HelperFn) -> Helper {
     Helper { id, name, proto: Proto::new(&[], RetType::Integer), func: Some(func) }
@@ -59,9 +60,10 @@ pub(super) fn jiffies(env: &RunEnv) -> u64 {
     start.wrapping_add(ticks)
 }
 
-/// Ticks of a minute.
-pub(super) fn minute_in_jiffies(env: &RunEnv) -> u64 {
-    (60_000_000_000 / env.tick_ns).max(1)
+/// Minutes of the kernel's count of ticks.
+pub(super) fn minutes(env: &RunEnv) -> u64 {
+    let minute = NonZeroU64::new(60_000_000_000 / env.tick_ns).unwrap_or(NonZeroU64::MIN);
+    jiffies(env) / minute
 }
 
 unsafe extern "C" fn jiffies64(_: u64, _: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {

@@ -112,6 +112,21 @@ impl Numbers {
     }
 }
 
+/// A text without its NUL. Read byte by byte: core has no C library to ask for its length.
+///
+/// # Safety
+/// It ends with a NUL and never changes.
+unsafe fn constant<'a>(text: *const u8) -> &'a [u8] {
+    // SAFETY: the caller's: no byte behind the NUL is read.
+    unsafe {
+        let mut len = 0;
+        while text.add(len).read_volatile() != 0 {
+            len += 1;
+        }
+        core::slice::from_raw_parts(text, len)
+    }
+}
+
 unsafe extern "C" fn snprintf(
     out: u64,
     size: u64,
@@ -122,7 +137,7 @@ unsafe extern "C" fn snprintf(
 ) -> u64 {
     // SAFETY: the verifier proved that r3 is NUL-terminated in a map that nobody writes, r5 bytes at r4 readable; the context is the run's.
     let (format, taken) = unsafe {
-        let format = core::ffi::CStr::from_ptr((text as *const core::ffi::c_char).cast()).to_bytes();
+        let format = constant(text as *const u8);
         let taken = Numbers::read(arguments, bytes).and_then(|n| Taken::of(format, n.as_slice(), &*ctx));
         (format, taken)
     };

@@ -26,8 +26,8 @@ fn plain(fields: ValueFields, size: usize) -> impl Iterator<Item = Range<usize>>
     let (first, second) = if start(&lock) <= start(&timer) { (lock, timer) } else { (timer, lock) };
     let mut at = 0;
     [first, second, Some(size..size)].into_iter().flatten().map(move |field| {
-        let run = at..field.start.clamp(at, size);
-        at = field.end.clamp(at, size);
+        let run = at..field.start.max(at).min(size);
+        at = field.end.max(at).min(size);
         run
     })
 }
@@ -110,7 +110,7 @@ impl Map {
         match &self.kind {
             Kind::Array(a) => {
                 let skip = value.addr().checked_sub(a.geometry().base)?;
-                let index = u32::try_from(skip / a.geometry().stride as usize).ok()?;
+                let index = u32::try_from(skip.checked_div(a.geometry().stride as usize)?).ok()?;
                 (index < self.spec.max_entries).then_some(index)
             }
             Kind::Hash(h) => h.index_of(value),

@@ -116,6 +116,10 @@ pub(super) trait MapOps: Debug {
         Ok(())
     }
 
+    /// Does what the next writer does when one died under the lock.
+    #[cfg(test)]
+    fn repair_for_test(&self) {}
+
     /// As a ring buffer.
     fn ring(&self) -> Option<&Ring> {
         None

@@ -15,6 +15,8 @@ use crate::platform::{MapMemory, Platform};
 use crate::program::AttachType;
 use crate::sync::{Arc, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
+use core::num::NonZeroU64;
+
 /// Slots for control-plane writers, behind those of workers.
 const CLIENT_SLOTS: u32 = 64;
 /// Most slots of workers.
@@ -64,7 +66,7 @@ impl Env {
                 platform,
                 nr_cpus,
                 timers: Timers::new()?,
-                tick_ns: platform.tick_ns().max(1),
+                tick_ns: NonZeroU64::new(platform.tick_ns()).unwrap_or(NonZeroU64::MIN),
                 cookie_secrets: cookie_secrets(platform),
                 host: options.host,
                 network: AtomicPtr::new(core::ptr::null_mut()),

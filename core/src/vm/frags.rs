@@ -77,13 +77,14 @@ impl Frags {
 
     /// The first `n` are dropped: they go behind those that are left.
     pub(crate) fn release_first(&mut self, n: usize) {
-        self.live_mut().rotate_left(n);
+        let live = self.live_mut();
+        live.rotate_left(n.min(live.len()));
         self.release_last(n);
     }
 
     /// The last `n` are dropped.
     pub(crate) fn release_last(&mut self, n: usize) {
-        self.nr = self.nr.min(MAX_FRAGS as u32) - n as u32;
+        self.nr = self.nr.min(MAX_FRAGS as u32).saturating_sub(n as u32);
         self.nr_released += n as u32;
     }
 }

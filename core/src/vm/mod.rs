@@ -53,16 +53,16 @@ pub struct RunEnv {
     pub platform: &'static dyn crate::platform::Platform,
     /// Slots of every per-CPU map.
     pub nr_cpus: u32,
-    /// Nanoseconds of a tick, not 0.
-    pub(crate) tick_ns: u64,
+    /// Timers in map values.
+    pub timers: crate::sync::Arc<Timers>,
+    /// Nanoseconds of a tick.
+    pub(crate) tick_ns: core::num::NonZeroU64,
     /// Keys of SYN cookies; none where the platform has no random numbers.
     pub(crate) cookie_secrets: Option<CookieSecrets>,
     /// What only the host can do.
     pub(crate) host: Option<&'static dyn crate::host::Host>,
     /// What the host says of the network; null until it does.
     network: crate::sync::AtomicPtr<crate::net::Tables>,
-    /// Timers in map values.
-    pub timers: crate::sync::Arc<Timers>,
 }
 
 /// Two keys for IPv4, two for IPv6.

@@ -22,8 +22,11 @@ pub(super) fn packet_use(program: &Program<Verified>, helpers: HelperSet) -> Pac
     each.map(|(pc, (rewrite, insn))| match *rewrite {
         Rewrite::CallHelper { row, .. } => helpers.get(row).map_or(PacketUse::Moves, |helper| {
             // With the context in hand, a helper can reach the packet (`bpf_xdp_store_bytes`).
-            let writes =
-                |arg: &ArgType| matches!(arg, ArgType::Ctx | ArgType::Mem { access: Access::Write, .. });
+            let writes = |arg: &ArgType| match arg {
+                ArgType::Ctx => true,
+                ArgType::Mem { access, .. } | ArgType::FixedMem { access, .. } => *access != Access::Read,
+                _ => false,
+            };
             match helper.proto {
                 p if p.changes_packet || p.ret == RetType::TailCall => PacketUse::Moves,
                 p if p.args.iter().any(writes) => PacketUse::Writes,

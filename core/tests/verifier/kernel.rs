@@ -113,7 +113,8 @@ impl Kernel {
         if let Some((_, fd)) = self.maps.iter().find(|(s, _)| s == spec) {
             return Ok(fd.as_raw_fd());
         }
-        let fd = self.create(spec)?;
+        // What is left to the machine is no number for bpf(2).
+        let fd = self.create(&spec.fitted(1, 4096))?;
         let raw = fd.as_raw_fd();
         self.maps.push((*spec, fd));
         Ok(raw)

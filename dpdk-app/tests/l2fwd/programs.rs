@@ -27,7 +27,19 @@ fn compare(name: &str, capture: &str, expect: &str, maps: Option<&str>, engine: 
         format!("net_pcap1,tx_pcap={}", passed.display()),
     ];
     let prog = bundled(&format!("obj/{name}.o")).display().to_string() + ":" + name;
-    let mut args = vec!["--prog", &prog, "--exit-idle", "50", "--pass-port", "1", "--engine", engine];
+    // Linux ran jumbo frames of the captures as one buffer each.
+    let mut args = vec![
+        "--prog",
+        &prog,
+        "--exit-idle",
+        "50",
+        "--pass-port",
+        "1",
+        "--engine",
+        engine,
+        "--data-room",
+        "4096",
+    ];
     let maps = maps.map(|m| bundled(m).display().to_string());
     if let Some(maps) = &maps {
         args.extend(["--maps", maps]);

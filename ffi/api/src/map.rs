@@ -12,8 +12,9 @@ use uxdp_core::maps::{Map, MapType};
 use uxdp_core::mem::{OutOfMemory, Vec};
 use uxdp_core::sync::Arc;
 use uxdp_core::vm::Env;
+use uxdp_platform::share::Fd;
 
-/// A map of an object. Belongs to the object unless uxdp_map_ref makes it live longer.
+/// A map of an object, which belongs to the object unless uxdp_map_ref makes it live longer; or one of its own.
 pub struct uxdp_map {
     /// NUL-terminated.
     pub(crate) name: Vec<u8>,
@@ -24,11 +25,25 @@ pub struct uxdp_map {
     pub(crate) index: usize,
     /// The map, of which this handle is one user.
     map: spin::Once<Arc<Map>>,
+    /// The memfd that it lives in.
+    fd: Option<Fd>,
 }
 
 impl uxdp_map {
     pub(crate) fn new(env: &Arc<Env>, owner: Owner, index: usize, name: &str) -> Result<Self, OutOfMemory> {
-        Ok(uxdp_map { name: c_text(name)?, env: env.clone(), owner, index, map: spin::Once::new() })
+        Ok(uxdp_map { name: c_text(name)?, env: env.clone(), owner, index, map: spin::Once::new(), fd: None })
+    }
+
+    /// A map without an object. Its own user is this handle.
+    pub(crate) fn alone(env: &Arc<Env>, map: Arc<Map>, fd: Option<Fd>) -> Result<Self, OutOfMemory> {
+        let mut handle = uxdp_map::new(env, Owner::none(), 0, map.name())?;
+        handle.fd = fd;
+        handle.set_loaded(map);
+        Ok(handle)
+    }
+
+    pub(crate) fn fd(&self) -> Option<&Fd> {
+        self.fd.as_ref()
     }
 
     /// The map of this handle from now on; its user count says so already.
@@ -108,7 +123,7 @@ pub unsafe extern "C" fn uxdp_map_ref(m: *mut uxdp_map) -> *mut uxdp_map {
     unsafe { crate::handle::add_ref(m) }
 }
 
-/// Gives back a reference of uxdp_map_ref; NULL is allowed.
+/// Gives back a reference of uxdp_map_ref, or of a function that made or attached a map; NULL is allowed.
 ///
 /// Takes one reference. Any thread; never blocks. Cannot fail.
 ///

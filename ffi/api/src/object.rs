@@ -42,7 +42,7 @@ pub(crate) struct Parts {
 pub(crate) struct Owner(AtomicPtr<uxdp_object>);
 
 impl Owner {
-    fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Owner(AtomicPtr::new(core::ptr::null_mut()))
     }
 

@@ -148,6 +148,30 @@ pub struct uxdp_attach_opts {
     pub reserved: u32,
 }
 
+/// What a map is to be. Declare one with `UXDP_STRUCT(uxdp_map_spec, spec, .type = 1, .key_size = 4, .value_size = 8, .max_entries = 100)`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct uxdp_map_spec {
+    /// `sizeof(struct uxdp_map_spec)`.
+    pub sz: usize,
+    /// Its name; NULL: "map". Copied.
+    pub name: *const c_char,
+    /// The kernel's `enum bpf_map_type`.
+    pub r#type: u32,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value.
+    pub value_size: u32,
+    /// Elements at most.
+    pub max_entries: u32,
+    /// `BPF_F_*`.
+    pub flags: u32,
+    /// NUMA node, with BPF_F_NUMA_NODE.
+    pub numa_node: c_int,
+    /// As the kernel's `map_extra`: hashes of a bloom filter.
+    pub map_extra: u64,
+}
+
 /// What a map is. Declare one with `UXDP_STRUCT(uxdp_map_info, info)`.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -256,6 +280,7 @@ opts! {
     uxdp_env_opts = 40 {}
     uxdp_hook_opts = 16 {}
     uxdp_attach_opts = 16 {}
+    uxdp_map_spec = 48 {}
     uxdp_map_info = 64 {}
     uxdp_prog_stats = 208 {}
     uxdp_test_run_opts = 104 {}

@@ -9,14 +9,18 @@ use uxdp_core::limits::{ETH_HLEN, XDP_PACKET_HEADROOM};
 use uxdp_core::mem::Vec;
 use uxdp_core::platform::Clock;
 use uxdp_core::sync::Arc;
-use uxdp_core::vm::{Ctx, Env, Pkt, Redirect, RxMeta, Worker, ctx_init, xdp_run_burst};
+use uxdp_core::vm::{Ctx, Env, Frag, Frags, Pkt, Redirect, RxMeta, Worker, ctx_init, xdp_run_burst};
 
 /// Bytes of the kernel's buffer that a program can use: a page without the shared info at its end.
 const FRAME: usize = 4096 - 320;
+/// Bytes of a fragment.
+const PAGE: usize = 4096;
 /// Longest packet: that of a 16-bit length.
 const MAX_PACKET: usize = 65535;
 
 /// Runs a program on a packet, `repeat` times on the same one, on the calling thread. Needs a slot that no worker holds while it runs.
+///
+/// A packet of more than 3,520 bytes is in several buffers for a program of section `xdp.frags`, as the kernel makes it, and in one for others.
 ///
 /// `p`, `opts` and what it points to stay the caller's; results are in `opts` then. Any thread that has no online worker of its own. 0; -EINVAL for NULL, a program that is not
 /// loaded, a packet shorter than 14 or longer than 65,535 bytes; -ENOSPC where `data_out` is too short (it has what fits, `data_size_out` says what there
@@ -41,7 +45,12 @@ pub unsafe extern "C" fn uxdp_prog_test_run(p: *mut uxdp_prog, opts: *mut uxdp_t
         let hook = prog.hook.as_ref().ok_or_else(|| {
             fail(Errno::EOPNOTSUPP, format_args!("the program is for entries of a device or CPU map"))
         })?;
-        let mut buffer = Vec::filled(0u8, FRAME.max(XDP_PACKET_HEADROOM + len))?;
+        // A program that takes several buffers gets what does not fit the first one in fragments.
+        let chained = prog.prog.program().code().frags && len > FRAME - XDP_PACKET_HEADROOM;
+        let (first, rest) = packet.split_at(if chained { FRAME - XDP_PACKET_HEADROOM } else { len });
+        let mut buffer = Vec::filled(0u8, FRAME.max(XDP_PACKET_HEADROOM + first.len()))?;
+        let mut pages = Vec::filled(0u8, rest.len().next_multiple_of(PAGE))?;
+        let mut frags = fragments(rest, &mut pages);
         let worker = lease(prog.prog.env())?;
         let mut ctx = Ctx::empty();
         let frame = buffer.as_mut_ptr_range();
@@ -49,16 +58,16 @@ pub unsafe extern "C" fn uxdp_prog_test_run(p: *mut uxdp_prog, opts: *mut uxdp_t
         let mut pkt = unsafe {
             ctx_init(&raw mut ctx, &worker, &hook.hook)?;
             let data = frame.start.add(XDP_PACKET_HEADROOM);
-            data.copy_from_nonoverlapping(packet.as_ptr(), len);
+            data.copy_from_nonoverlapping(first.as_ptr(), first.len());
             Pkt {
                 data_hard_start: frame.start,
                 data_meta: data,
                 data,
-                data_end: data.add(len),
+                data_end: data.add(first.len()),
                 frame_end: frame.end,
                 cookie: core::ptr::null_mut(),
                 rx: RxMeta::NONE,
-                frags: core::ptr::null_mut(),
+                frags: if chained { &raw mut frags } else { core::ptr::null_mut() },
                 action: 0,
                 redirect: Redirect::NONE,
             }
@@ -82,11 +91,19 @@ pub unsafe extern "C" fn uxdp_prog_test_run(p: *mut uxdp_prog, opts: *mut uxdp_t
         o.retval = pkt.action;
         // SAFETY: `Redirect` and its mirror are the same, as the assertions in ctx.rs show.
         o.redirect = unsafe { core::mem::transmute::<Redirect, uxdp_redirect>(pkt.redirect) };
-        let (room, len) = (o.data_size_out, pkt.data_end.addr() - pkt.data.addr());
+        let (room, linear) = (o.data_size_out, pkt.data_end.addr() - pkt.data.addr());
+        let len = linear + frags.len() as usize;
         o.data_size_out = len;
         if !o.data_out.is_null() {
-            // SAFETY: the packet is inside the buffer; `data_out` has `room` bytes by the caller's word.
-            unsafe { core::ptr::copy_nonoverlapping(pkt.data, o.data_out.cast::<u8>(), len.min(room)) };
+            let pieces =
+                [(pkt.data, linear)].into_iter().chain(frags.live().iter().map(|f| (f.data, f.len as usize)));
+            let mut done = 0;
+            for (at, n) in pieces {
+                let n = n.min(room - done);
+                // SAFETY: each piece is inside its buffer; `data_out` has `room` bytes by the caller's word.
+                unsafe { core::ptr::copy_nonoverlapping(at, o.data_out.cast::<u8>().add(done), n) };
+                done += n;
+            }
         }
         let short = !o.data_out.is_null() && room < len;
         // SAFETY: the caller's word.
@@ -96,6 +113,22 @@ pub unsafe extern "C" fn uxdp_prog_test_run(p: *mut uxdp_prog, opts: *mut uxdp_t
         }
         Ok(())
     })
+}
+
+/// Puts bytes into pages, each a fragment: at most as many as a packet can have, since it is no longer than [`MAX_PACKET`].
+fn fragments(bytes: &[u8], pages: &mut [u8]) -> Frags {
+    let mut frags = Frags::EMPTY;
+    let each = pages.chunks_mut(PAGE).zip(bytes.chunks(PAGE)).zip(&mut frags.frags);
+    let mut nr = 0;
+    for ((page, bytes), frag) in each {
+        for (to, from) in page.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        *frag = Frag { data: page.as_mut_ptr(), len: bytes.len() as u32, room: PAGE as u32, ..Frag::EMPTY };
+        nr += 1;
+    }
+    frags.nr = nr;
+    frags
 }
 
 /// A slot that no worker holds, the last one first: hosts count theirs from 0.

@@ -13,6 +13,7 @@ mod cpus;
 mod file;
 mod memory;
 mod process;
+pub mod share;
 
 use core::ptr::NonNull;
 use uxdp_core::error::Errno;

@@ -27,7 +27,7 @@ struct Stat {
 pub(crate) fn own() -> Option<u64> {
     // SAFETY: it takes nothing.
     let pid = u32::try_from(unsafe { libc::getpid() }).ok()?;
-    Some(number(pid, stat_of(pid)?.start))
+    number(pid, stat_of(pid)?.start)
 }
 
 /// Whether the process with this number is gone for certain.
@@ -38,9 +38,9 @@ pub(crate) fn is_gone(process: u64) -> bool {
     }
     // SAFETY: signal 0 asks only; a pid of at most 22 bits is positive.
     let there = unsafe { libc::kill(pid as i32, 0) } == 0 || errno() != libc::ESRCH;
-    there
-        .then(|| stat_of(pid))
-        .is_none_or(|stat| stat.is_some_and(|s| s.is_over() || number(pid, s.start) != process))
+    // What cannot be read is in doubt.
+    let other = |s: Stat| number(pid, s.start).is_some_and(|n| n != process);
+    !there || stat_of(pid).is_some_and(|s| s.is_over() || other(s))
 }
 
 /// The PID namespace, by its inode.
@@ -60,9 +60,9 @@ impl Stat {
     }
 }
 
-fn number(pid: u32, start: u64) -> u64 {
+fn number(pid: u32, start: u64) -> Option<u64> {
     let mut id = [0; 64];
-    let boot = read_file(c"/proc/sys/kernel/random/boot_id", &mut id).unwrap_or_default();
+    let boot = read_file(c"/proc/sys/kernel/random/boot_id", &mut id)?;
     // FNV-1a, then the finaliser of SplitMix64.
     let start = start.to_le_bytes();
     let bytes = boot.iter().chain(&start);
@@ -70,7 +70,7 @@ fn number(pid: u32, start: u64) -> u64 {
         bytes.fold(0xcbf2_9ce4_8422_2325, |h: u64, b| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3));
     bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (bits ^ bits >> 31) << PID_BITS | u64::from(pid)
+    Some((bits ^ bits >> 31) << PID_BITS | u64::from(pid))
 }
 
 fn stat_of(pid: u32) -> Option<Stat> {
@@ -116,7 +116,7 @@ mod tests {
         let own = own().unwrap();
         assert!(!is_gone(own) && is_gone(0) && is_gone(own ^ 1 << 40) && realm() != 0);
         let mut child = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
-        let number = number(child.id(), stat_of(child.id()).unwrap().start);
+        let number = number(child.id(), stat_of(child.id()).unwrap().start).unwrap();
         assert!(!is_gone(number));
         child.kill().unwrap();
         // A zombie until it is waited for: the kill is under way.

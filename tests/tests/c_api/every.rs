@@ -57,6 +57,19 @@ fn contents(name: &str) -> Option<Vec<String>> {
     Some(arguments)
 }
 
+/// A packet's digits with what no two runs have alike zeroed, as `xdp_progs/masks.json` says.
+fn masked(digits: &str, masks: &Value) -> String {
+    let mut digits = digits.to_owned();
+    for mask in masks.as_array().into_iter().flatten() {
+        let number = |field: &str| 2 * mask[field].as_u64().unwrap() as usize;
+        let (start, end) = (number("offset"), number("offset") + number("length"));
+        if digits.get(24..28) == mask["ethertype"].as_str() && end <= digits.len() {
+            digits.replace_range(start..end, &"0".repeat(end - start));
+        }
+    }
+    digits
+}
+
 #[test]
 fn every_program_answers_through_c_as_the_kernel_does() {
     let out = work("every").join("every");
@@ -71,6 +84,7 @@ fn every_program_answers_through_c_as_the_kernel_does() {
         // Rings are hundreds of thousands of elements: too many for a command line. The tool's tests run this one.
         let Some(contents) = contents(&stem) else { continue };
         let packets = packets(&stem);
+        let masks = json("masks.json").unwrap()["programs"][name]["packets"].take();
         let mut child = Command::new(&out)
             .arg(object(&stem))
             .arg(name)
@@ -97,7 +111,8 @@ fn every_program_answers_through_c_as_the_kernel_does() {
             // xdp_progs/masks.json: without a target it is an error at once here, when the packet is sent on there.
             let may_differ = name == "xdp_redirect_err" && action == "XDP_ABORTED";
             assert!(want["action"] == action || may_differ, "{name}, packet {i}: {action}");
-            assert_eq!(data, want["data"].as_str().unwrap_or(packet), "{name}, packet {i}");
+            let want = want["data"].as_str().unwrap_or(packet);
+            assert_eq!(masked(data, &masks), masked(want, &masks), "{name}, packet {i}");
         }
         programs += 1;
     }

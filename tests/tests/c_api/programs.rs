@@ -60,6 +60,17 @@ fn timers_expire_where_they_are_polled() {
     }
 }
 
+/// Maps in memory, by descriptor and by file, with a process that is killed.
+#[test]
+fn processes_share_maps_through_c() {
+    let dir = work("shared");
+    let (plain, sanitized, file) = (dir.join("shared"), dir.join("shared-asan"), dir.join("map"));
+    compile("shared.c", &[], &plain);
+    assert_eq!(run(Command::new(&plain).arg(&file)), "ok\n");
+    compile("shared.c", &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"], &sanitized);
+    assert_eq!(run(Command::new(&sanitized).arg(&file)), "ok\n");
+}
+
 /// The n-th allocation fails, for every n until there are no more: an error each time, and nothing is left.
 #[test]
 fn load_survives_the_failure_of_every_allocation() {

@@ -39,6 +39,14 @@ pub(crate) struct Loaded {
     maps: mem::Vec<Arc<Map>>,
 }
 
+impl Loaded {
+    /// A map of the object by its name.
+    pub(crate) fn map(&self, name: &str) -> &Map {
+        let index = self.names.iter().position(|n| n == name).unwrap_or_else(|| panic!("no map {name}"));
+        &self.maps[index]
+    }
+}
+
 /// Loads a row's program for an engine.
 pub(crate) fn load(row: &Row, engine: EngineChoice) -> Result<Loaded, String> {
     let env = (row.env)();

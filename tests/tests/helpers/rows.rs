@@ -186,6 +186,7 @@ fn frags() -> Vec<Row> {
             packet(9000, 200, [0; 2]),
             packet(65_000, LINEAR, [0; 2]),
         ]),
+        row("frags", "frags_sample").packets([Packet::counting(300), packet(9000, LINEAR, [0; 2])]),
         row("frags", "frags_tail").packets(tails.collect::<Vec<_>>()),
         row("frags", "frags_pull").packets(pulls.collect::<Vec<_>>()),
     ]

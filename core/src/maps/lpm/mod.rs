@@ -397,6 +397,11 @@ impl MapOps for Trie {
         unsafe { self.delete(key.as_ptr(), slot) }.map(|()| None)
     }
 
+    #[cfg(test)]
+    fn repair_for_test(&self) {
+        self.repair();
+    }
+
     fn recover(&self, _: &dyn Fn(u32) -> bool) -> Result<(), Errno> {
         self.lock(self.pool.reader()).map(drop)
     }

@@ -94,3 +94,72 @@ impl Trie {
         ends
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::error::Errno;
+    use crate::maps::memory::test_heap::Heap;
+    use crate::maps::spec::flags::BPF_F_NO_PREALLOC;
+    use crate::maps::tests::Random;
+    use crate::maps::{Arc, Map, MapType, tests};
+    use std::collections::BTreeMap;
+    use std::vec::Vec;
+
+    fn trie(key_size: u32, max_entries: u32) -> Arc<Map> {
+        let spec = tests::spec(MapType::LpmTrie, key_size, 8, max_entries).with_flags(BPF_F_NO_PREALLOC);
+        Map::create("t", 1, &spec, &tests::config(Heap::leaked())).unwrap()
+    }
+
+    fn key(size: u32, random: &mut Random) -> Vec<u8> {
+        let bits = (size - 4) * 8;
+        let len = [8, 12, 20, bits - 1, bits, bits, random.below(u64::from(bits) + 1) as u32]
+            [random.below(7) as usize]
+            .min(bits);
+        let mut key = std::vec![0; size as usize];
+        key[..4].copy_from_slice(&len.to_le_bytes());
+        for at in 0..len {
+            if random.below(4) == 0 {
+                key[4 + at as usize / 8] |= 0x80 >> (at % 8);
+            }
+        }
+        key
+    }
+
+    /// At any time a repair finds the same prefixes, the same order of them, and all memory that they do not take.
+    #[test]
+    fn a_repair_changes_no_answer_and_loses_no_memory() {
+        for (size, entries) in [(8, 40), (8, 3000), (12, 192), (20, 300)] {
+            let map = trie(size, entries);
+            let mut model = BTreeMap::new();
+            let mut random = Random(u64::from(size) * 77 + u64::from(entries));
+            for turn in 0..8 * u64::from(entries) {
+                let key = key(size, &mut random);
+                let value = turn.to_le_bytes();
+                if random.below(3) == 0 {
+                    assert_eq!(map.delete_elem(0, &key).is_ok(), model.remove(&key).is_some());
+                } else {
+                    match map.update_elem(0, &key, &value, 0) {
+                        Ok(()) => _ = model.insert(key, value),
+                        Err(e) => assert_eq!((e, model.len()), (Errno::ENOSPC, entries as usize)),
+                    }
+                }
+                if turn % 40 == 0 {
+                    map.ops().unwrap().repair_for_test();
+                    let mut out = [0; 8];
+                    for (key, value) in &model {
+                        assert_eq!(map.lookup_elem(key, &mut out, 0), Ok(()), "turn {turn}: {key:?}");
+                        assert_eq!(out, *value, "turn {turn}: {key:?}");
+                    }
+                    let (mut at, mut n) = (None, 0);
+                    let mut next = std::vec![0; size as usize];
+                    while map.next_key(at.as_deref(), &mut next).is_ok() {
+                        assert!(model.contains_key(&next), "turn {turn}");
+                        (at, n) = (Some(next.clone()), n + 1);
+                    }
+                    assert_eq!(n, model.len());
+                }
+            }
+            assert!(model.len() > entries as usize / 3);
+        }
+    }
+}

@@ -87,7 +87,7 @@ impl Pool {
     /// The element at an address.
     pub(in crate::maps) fn index_at(&self, address: usize) -> Option<u32> {
         let skip = address.checked_sub(self.elements.as_ptr().addr())?;
-        u32::try_from(skip / self.stride).ok().filter(|i| *i < self.nr_elements)
+        u32::try_from(skip.checked_div(self.stride)?).ok().filter(|i| *i < self.nr_elements)
     }
 
     /// Takes an element that no key has.

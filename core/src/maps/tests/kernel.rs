@@ -82,10 +82,10 @@ impl Drop for KernelMap {
 }
 
 /// Numbers for operation sequences: xorshift, so that a failure repeats.
-pub(super) struct Random(pub(super) u64);
+pub(in crate::maps) struct Random(pub(in crate::maps) u64);
 
 impl Random {
-    pub(super) fn below(&mut self, n: u64) -> u64 {
+    pub(in crate::maps) fn below(&mut self, n: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -26,6 +26,7 @@ mod threads;
 
 use super::memory::test_heap::Heap;
 use super::*;
+pub(in crate::maps) use kernel::Random;
 
 /// A small environment: two CPUs, four writers.
 pub(in crate::maps) fn config(heap: &'static Heap) -> MapConfig {

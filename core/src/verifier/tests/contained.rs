@@ -152,7 +152,7 @@ fn states(code: &Code, maps: &[MapInfo<'_>], mode: Mode) -> Option<Vec<Vec<Seen>
         }
     };
     // Every state is kept: of a long program without pruning there would be gigabytes.
-    let insn_budget = if mode == Mode::NoPruning { 60_000 } else { VerifyOptions::default().insn_budget };
+    let insn_budget = if mode == Mode::NoPruning { 20_000 } else { VerifyOptions::default().insn_budget };
     let opts = VerifyOptions { insn_budget, ..VerifyOptions::default() };
     let input = Input { code, maps, helpers: STANDARD, opts, judging: false };
     let mut text = String::new();
@@ -369,7 +369,7 @@ fn real_programs_keep_within_their_states() {
                 };
                 // Each step looks at all states of its instruction.
                 let known: usize = seen.iter().map(std::vec::Vec::len).sum();
-                for _ in 0..if known < 10_000 { 60 } else { 6 } {
+                for _ in 0..if known < 10_000 { 60 } else { 3 } {
                     let packet = plausible(&mut rng);
                     let mut buffer = vec![0u8; 256 + packet.len() + 256];
                     buffer[256..256 + packet.len()].copy_from_slice(&packet);
