@@ -16,6 +16,8 @@ pub struct Coverage {
     pub accepted: u64,
     /// Those that Linux refused and that are accepted here; each ran on checked memory.
     pub more_precise: u64,
+    /// Those of which Linux is no judge, and on which it disagrees: fetches from the stack by atomics (see `round`).
+    pub doubted: u64,
     /// Those whose results were compared.
     pub compared: u64,
     /// Runs compared with Linux.
@@ -102,6 +104,7 @@ impl fmt::Display for Coverage {
             "{} programs generated, {} accepted by Linux and here, {} here alone, {} compared in {} runs on each engine",
             self.generated, self.accepted, self.more_precise, self.compared, self.runs
         )?;
+        writeln!(f, "{} on which Linux is wrong and not followed", self.doubted)?;
         writeln!(
             f,
             "with a map {} %, a loop {} %, a packet write {} %, an atomic {} %, a function {} %",

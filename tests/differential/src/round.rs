@@ -5,7 +5,8 @@ use crate::kernel::Kernel;
 use crate::ours::{ENGINES, Ours};
 use anyhow::{Context, Result};
 use uxdp_control::traffic::Rng;
-use uxdp_core::isa::{Listing, NoNames};
+use uxdp_core::isa::op::{BPF_ATOMIC, BPF_FETCH, BPF_STX};
+use uxdp_core::isa::{Insn, Listing, NoNames};
 use uxdp_core::program::Code;
 use uxdp_generate::bytes::Bytes;
 use uxdp_generate::generate::{Scope, program};
@@ -101,20 +102,37 @@ impl Judge {
             return Ok(None);
         }
         let linux = self.kernel.run(&loaded, &packet)?;
+        let mut expected = None;
         for (engine, name) in ENGINES {
             if engine != uxdp_core::vm::EngineChoice::Interp && cfg!(not(target_arch = "x86_64")) {
                 continue;
             }
             let program = self.ours.proven(again(&code)?).ok().context("two verdicts")?;
             let ours = self.ours.run(program, engine, &packet)?;
-            if ours != linux {
+            if ours != linux && !fetches_from_stack(&code) {
                 return differs(told(name, &linux, &ours));
+            }
+            // Where Linux is no judge, the first engine is.
+            self.coverage.doubted += u64::from(expected.is_none() && ours != linux);
+            let first = expected.get_or_insert_with(|| ours.clone());
+            if ours != *first {
+                return differs(told(name, first, &ours).replace("on Linux", "interpreted"));
             }
         }
         self.coverage.runs += 1;
         self.coverage.program(&code.insns, linux.packet != packet);
         Ok(None)
     }
+}
+
+/// Whether a program fetches from its stack by an atomic operation.
+///
+/// Kernel: 6.18's verifier does not make the slot precise that such a fetch read, prunes a path on which the slot holds another number, and wires branches on the fetched
+/// number for the path that it saw (`cases/fetch-from-linked-slot.hex`); uxdp: the slot is made precise. So Linux does not judge what such programs come to.
+fn fetches_from_stack(code: &Code) -> bool {
+    const R10: u8 = 10;
+    let fetches = |i: &Insn| i.code & 7 == BPF_STX && i.code & 0xe0 == BPF_ATOMIC && i.imm & BPF_FETCH != 0;
+    code.insns.iter().any(|i| fetches(i) && i.dst() == R10)
 }
 
 /// The same program once more.
