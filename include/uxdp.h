@@ -1087,6 +1087,15 @@ struct uxdp_open_opts {
    * 0.
    */
   uint32_t reserved;
+  /**
+   * The types that CO-RE relocations are applied against, for example the contents of /sys/kernel/btf/vmlinux, or of an object file; NULL: the object's own, which
+   * is what packets and maps need. Used during the call only.
+   */
+  const void *btf;
+  /**
+   * Bytes of `btf`.
+   */
+  size_t btf_size;
 };
 
 /**

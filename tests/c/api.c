@@ -18,7 +18,7 @@
 		}                                                                                                              \
 	} while (0)
 
-static const char *access_o, *maps_o, *root_o, *refused_o;
+static const char *access_o, *maps_o, *root_o, *refused_o, *core_o;
 static uint8_t packet[64];
 
 static const char *last_error(void)
@@ -80,6 +80,21 @@ static void null_arguments(void)
 	uxdp_hook_free(NULL), uxdp_object_free(NULL), uxdp_env_free(NULL), uxdp_prog_unref(NULL), uxdp_map_unref(NULL);
 }
 
+/* CO-RE relocations against types that the host gives: those of a file without the types that the program names, and no types at all. */
+static void against_types(void)
+{
+	static char types[1 << 16];
+	struct uxdp_object *object;
+	FILE *file = fopen(access_o, "rb");
+	UXDP_OPEN_OPTS(opts, .btf = types);
+
+	CHECK(file && (opts.btf_size = fread(types, 1, sizeof(types), file)) > 0 && fclose(file) == 0);
+	CHECK(uxdp_object_open_file(core_o, &opts, &object) == 0);
+	uxdp_object_free(object);
+	memset(types, 0, 64);
+	CHECK(uxdp_object_open_file(core_o, &opts, &object) == -EINVAL && object == NULL);
+}
+
 static void opening(void)
 {
 	struct uxdp_object *object = NULL;
@@ -101,6 +116,7 @@ static void opening(void)
 	CHECK(uxdp_object_open_file(access_o, &wide.known, &object) == -E2BIG);
 	opts.sz = 2;
 	CHECK(uxdp_object_open_file(access_o, &opts, &object) == -EINVAL);
+	against_types();
 }
 
 static void names_and_order(void)
@@ -373,9 +389,9 @@ static void replacement_under_traffic(void)
 
 int main(int argc, char **argv)
 {
-	if (argc != 5)
+	if (argc != 6)
 		return 2;
-	access_o = argv[1], maps_o = argv[2], root_o = argv[3], refused_o = argv[4];
+	access_o = argv[1], maps_o = argv[2], root_o = argv[3], refused_o = argv[4], core_o = argv[5];
 	CHECK(uxdp_last_error(NULL, 0) == 0 && strcmp(uxdp_strerror(-EINVAL), "invalid argument") == 0);
 	CHECK(strcmp(uxdp_version(), "0.1.0") == 0);
 	null_arguments();

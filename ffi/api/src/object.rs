@@ -72,7 +72,12 @@ impl uxdp_object {
         let (env, memory) = unsafe { (resolve(opts.env, opts.nr_cpus)?, memory::of_host(opts.map_mem)?) };
         // SAFETY: as above.
         let mut log = unsafe { LogBuf::new(opts.log_buf, opts.log_size) };
-        let inner = Object::open(elf, &OpenOptions { name, ..OpenOptions::default() }).map_err(|e| {
+        // SAFETY: as above.
+        let btf = match opts.btf.is_null() {
+            true => None,
+            false => Some(unsafe { core::slice::from_raw_parts(opts.btf.cast::<u8>(), opts.btf_size) }),
+        };
+        let inner = Object::open(elf, &OpenOptions { name, btf }).map_err(|e| {
             let _ = writeln!(log, "{name}: {e}"); // a log takes everything
             fail(e.errno(), format_args!("{name}: {e}"))
         })?;

@@ -56,6 +56,11 @@ pub struct uxdp_open_opts {
     pub log_level: u32,
     /// 0.
     pub reserved: u32,
+    /// The types that CO-RE relocations are applied against, for example the contents of /sys/kernel/btf/vmlinux, or of an object file; NULL: the object's own, which
+    /// is what packets and maps need. Used during the call only.
+    pub btf: *const c_void,
+    /// Bytes of `btf`.
+    pub btf_size: usize,
 }
 
 /// Which engine runs a program.
@@ -283,7 +288,7 @@ macro_rules! opts {
 }
 
 opts! {
-    uxdp_open_opts = 64 { numa_node: -1 }
+    uxdp_open_opts = 80 { numa_node: -1 }
     uxdp_load_opts = 56 {}
     uxdp_env_opts = 40 {}
     uxdp_hook_opts = 16 {}

@@ -7,8 +7,9 @@ use std::process::Command;
 #[test]
 fn every_function_does_what_its_comment_says() {
     let dir = work("api");
+    let core = root().join("core/tests/objects/core.o");
     let arguments =
-        [object("xdp_map_access"), object("xdp_maps"), object("xdp_root"), object("xdping_no_check")];
+        [object("xdp_map_access"), object("xdp_maps"), object("xdp_root"), object("xdping_no_check"), core];
     let plain = dir.join("api");
     compile("api.c", &[], &plain);
     assert_eq!(run(Command::new(&plain).args(&arguments)), "ok\n");
