@@ -97,6 +97,46 @@ struct uxdp_ctx;
 #define UXDP_LOAD_STRICT 4
 
 /**
+ * Offer: what the host says of the port is complete; without it the other bits say nothing.
+ */
+#define UXDP_OFFERS_STATED 2147483648
+
+/**
+ * Offer: packets can be redirected to other ports, lcores or sockets.
+ */
+#define UXDP_OFFERS_REDIRECT 1
+
+/**
+ * Offer: there is room in front of a packet.
+ */
+#define UXDP_OFFERS_HEADROOM (1 << 1)
+
+/**
+ * Offer: metadata in front of a packet goes with it.
+ */
+#define UXDP_OFFERS_METADATA (1 << 2)
+
+/**
+ * Offer: `rx.hash` is filled where the NIC gives it.
+ */
+#define UXDP_OFFERS_RX_HASH (1 << 3)
+
+/**
+ * Offer: `rx.timestamp` is filled where the NIC gives it.
+ */
+#define UXDP_OFFERS_RX_TIMESTAMP (1 << 4)
+
+/**
+ * Offer: `rx.vlan_tag` is filled where the NIC gives it.
+ */
+#define UXDP_OFFERS_RX_VLAN_TAG (1 << 5)
+
+/**
+ * Not an offer but a demand: packets may come in several buffers, so that programs without `xdp.frags` do not fit.
+ */
+#define UXDP_OFFERS_SEVERAL_BUFFERS (1 << 6)
+
+/**
  * Attaches programs in order of their priority, lowest first, as libxdp does; equal ones in the order in which they are given.
  */
 #define UXDP_ATTACH_BY_PRIORITY 1
@@ -938,6 +978,14 @@ struct uxdp_hook_opts {
    * On which queue.
    */
   uint32_t rx_queue_index;
+  /**
+   * What the port offers: UXDP_OFFERS_STATED and any of UXDP_OFFERS_*. 0: nothing is said of it, and every program fits.
+   */
+  uint32_t offers;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
 };
 
 /**
@@ -1437,7 +1485,7 @@ int uxdp_hook_create(struct uxdp_env *env,
  * Atomic for every worker: a burst uses one set throughout, the next burst may use the next; no packet is lost. Never blocks; the
  * former programs are freed when every online worker was quiescent. The hook takes references of its own: `progs` and the programs stay the
  * caller's. Any thread. 0; -EINVAL for NULL, a program that is not loaded, is of another environment or is for entries of a device or CPU map, or for
- * uxdp_prog_hook's; -E2BIG for options that this version does not know, -ENOMEM. The hook keeps what it had then.
+ * uxdp_prog_hook's; -EOPNOTSUPP for one that needs what the hook's port does not offer, with the list in uxdp_last_error; -E2BIG for options that this version does not know, -ENOMEM. The hook keeps what it had then.
  */
 int uxdp_hook_set(struct uxdp_hook *h,
                   struct uxdp_prog *const *progs,
@@ -1713,6 +1761,15 @@ int uxdp_prog_engine(const struct uxdp_prog *p);
  * `p` stays the caller's. Any thread. -EINVAL for NULL and a program that is not loaded.
  */
 int uxdp_prog_stack_size(const struct uxdp_prog *p);
+
+/**
+ * What the program needs of a port: `*needs` gets the bits of UXDP_OFFERS_* without UXDP_OFFERS_STATED; UXDP_OFFERS_SEVERAL_BUFFERS says that it takes no packets in
+ * several buffers. Programs that it reaches by tail call have needs of their own.
+ *
+ * `p` stays the caller's. Any thread. 0, -EINVAL for NULL and a program that is not loaded.
+ */
+int uxdp_prog_needs(const struct uxdp_prog *p,
+                    uint32_t *needs);
 
 /**
  * The program's number in its environment, from 1, never used again; 0 for NULL and a program that is not loaded.

@@ -1,4 +1,4 @@
-/* Several programs at one hook: chain chain.o (tests/progs). */
+/* Several programs at one hook, and what its port offers: chain chain.o (tests/progs) xdp_fw.o. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +39,37 @@ static uint32_t run(unsigned bytes, unsigned *ran)
 	return action;
 }
 
+/* A port says what it offers, and a program that needs more is not attached. */
+static void offers(struct uxdp_prog *plain, const char *redirecting)
+{
+	UXDP_STRUCT(uxdp_hook_opts, stated, .offers = UXDP_OFFERS_STATED);
+	UXDP_STRUCT(uxdp_hook_opts, redirects, .offers = UXDP_OFFERS_STATED | UXDP_OFFERS_REDIRECT);
+	UXDP_STRUCT(uxdp_hook_opts, buffers, .offers = UXDP_OFFERS_STATED | UXDP_OFFERS_SEVERAL_BUFFERS);
+	UXDP_STRUCT(uxdp_hook_opts, unknown, .offers = 1 << 20);
+	struct uxdp_object *object;
+	struct uxdp_prog *prog;
+	struct uxdp_hook *hook;
+	uint32_t needs;
+	char why[256];
+
+	CHECK(uxdp_object_open_file(redirecting, NULL, &object) == 0 && uxdp_object_load(object, NULL) == 0);
+	prog = uxdp_object_next_prog(object, NULL);
+	CHECK(uxdp_prog_needs(prog, &needs) == 0 && needs == (UXDP_OFFERS_REDIRECT | UXDP_OFFERS_SEVERAL_BUFFERS));
+	CHECK(uxdp_prog_needs(NULL, &needs) == -EINVAL && uxdp_prog_needs(prog, NULL) == -EINVAL);
+	CHECK(uxdp_hook_create(NULL, &stated, &hook) == 0);
+	CHECK(uxdp_hook_set(hook, &prog, 1, NULL) == -EOPNOTSUPP);
+	CHECK(uxdp_last_error(why, sizeof(why)) > 0 && strstr(why, "needs: redirect") != NULL);
+	CHECK(uxdp_hook_set(hook, &plain, 1, NULL) == 0);
+	uxdp_hook_free(hook);
+	CHECK(uxdp_hook_create(NULL, &redirects, &hook) == 0 && uxdp_hook_set(hook, &prog, 1, NULL) == 0);
+	uxdp_hook_free(hook);
+	CHECK(uxdp_hook_create(NULL, &buffers, &hook) == 0 && uxdp_hook_set(hook, &plain, 1, NULL) == -EOPNOTSUPP);
+	CHECK(uxdp_last_error(why, sizeof(why)) > 0 && strstr(why, "xdp.frags") != NULL);
+	uxdp_hook_free(hook);
+	CHECK(uxdp_hook_create(NULL, &unknown, &hook) == -EINVAL);
+	uxdp_object_free(object);
+}
+
 int main(int argc, char **argv)
 {
 	const uint32_t always[] = { 0xff, 0xff, 0xff }, never[] = { 0, 0, 0 }, last_first[] = { 9, 8, 7 };
@@ -51,7 +82,7 @@ int main(int argc, char **argv)
 	struct uxdp_hook *hook;
 	unsigned ran;
 
-	if (argc != 2)
+	if (argc != 3)
 		return 2;
 	CHECK(uxdp_object_open_file(argv[1], NULL, &object) == 0 && uxdp_object_load(object, NULL) == 0);
 	progs[0] = uxdp_object_find_prog(object, "last");
@@ -76,6 +107,7 @@ int main(int argc, char **argv)
 	CHECK(uxdp_hook_set(hook, progs, 3, &one) == 0);
 	CHECK(run(60, &ran) == UXDP_DROP && ran == 100);
 
+	offers(progs[1], argv[2]);
 	uxdp_hook_free(hook);
 	uxdp_object_free(object);
 	uxdp_worker_quiescent(worker);

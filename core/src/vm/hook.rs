@@ -5,7 +5,7 @@
 
 use super::grace::Retired;
 use super::run::{Ends, unit_entry, unit_of_none};
-use super::{Action, Counting, Ctx, Engine, Entry, Env, PacketUse, Prog};
+use super::{Action, Counting, Ctx, Engine, Entry, Env, Needs, PacketUse, Prog};
 use crate::error::Errno;
 use crate::mem::Vec;
 use crate::program::AttachType;
@@ -47,6 +47,8 @@ pub struct Hook {
     entry: AtomicPtr<()>,
     /// Null where nothing is attached.
     unit: AtomicPtr<Unit>,
+    /// What its port offers, if the host said so.
+    offers: Option<Needs>,
     /// One replacement at a time.
     replacing: spin::Mutex<()>,
     env: Arc<Env>,
@@ -58,9 +60,18 @@ impl Hook {
     /// # Errors
     /// When memory is short.
     pub fn create(env: &Arc<Env>) -> Result<Arc<Hook>, Errno> {
+        Self::create_at(env, None)
+    }
+
+    /// As above, at a port that offers this; `None` says nothing of it, and every program fits.
+    ///
+    /// # Errors
+    /// When memory is short.
+    pub fn create_at(env: &Arc<Env>, offers: Option<Needs>) -> Result<Arc<Hook>, Errno> {
         Ok(Arc::new(Hook {
             entry: AtomicPtr::new(unit_of_none as Entry as *mut ()),
             unit: AtomicPtr::new(null_mut()),
+            offers,
             replacing: spin::Mutex::new(()),
             env: env.clone(),
         })?)
@@ -80,13 +91,17 @@ impl Hook {
     /// blocks; the former programs go after a grace period.
     ///
     /// # Errors
-    /// EINVAL for a program of another environment, or one for an entry of a device or CPU map; ENOMEM. The hook keeps what it had then.
+    /// EINVAL for a program of another environment, or one for an entry of a device or CPU map; EOPNOTSUPP for one that needs what the port does not offer
+    /// ([`Self::missing`]); ENOMEM. The hook keeps what it had then.
     pub fn set_links(&self, links: Vec<Link>) -> Result<(), Errno> {
         let fits = |l: &Link| {
             Arc::ptr_eq(l.prog.env(), &self.env) && l.prog.program().code().attach == AttachType::Xdp
         };
         if !links.iter().all(fits) {
             return Err(Errno::EINVAL);
+        }
+        if links.iter().any(|l| !self.missing(&l.prog).is_empty()) {
+            return Err(Errno::EOPNOTSUPP);
         }
         let place = self.env.grace().reserve()?;
         let (entry, unit): (Entry, *mut Unit) = if links.is_empty() {
@@ -112,6 +127,11 @@ impl Hook {
             self.env.grace().retire(place, Retired::Unit(unsafe { Arc::from_raw(old) }));
         }
         Ok(())
+    }
+
+    /// What a program needs that the port does not offer.
+    pub fn missing(&self, prog: &Prog) -> Needs {
+        self.offers.map_or(Needs::default(), |offers| offers.missing(prog.needs()))
     }
 
     /// What is attached, in order, as ids; the number of programs there are.

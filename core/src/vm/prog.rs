@@ -1,6 +1,7 @@
 //! A program that can run: verified, with an engine, an id and counters.
 
 use super::engine::Engine;
+use super::needs::{Needs, needs};
 use super::packet_use::{PacketUse, packet_use};
 use super::{Counting, Ctx, Env, Func, ProgStats};
 use crate::error::Errno;
@@ -92,6 +93,11 @@ impl Prog {
     /// The most that it may do to a packet.
     pub fn packet_use(&self) -> PacketUse {
         packet_use(&self.program, self.helpers)
+    }
+
+    /// What it needs of the port that it runs on.
+    pub fn needs(&self) -> Needs {
+        needs(&self.program, self.helpers)
     }
 
     /// Its environment.

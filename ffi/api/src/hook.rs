@@ -4,12 +4,14 @@ use crate::env::resolve;
 use crate::handle::{free_raw, into_raw};
 use crate::opts;
 use crate::status::{Failed, arg, fail, number, out, status};
-use crate::{UXDP_ATTACH_BY_PRIORITY, uxdp_attach_opts, uxdp_env, uxdp_hook_opts, uxdp_prog};
+use crate::{
+    UXDP_ATTACH_BY_PRIORITY, UXDP_OFFERS_STATED, uxdp_attach_opts, uxdp_env, uxdp_hook_opts, uxdp_prog,
+};
 use core::ffi::c_int;
 use uxdp_core::error::Errno;
 use uxdp_core::mem::Vec;
 use uxdp_core::sync::Arc;
-use uxdp_core::vm::{Env, Hook, Link, Prog};
+use uxdp_core::vm::{Env, Hook, Link, Needs, Prog};
 
 /// A hook: an attach point, such as a port's queue or just a loop, with an ordered set of programs.
 pub struct uxdp_hook {
@@ -46,8 +48,13 @@ pub unsafe extern "C" fn uxdp_hook_create(
     status(|| {
         // SAFETY: the caller's word, for all three.
         let (out, opts, env) = unsafe { (self::out(out)?, opts::read(opts)?, resolve(env, 0)?) };
+        let known = UXDP_OFFERS_STATED | Needs::from_bits(u32::MAX).bits();
+        if opts.offers & !known != 0 {
+            return Err(fail(Errno::EINVAL, format_args!("unknown offers {:#x}", opts.offers & !known)));
+        }
+        let offers = (opts.offers & UXDP_OFFERS_STATED != 0).then(|| Needs::from_bits(opts.offers));
         *out = into_raw(uxdp_hook {
-            hook: Hook::create(&env)?,
+            hook: Hook::create_at(&env, offers)?,
             ingress_ifindex: opts.ingress_ifindex,
             rx_queue_index: opts.rx_queue_index,
             fixed: false,
@@ -62,7 +69,7 @@ pub unsafe extern "C" fn uxdp_hook_create(
 /// Atomic for every worker: a burst uses one set throughout, the next burst may use the next; no packet is lost. Never blocks; the
 /// former programs are freed when every online worker was quiescent. The hook takes references of its own: `progs` and the programs stay the
 /// caller's. Any thread. 0; -EINVAL for NULL, a program that is not loaded, is of another environment or is for entries of a device or CPU map, or for
-/// uxdp_prog_hook's; -E2BIG for options that this version does not know, -ENOMEM. The hook keeps what it had then.
+/// uxdp_prog_hook's; -EOPNOTSUPP for one that needs what the hook's port does not offer, with the list in uxdp_last_error; -E2BIG for options that this version does not know, -ENOMEM. The hook keeps what it had then.
 ///
 /// # Safety
 /// `h` is a handle; `progs` are `n` handles; `opts` is NULL or points at `opts->sz` bytes.
@@ -87,6 +94,16 @@ pub unsafe extern "C" fn uxdp_hook_set(
         }
         // SAFETY: the caller's word.
         let list = unsafe { collect(progs, n, &opts) }?;
+        for link in &list {
+            let missing = h.hook.missing(&link.prog);
+            if !missing.is_empty() {
+                let name = link.prog.name();
+                return Err(fail(
+                    Errno::EOPNOTSUPP,
+                    format_args!("the port does not offer what program {name} needs: {missing}"),
+                ));
+            }
+        }
         h.hook.set_links(list).map_err(|e| {
             fail(e, format_args!("the hook keeps its programs: one is of another environment or not for hooks, or memory is short"))
         })

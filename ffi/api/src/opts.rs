@@ -139,7 +139,28 @@ pub struct uxdp_hook_opts {
     pub ingress_ifindex: u32,
     /// On which queue.
     pub rx_queue_index: u32,
+    /// What the port offers: UXDP_OFFERS_STATED and any of UXDP_OFFERS_*. 0: nothing is said of it, and every program fits.
+    pub offers: u32,
+    /// 0.
+    pub reserved: u32,
 }
+
+/// Offer: what the host says of the port is complete; without it the other bits say nothing.
+pub const UXDP_OFFERS_STATED: u32 = 0x8000_0000;
+/// Offer: packets can be redirected to other ports, lcores or sockets.
+pub const UXDP_OFFERS_REDIRECT: u32 = 1;
+/// Offer: there is room in front of a packet.
+pub const UXDP_OFFERS_HEADROOM: u32 = 1 << 1;
+/// Offer: metadata in front of a packet goes with it.
+pub const UXDP_OFFERS_METADATA: u32 = 1 << 2;
+/// Offer: `rx.hash` is filled where the NIC gives it.
+pub const UXDP_OFFERS_RX_HASH: u32 = 1 << 3;
+/// Offer: `rx.timestamp` is filled where the NIC gives it.
+pub const UXDP_OFFERS_RX_TIMESTAMP: u32 = 1 << 4;
+/// Offer: `rx.vlan_tag` is filled where the NIC gives it.
+pub const UXDP_OFFERS_RX_VLAN_TAG: u32 = 1 << 5;
+/// Not an offer but a demand: packets may come in several buffers, so that programs without `xdp.frags` do not fit.
+pub const UXDP_OFFERS_SEVERAL_BUFFERS: u32 = 1 << 6;
 
 /// How programs are attached.
 #[repr(C)]
@@ -291,7 +312,7 @@ opts! {
     uxdp_open_opts = 80 { numa_node: -1 }
     uxdp_load_opts = 56 {}
     uxdp_env_opts = 40 {}
-    uxdp_hook_opts = 16 {}
+    uxdp_hook_opts = 24 {}
     uxdp_attach_opts = 32 {}
     uxdp_map_spec = 48 {}
     uxdp_map_info = 64 {}

@@ -175,6 +175,24 @@ pub unsafe extern "C" fn uxdp_prog_stack_size(p: *const uxdp_prog) -> c_int {
     })
 }
 
+/// What the program needs of a port: `*needs` gets the bits of UXDP_OFFERS_* without UXDP_OFFERS_STATED; UXDP_OFFERS_SEVERAL_BUFFERS says that it takes no packets in
+/// several buffers. Programs that it reaches by tail call have needs of their own.
+///
+/// `p` stays the caller's. Any thread. 0, -EINVAL for NULL and a program that is not loaded.
+///
+/// # Safety
+/// `p` is NULL or a handle; `needs` is NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uxdp_prog_needs(p: *const uxdp_prog, needs: *mut u32) -> c_int {
+    status(|| {
+        // SAFETY: the caller's word.
+        let (p, needs) = unsafe { (arg(p, "program")?, needs.as_mut()) };
+        let needs = needs.ok_or_else(|| fail(Errno::EINVAL, format_args!("needs is NULL")))?;
+        *needs = p.loaded()?.prog.needs().bits();
+        Ok(())
+    })
+}
+
 /// The program's number in its environment, from 1, never used again; 0 for NULL and a program that is not loaded.
 ///
 /// `p` stays the caller's. Any thread. Cannot fail.

@@ -65,13 +65,13 @@ fn timers_expire_where_they_are_polled() {
 #[test]
 fn programs_of_a_hook_run_as_they_and_the_host_say() {
     let dir = work("chain");
-    let object = root().join("tests/progs/obj/chain.o");
+    let chain = root().join("tests/progs/obj/chain.o");
     for (name, flags) in
         [("plain", &[][..]), ("asan", &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])]
     {
         let out = dir.join(name);
         compile("chain.c", flags, &out);
-        assert_eq!(run(Command::new(&out).arg(&object)), "ok\n");
+        assert_eq!(run(Command::new(&out).args([&chain, &object("xdp_fw")])), "ok\n");
     }
 }
 
