@@ -194,7 +194,7 @@ macro_rules! atomics {
                 Err(old)
             }
 
-            atomics!(@fetch $number: fetch_add, fetch_sub, fetch_and, fetch_or, fetch_xor);
+            atomics!(@fetch $number: fetch_add, fetch_sub, fetch_and, fetch_or, fetch_xor, fetch_max);
         }
     )*};
     (@fetch $number:ty: $($op:ident),*) => {$(
