@@ -11,8 +11,8 @@ use core::hint::spin_loop;
 
 /// Tries before other threads are let run: some microseconds.
 const TRIES: u32 = 1 << 10;
-/// Times that others are let run before waiting ends: a good part of a second.
-const YIELDS: u32 = 1 << 14;
+/// Times that others are let run before waiting ends: some tens of milliseconds; on a loaded machine as long as 4,096 turns of others take.
+const YIELDS: u32 = 1 << 12;
 
 /// The lock: 0, or its holder's slot + 1.
 #[repr(transparent)]
