@@ -72,9 +72,9 @@ impl uxdp_object {
         let (env, memory) = unsafe { (resolve(opts.env, opts.nr_cpus)?, memory::of_host(opts.map_mem)?) };
         // SAFETY: as above.
         let mut log = unsafe { LogBuf::new(opts.log_buf, opts.log_size) };
-        // SAFETY: as above.
         let btf = match opts.btf.is_null() {
             true => None,
+            // SAFETY: as above.
             false => Some(unsafe { core::slice::from_raw_parts(opts.btf.cast::<u8>(), opts.btf_size) }),
         };
         let inner = Object::open(elf, &OpenOptions { name, btf }).map_err(|e| {

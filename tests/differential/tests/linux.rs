@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use uxdp_differential::{Judge, case_of, listing, shrunk};
 
 /// Programs, unless `UXDP_ROUNDS` says otherwise.
-const ROUNDS: u64 = 1000;
+const ROUNDS: u64 = 4000;
 /// The first seed.
 const SEED: u64 = 0;
 
