@@ -3,7 +3,9 @@
 use super::{Access, ArgType, Callback, DynptrKind, DynptrUse, Helper, Proto, RetType, chain, dynptr};
 use crate::error::Errno;
 use crate::maps::{Commit, Map, MapType, commit};
-use crate::vm::{Ctx, maps_of};
+use crate::vm::{Ctx, Func, maps_of};
+use core::ops::ControlFlow;
+use dynptr::Dynptr;
 
 /// The entry of the worker's own slot.
 const BPF_F_CURRENT_CPU: u64 = 0xffff_ffff;
@@ -101,16 +103,37 @@ pub(super) const RINGBUF_DISCARD_DYNPTR: Helper = Helper {
     func: Some(discard_dynptr),
 };
 
-pub(super) const USER_RINGBUF_DRAIN: Helper = Helper::known(
-    209,
-    "bpf_user_ringbuf_drain",
-    Proto::new(
+pub(super) const USER_RINGBUF_DRAIN: Helper = Helper {
+    id: 209,
+    name: "bpf_user_ringbuf_drain",
+    proto: Proto::new(
         &[ArgType::ConstMapPtr, ArgType::Func, ArgType::StackOrNull, ArgType::Anything],
         RetType::Integer,
     )
     .on(&[MapType::UserRingbuf])
     .calling(Callback::Drain),
-);
+    func: Some(user_ringbuf_drain),
+};
+
+/// Each sample is shown as a dynamic pointer of its own, which is gone with the call.
+unsafe extern "C" fn user_ringbuf_drain(
+    map: u64,
+    func: u64,
+    data: u64,
+    flags: u64,
+    _: u64,
+    ctx: *mut Ctx,
+) -> u64 {
+    let mut show = |bytes: *mut u8, len: u32| match Dynptr::memory(bytes, len) {
+        // SAFETY: the verifier proved that r2 is a function of the program that takes a dynamic pointer and r3; the context is the run's.
+        Ok(sample) => unsafe { (*(func as *const Func)).turn([&raw const sample as u64, data, 0, 0], ctx) },
+        // The ring's samples are no longer than what a dynamic pointer can say.
+        Err(_) => ControlFlow::Break(()),
+    };
+    // SAFETY: the verifier proved that r1 is a map of the program.
+    let shown = unsafe { &*(map as *const Map) }.user_ringbuf_drain(flags, &mut show);
+    shown.map_or_else(|e| e.to_ret(), u64::from)
+}
 
 /// As `bpf_xdp_event_output` in the kernel's `net/core/filter.c`.
 unsafe extern "C" fn perf_event_output(

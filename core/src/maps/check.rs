@@ -60,7 +60,7 @@ pub(super) fn check(spec: &MapSpec) -> Result<(), MapError> {
         MapType::Queue | MapType::Stack => super::queue::check(spec, ACCESS | BPF_F_NUMA_NODE),
         MapType::BloomFilter => super::bloom::check(spec, ACCESS | BPF_F_NUMA_NODE | BPF_F_ZERO_SEED),
         MapType::LpmTrie => super::lpm::check(spec, ACCESS | BPF_F_NUMA_NODE),
-        MapType::Ringbuf => super::ringbuf::check(spec),
+        MapType::Ringbuf | MapType::UserRingbuf => super::ringbuf::check(spec),
         MapType::PerfEventArray => super::perf::check(spec),
         other => Err(MapError::Type(other)),
     }

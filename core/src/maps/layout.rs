@@ -75,6 +75,7 @@ impl Layout {
                 | MapType::Stack
                 | MapType::LpmTrie
                 | MapType::Ringbuf
+                | MapType::UserRingbuf
         )
     }
 
@@ -130,7 +131,7 @@ impl Layout {
             MapType::Queue | MapType::Stack => super::queue::layout(spec, &mut at, &mut l)?,
             MapType::BloomFilter => super::bloom::layout(spec, &mut at, &mut l)?,
             MapType::LpmTrie => super::lpm::layout(spec, &mut at, &mut l)?,
-            MapType::Ringbuf => super::ringbuf::layout(spec, cfg, &mut at, &mut l)?,
+            MapType::Ringbuf | MapType::UserRingbuf => super::ringbuf::layout(spec, cfg, &mut at, &mut l)?,
             MapType::PerfEventArray => super::perf::layout(spec, cfg, &mut at, &mut l)?,
             _ => return None,
         }

@@ -44,6 +44,7 @@ mod table;
 mod target;
 #[cfg(test)]
 mod tests;
+mod user_ringbuf;
 mod value_lock;
 
 pub use attach::check_sharable;
@@ -56,10 +57,11 @@ pub use ops::Reference;
 pub use perf::PerfRecord;
 pub use prog_array::{ProgArrayGeometry, ProgRef, TailTarget};
 pub use reclaim::Epochs;
+pub use ringbuf::Commit;
 pub use spec::{InnerSpec, MapSpec, MapType, ValueFields};
 pub use target::Target;
 
-pub(crate) use ringbuf::{Commit, commit};
+pub(crate) use ringbuf::commit;
 pub(crate) use target::names_program;
 pub(crate) use value_lock::ValueLock;
 

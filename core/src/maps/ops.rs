@@ -11,6 +11,7 @@ use super::perf::PerfArray;
 use super::queue::{Order, Queue};
 use super::redirect::{DevmapHash, Indexed};
 use super::ringbuf::Ring;
+use super::user_ringbuf::UserRing;
 use super::{Kind, Making, Map, MapError, MapType, ProgRef, Target};
 use crate::error::Errno;
 use crate::sync::Arc;
@@ -125,6 +126,11 @@ pub(super) trait MapOps: Debug {
         None
     }
 
+    /// As a ring buffer that programs drain.
+    fn user_ring(&self) -> Option<&UserRing> {
+        None
+    }
+
     /// As a perf event array.
     fn perf(&self) -> Option<&PerfArray> {
         None
@@ -204,6 +210,7 @@ impl Ops {
             MapType::BloomFilter => boxed(Bloom::new(m)),
             MapType::LpmTrie => boxed(Trie::new(m)),
             MapType::Ringbuf => boxed(Ring::new(m)),
+            MapType::UserRingbuf => boxed(UserRing::new(m)),
             MapType::PerfEventArray => boxed(PerfArray::new(m)?),
             other => Err(MapError::Type(other)),
         };

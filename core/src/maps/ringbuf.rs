@@ -20,11 +20,11 @@ use core::ops::ControlFlow;
 use core::ptr::NonNull;
 
 /// The record is being filled.
-const BUSY: u32 = 1 << 31;
+pub(super) const BUSY: u32 = 1 << 31;
 /// Nobody wants the record.
-const DISCARD: u32 = 1 << 30;
+pub(super) const DISCARD: u32 = 1 << 30;
 /// Bytes of a record's header.
-const HEADER: u64 = 8;
+pub(super) const HEADER: u64 = 8;
 /// Longest record.
 const MAX_RECORD: u64 = (u32::MAX / 4) as u64;
 /// Smallest ring: the smallest page.
@@ -40,7 +40,7 @@ pub(crate) mod flags {
 
 /// What a producer does with its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Commit {
+pub enum Commit {
     /// Gives it to the consumer.
     Submit,
     /// Drops it.
@@ -124,19 +124,44 @@ impl Ring {
         unsafe { self.producers.as_ref() }
     }
 
-    fn consumed(&self) -> &AtomicU64 {
+    pub(super) fn consumed(&self) -> &AtomicU64 {
         // SAFETY: as above.
         unsafe { self.consumed.as_ref() }
     }
 
-    fn produced(&self) -> &AtomicU64 {
+    pub(super) fn produced(&self) -> &AtomicU64 {
         // SAFETY: as above.
         unsafe { self.produced.as_ref() }
     }
 
     /// A producer that died leaves nothing half done: a record is there with the store that moves the position.
-    fn lock(&self, slot: u32) -> Result<Locked<'_>, Errno> {
+    pub(super) fn lock(&self, slot: u32) -> Result<Locked<'_>, Errno> {
         self.producers().lock.take(slot, |slot| self.peers.is_gone(slot))
+    }
+
+    /// Of a shared ring, one consumer at a time among all processes.
+    pub(super) fn lock_consumer(&self) -> Result<Option<Locked<'_>>, Errno> {
+        let lock = &self.producers().consumer.lock;
+        let take = || lock.take(self.peers.reader(), |slot| self.peers.is_gone(slot));
+        self.peers.are_there().then(take).transpose()
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Bytes from a position to the data's end.
+    pub(super) fn rest(&self, position: u64) -> u64 {
+        self.size - (position & self.mask())
+    }
+
+    /// Somebody is to be woken.
+    pub(super) fn note_wake(&self) {
+        self.wake.store(true, Ordering::Release); // pairs with `take_wake`
+    }
+
+    pub(super) fn take_wake(&self) -> bool {
+        self.wake.swap(false, Ordering::Acquire) // pairs with the stores
     }
 
     fn mask(&self) -> u64 {
@@ -144,7 +169,7 @@ impl Ring {
     }
 
     /// The length word of the record at a position, and where its bytes are.
-    fn record(&self, position: u64) -> (&AtomicU32, *mut u8) {
+    pub(super) fn record(&self, position: u64) -> (&AtomicU32, *mut u8) {
         let offset = (position & self.mask() & !7) as usize;
         // SAFETY: the offset is below the size, both multiples of eight: the header is inside, and the bytes begin at the end at the latest.
         unsafe {
@@ -154,13 +179,13 @@ impl Ring {
     }
 
     /// Behind a record's length, where the kernel has the page's number and no consumer looks: the slot of who fills it.
-    fn owner(&self, position: u64) -> &AtomicU32 {
+    pub(super) fn owner(&self, position: u64) -> &AtomicU32 {
         // SAFETY: the length is the first half of a header of eight bytes.
         unsafe { &*core::ptr::from_ref(self.record(position).0).add(1) }
     }
 
     /// Bytes that a record with this length word takes.
-    fn taken(word: u32) -> u64 {
+    pub(super) fn taken(word: u32) -> u64 {
         (u64::from(word & !(BUSY | DISCARD)) + HEADER).next_multiple_of(8)
     }
 
@@ -243,9 +268,7 @@ impl Ring {
     /// Hands each record to `each`, oldest first, until it says so, or there is none that is whole.
     fn consume(&self, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<usize, Errno> {
         let _consuming = self.consuming.try_lock().ok_or(Errno::EBUSY)?;
-        let shared =
-            || self.producers().consumer.lock.take(self.peers.reader(), |slot| self.peers.is_gone(slot));
-        let _shared = self.peers.are_there().then(shared).transpose()?;
+        let _shared = self.lock_consumer()?;
         let mut n = 0;
         let mut at = self.consumed().load(Ordering::Relaxed);
         loop {
@@ -287,7 +310,7 @@ impl Ring {
 ///
 /// # Safety
 /// `bytes` came from a reservation that did not end yet.
-unsafe fn end(bytes: *mut u8, commit: Commit) {
+pub(super) unsafe fn end(bytes: *mut u8, commit: Commit) {
     // SAFETY: a record's header stands before its bytes.
     let word = unsafe { &*bytes.sub(HEADER as usize).cast::<AtomicU32>() };
     let len = word.load(Ordering::Relaxed) & !BUSY;

@@ -31,8 +31,20 @@ impl Drop for Obj {
 
 /// A program that is loaded.
 pub(crate) struct Linux {
+    // Before the object, whose maps they map.
+    rings: BTreeMap<String, UserRing>,
     obj: Obj,
     fd: i32,
+}
+
+/// The producer's side of a user ring buffer.
+struct UserRing(*mut bpf::user_ring_buffer);
+
+impl Drop for UserRing {
+    fn drop(&mut self) {
+        // SAFETY: `produce` made it.
+        unsafe { bpf::user_ring_buffer__free(self.0) }
+    }
 }
 
 impl Linux {
@@ -58,7 +70,7 @@ impl Linux {
             }
             assert!(!chosen.is_null(), "{program}");
             assert_eq!(bpf::bpf_object__load(obj.0), 0, "{program}: {}", std::io::Error::last_os_error());
-            Linux { obj, fd: bpf::bpf_program__fd(chosen) }
+            Linux { rings: BTreeMap::new(), obj, fd: bpf::bpf_program__fd(chosen) }
         }
     }
 
@@ -87,6 +99,26 @@ impl Machine for Linux {
         // SAFETY: the program is loaded, the packet outlives the call.
         assert_eq!(unsafe { bpf::bpf_prog_test_run_opts(self.fd, &mut opts) }, 0);
         opts.retval
+    }
+
+    fn produce(&mut self, map: &str, sample: &[u8], dropped: bool) -> bool {
+        // SAFETY: the map is open as long as the object; the sample has the size that was reserved, and is ended once.
+        unsafe {
+            let fd = bpf::bpf_map__fd(self.map(map));
+            let make = || UserRing(bpf::user_ring_buffer__new(fd, ptr::null()));
+            let ring = self.rings.entry(map.to_owned()).or_insert_with(make).0;
+            assert!(!ring.is_null(), "{map}");
+            let bytes = bpf::user_ring_buffer__reserve(ring, sample.len() as u32);
+            if bytes.is_null() {
+                return false;
+            }
+            bytes.cast::<u8>().copy_from_nonoverlapping(sample.as_ptr(), sample.len());
+            match dropped {
+                true => bpf::user_ring_buffer__discard(ring, bytes),
+                false => bpf::user_ring_buffer__submit(ring, bytes),
+            }
+        }
+        true
     }
 
     fn update(&mut self, map: &str, key: &[u8], value: &[u8], flags: u64) -> i32 {

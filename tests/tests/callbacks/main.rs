@@ -33,6 +33,8 @@ trait Machine {
     fn update(&mut self, map: &str, key: &[u8], value: &[u8], flags: u64) -> i32;
     /// A value as the control plane sees it, or a negative errno.
     fn lookup(&mut self, map: &str, key: &[u8], flags: u64) -> Result<Vec<u8>, i32>;
+    /// Puts a sample into a user ring buffer, or leaves one out where it is dropped; whether there was room.
+    fn produce(&mut self, map: &str, sample: &[u8], dropped: bool) -> bool;
     /// Lets that many milliseconds pass, with timers expiring.
     fn wait(&mut self, milliseconds: u64);
     /// Everything that can be listed.
@@ -104,6 +106,36 @@ fn walks_show_what_the_kernels_show() {
 #[test]
 fn iterators_give_the_numbers_that_the_kernels_give() {
     runs_alike("numbers", "numbers", &[0, 1, 2, 7, 100, 255]);
+}
+
+#[test]
+fn samples_of_the_host_are_drained_as_by_the_kernel() {
+    const NO_WAKEUP: u8 = 1;
+    alike("user_ring", "user_ring", |m| {
+        let mut answers = vec![(true, m.run(&packet(3)))];
+        let mut turn = |m: &mut dyn Machine, samples: &[(usize, bool)], most: u8, flags: u8| {
+            for (i, (size, dropped)) in samples.iter().enumerate() {
+                let bytes: Vec<u8> = (0..*size).map(|b| (i * 31 + b) as u8).collect();
+                answers.push((m.produce("samples", &bytes, *dropped), 0));
+            }
+            let mut asking = packet(most);
+            asking[1] = flags;
+            answers.push((true, m.run(&asking)));
+        };
+        turn(m, &[(8, false), (16, false), (8, true), (4, false), (100, false)], 10, 0);
+        turn(m, &[(8, false); 5], 2, NO_WAKEUP);
+        turn(m, &[(8, false)], 200, 3);
+        turn(m, &[], 200, 4);
+        turn(m, &[(8, true); 3], 200, 0);
+        // Round the end of the data, where our producers leave out what Linux maps twice, so that they have less room.
+        for _ in 0..9 {
+            turn(m, &[(1000, false), (700, false)], 200, 0);
+        }
+        turn(m, &[(1200, false); 2], 0, 0);
+        turn(m, &[], 200, 0);
+        turn(m, &[(4096, false), (8, false)], 200, 0);
+        answers
+    });
 }
 
 #[test]

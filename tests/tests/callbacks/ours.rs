@@ -3,7 +3,7 @@
 use crate::{Machine, Maps, sum};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use uxdp_core::maps::Map;
+use uxdp_core::maps::{Commit, Map};
 use uxdp_core::mem;
 use uxdp_core::object::{MapOrigin, Object, OpenOptions};
 use uxdp_core::sync::Arc;
@@ -82,6 +82,19 @@ impl Machine for Ours {
         let action = runner.run(&mut Frame::new(&mut memory, place).unwrap());
         self.worker.quiescent();
         action
+    }
+
+    fn produce(&mut self, map: &str, sample: &[u8], dropped: bool) -> bool {
+        let client = self.env.client_slot();
+        let map = self.map(map);
+        let Ok(bytes) = map.user_ringbuf_reserve(sample.len() as u32, client.slot()) else { return false };
+        let how = if dropped { Commit::Discard } else { Commit::Submit };
+        // SAFETY: so many bytes were reserved, and are ended once.
+        unsafe {
+            bytes.copy_from_nonoverlapping(sample.as_ptr(), sample.len());
+            map.user_ringbuf_end(bytes, how);
+        }
+        true
     }
 
     fn update(&mut self, map: &str, key: &[u8], value: &[u8], flags: u64) -> i32 {

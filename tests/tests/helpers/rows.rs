@@ -233,6 +233,8 @@ fn flow() -> Vec<Row> {
     let asked = |what: u8, key: u8| Packet::new([&[what, key], &[7; 62][..]].concat());
     let questions = [0, 1, 0, 3, 4, 4, 3, 4].iter().flat_map(|&what| [asked(what, 0), asked(what, 1)]);
     let timers = row("timers", "timers").packets(questions.collect::<Vec<_>>());
+    // Nothing is in the ring: how many samples there are, and which flags are none. Samples are shown in `callbacks`.
+    let drains = row("user_ring", "user_ring").packets([asked(9, 0), asked(9, 1), asked(9, 3), asked(9, 4)]);
     let rows = programs.map(|(object, program, n)| row(object, program).packets(choices(n)));
-    rows.into_iter().chain([timers]).collect()
+    rows.into_iter().chain([timers, drains]).collect()
 }

@@ -23,6 +23,7 @@ mod redirect;
 mod ringbuf;
 mod shared;
 mod threads;
+mod user_ringbuf;
 
 use super::memory::test_heap::Heap;
 use super::*;
