@@ -1212,6 +1212,12 @@ struct uxdp_prog_stats {
 };
 
 /**
+ * Gets a record: `size` bytes at `data`, which are the library's and gone when it returns. 0 goes on, anything else ends the call behind this record. It must not
+ * call the same function on the same map.
+ */
+typedef int (*uxdp_sample_fn)(void *arg, const void *data, size_t size);
+
+/**
  * What a map is to be. Declare one with `UXDP_STRUCT(uxdp_map_spec, spec, .type = 1, .key_size = 4, .value_size = 8, .max_entries = 100)`.
  */
 struct uxdp_map_spec {
@@ -1788,6 +1794,63 @@ uint32_t uxdp_prog_id(const struct uxdp_prog *p);
 int uxdp_prog_stats(const struct uxdp_prog *p,
                     int slot,
                     struct uxdp_prog_stats *out);
+
+/**
+ * Hands the records of a ring buffer to `fn`, oldest first, until it stops it, or none is whole.
+ *
+ * Returns how many; each is gone from the ring. `m` stays the caller's. Any thread, one at a time. -EINVAL for NULL and maps of other types, -EBUSY while another thread
+ * or process reads, -EPROTO where somebody else wrote nonsense into a shared ring.
+ */
+int uxdp_ringbuf_consume(struct uxdp_map *m,
+                         uxdp_sample_fn fn,
+                         void *arg);
+
+/**
+ * Opens the ring of a slot in a perf event array: samples of its worker are kept from now on.
+ *
+ * `m` stays the caller's. Any thread. 0; -EINVAL for NULL and maps of other types, -E2BIG beyond the entries and slots, -EPERM where the map may only be read.
+ */
+int uxdp_perf_open(struct uxdp_map *m,
+                   uint32_t slot);
+
+/**
+ * Hands the samples of a slot's ring to `fn`, oldest first; what `fn` returns is of no meaning. `*lost`, where it is not NULL, grows by the samples for which there was no
+ * room.
+ *
+ * Returns how many samples. `m` stays the caller's. Any thread, one at a time. -EINVAL for NULL and maps of other types, -E2BIG beyond the entries and slots, -EBUSY
+ * while another thread reads, -ENOMEM, -EPROTO where somebody else wrote nonsense into a shared ring.
+ */
+int uxdp_perf_read(struct uxdp_map *m,
+                   uint32_t slot,
+                   uxdp_sample_fn fn,
+                   void *arg,
+                   uint64_t *lost);
+
+/**
+ * Room for a sample of `size` bytes in a user ring buffer, 8-aligned: to be filled, and then given to programs or dropped, by one of the two functions below, once.
+ *
+ * `*out` is the caller's until then. Any thread. 0; -EINVAL for NULL and maps of other types, -E2BIG for what no ring of this size holds, -ENOSPC until a program has drained,
+ * -EBUSY where another producer does not come to an end.
+ */
+int uxdp_user_ringbuf_reserve(struct uxdp_map *m,
+                              uint32_t size,
+                              void **out);
+
+/**
+ * Gives a sample to the programs that drain the ring.
+ *
+ * Takes `sample`. Any thread. 0, -EINVAL for NULL.
+ */
+int uxdp_user_ringbuf_submit(struct uxdp_map *m,
+                             void *sample);
+
+/**
+ * Drops a sample.
+ *
+ * Takes `sample`. Any thread. 0, -EINVAL for NULL.
+ */
+int uxdp_user_ringbuf_discard(struct uxdp_map *m,
+                              void *sample);
 
 /**
  * Bytes of memory that a map takes: what uxdp_map_create_in needs at least, and what a file or memfd of it has, rounded up to pages. The memory has to be

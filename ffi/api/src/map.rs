@@ -69,7 +69,7 @@ impl uxdp_map {
     }
 
     /// A failed access, with the map's name.
-    fn failed(&self, what: &str, errno: Errno) -> Failed {
+    pub(crate) fn failed(&self, what: &str, errno: Errno) -> Failed {
         fail(errno, format_args!("map {}: {what}: {}", self.text(), errno.text()))
     }
 }

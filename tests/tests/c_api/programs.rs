@@ -61,6 +61,20 @@ fn timers_expire_where_they_are_polled() {
     }
 }
 
+/// Records of programs, and samples for them.
+#[test]
+fn rings_are_read_and_filled_through_c() {
+    let dir = work("rings");
+    let objects = ["kinds", "user_ring"].map(|o| root().join("tests/progs/obj").join(format!("{o}.o")));
+    for (name, flags) in
+        [("plain", &[][..]), ("asan", &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])]
+    {
+        let out = dir.join(name);
+        compile("rings.c", flags, &out);
+        assert_eq!(run(Command::new(&out).args(&objects)), "ok\n");
+    }
+}
+
 /// Priorities and chain-call actions, from the objects and from the host.
 #[test]
 fn programs_of_a_hook_run_as_they_and_the_host_say() {
