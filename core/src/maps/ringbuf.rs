@@ -217,6 +217,8 @@ impl Ring {
         if len > self.size {
             return core::ptr::null_mut();
         }
+        // The map's slot, which this process holds: a lock or a record of a slot that nobody holds is taken for a dead one's.
+        let Ok(slot) = self.peers.slot(slot) else { return core::ptr::null_mut() };
         // Acquire: pairs with the consumer's store, so that its reads of what is overwritten are over.
         let consumed = self.consumed().load(Ordering::Acquire);
         let Ok(_locked) = self.lock(slot) else { return core::ptr::null_mut() };
@@ -339,6 +341,7 @@ pub(crate) unsafe fn commit<'a>(
 impl Ring {
     /// Discards what `slot` has reserved and not ended, as far as the lock is to be had: a run of that slot was aborted.
     fn discard_of(&self, slot: u32) {
+        let Ok(slot) = self.peers.slot(slot) else { return };
         let Ok(_locked) = self.lock(slot) else { return };
         let produced = self.produced().load(Ordering::Relaxed);
         let mut at = self.pending(produced);
