@@ -40,7 +40,6 @@ pub(crate) struct Kept {
     frames: Run,
     bytes: Block,
     held: u32,
-    may_goto: u32,
     unrolled: u32,
 }
 
@@ -48,7 +47,6 @@ pub(crate) struct Kept {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'a> {
     pub(crate) frames: &'a [Frame],
-    pub(crate) may_goto: u32,
     pub(crate) unrolled: u32,
     held: u32,
     bytes: &'a [u8],
@@ -121,8 +119,7 @@ impl Rest {
                 return Err(e);
             }
         };
-        let (may_goto, unrolled) = (state.may_goto, state.unrolled);
-        Ok(Kept { frames, bytes, held: state.held.len() as u32, may_goto, unrolled })
+        Ok(Kept { frames, bytes, held: state.held.len() as u32, unrolled: state.unrolled })
     }
 
     /// Makes `state` the packed state again.
@@ -150,7 +147,7 @@ impl Rest {
                 slots[i] = values.slot();
             }
         }
-        (state.may_goto, state.unrolled) = (kept.may_goto, kept.unrolled);
+        state.unrolled = kept.unrolled;
         Ok(())
     }
 
@@ -166,7 +163,6 @@ impl Rest {
     pub(crate) fn view(&self, kept: Kept) -> View<'_> {
         View {
             frames: self.arena.run(kept.frames),
-            may_goto: kept.may_goto,
             unrolled: kept.unrolled,
             held: kept.held,
             bytes: self.arena.get(kept.bytes),

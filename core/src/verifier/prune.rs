@@ -95,7 +95,7 @@ pub(crate) fn covers(old: View<'_>, new: &State, how: Compare, ids: &mut IdMap) 
         return Ok(false);
     }
     ids.clear();
-    if how == Compare::Same && (old.may_goto, old.unrolled) != (new.may_goto, new.unrolled) {
+    if how == Compare::Same && old.unrolled != new.unrolled {
         return Ok(false);
     }
     let mut values = old.values();

@@ -85,15 +85,13 @@ pub(crate) struct State {
     pub(crate) frames: Vec<FrameState>,
     /// What is held, in the order of taking.
     pub(crate) held: Vec<Reference>,
-    /// Turns of loops that only their budget ends (`may_goto`), on this path.
-    pub(crate) may_goto: u32,
     /// Turns of callbacks on this path.
     pub(crate) unrolled: u32,
 }
 
 impl State {
     /// No state: in place of one that was taken away.
-    pub(crate) const EMPTY: State = State { frames: Vec::new(), held: Vec::new(), may_goto: 0, unrolled: 0 };
+    pub(crate) const EMPTY: State = State { frames: Vec::new(), held: Vec::new(), unrolled: 0 };
 
     /// A function at its entry, called by nobody.
     pub(crate) fn entry(func: u32) -> Result<Self, OutOfMemory> {
@@ -126,7 +124,7 @@ impl State {
         }
         self.held.clear();
         self.held.extend_from_slice(&from.held)?;
-        (self.may_goto, self.unrolled) = (from.may_goto, from.unrolled);
+        self.unrolled = from.unrolled;
         Ok(())
     }
 
