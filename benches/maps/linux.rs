@@ -1,0 +1,125 @@
+//! Linux's maps: the same object's programs, run by BPF_PROG_TEST_RUN, a chunk a call.
+
+use crate::keys::Route;
+use crate::measure::{Ask, Lane, Make};
+use anyhow::{Context, Result, ensure};
+use libbpf_sys as bpf;
+use std::ffi::{CString, c_void};
+use std::path::Path;
+use std::ptr;
+
+/// Keys of a batch.
+const BATCH: usize = 65_536;
+
+/// A loaded object, one map of which has entries.
+pub(crate) struct Linux {
+    obj: *mut bpf::bpf_object,
+    map: i32,
+    key_size: usize,
+    slots: usize,
+}
+
+// SAFETY: after loading, only descriptors are used, which threads may share.
+unsafe impl Sync for Linux {}
+
+impl Drop for Linux {
+    fn drop(&mut self) {
+        // SAFETY: `new` opened it; no lane outlives it.
+        unsafe { bpf::bpf_object__close(self.obj) }
+    }
+}
+
+impl Linux {
+    /// As [`crate::ours::Ours::new`].
+    pub(crate) fn new(file: &Path, map: &str, entries: u32) -> Result<Linux> {
+        let path = CString::new(file.to_str().context("a path of readable characters")?)?;
+        let wanted = CString::new(map)?;
+        // SAFETY: names end with NUL; the object is closed by `Drop`; maps are of the open object.
+        unsafe {
+            bpf::libbpf_set_print(None);
+            let obj = bpf::bpf_object__open(path.as_ptr());
+            ensure!(!obj.is_null(), "libbpf cannot open {}", file.display());
+            let mut linux = Linux { obj, map: -1, key_size: 0, slots: 1 };
+            let mut each = ptr::null_mut();
+            loop {
+                each = bpf::bpf_object__next_map(obj, each);
+                if each.is_null() {
+                    break;
+                }
+                bpf::bpf_map__set_max_entries(each, 1);
+            }
+            let chosen = bpf::bpf_object__find_map_by_name(obj, wanted.as_ptr());
+            ensure!(!chosen.is_null(), "no map {map}");
+            bpf::bpf_map__set_max_entries(chosen, entries);
+            let status = bpf::bpf_object__load(obj);
+            ensure!(status == 0, "Linux does not load {}: {status}", file.display());
+            linux.map = bpf::bpf_map__fd(chosen);
+            linux.key_size = bpf::bpf_map__key_size(chosen) as usize;
+            if map.starts_with("percpu") {
+                linux.slots = bpf::libbpf_num_possible_cpus() as usize;
+            }
+            Ok(linux)
+        }
+    }
+
+    /// As [`crate::ours::Ours::fill`].
+    pub(crate) fn fill(&self, entries: u32) -> Result<()> {
+        let all: Vec<u64> = (0..u64::from(entries)).collect();
+        for some in all.chunks(BATCH) {
+            let values: Vec<u64> = some.iter().flat_map(|v| std::iter::repeat_n(*v, self.slots)).collect();
+            let keys: Vec<u8> = some.iter().flat_map(|k| k.to_le_bytes()[..self.key_size].to_vec()).collect();
+            self.batch(keys.as_ptr().cast(), values.as_ptr().cast(), some.len())?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn add(&self, routes: &[Route]) -> Result<()> {
+        let key = |r: &Route| u64::from(r.len) | u64::from(r.address.to_be()) << 32;
+        let keys: Vec<u64> = routes.iter().map(key).collect();
+        let values: Vec<u64> = (1..=routes.len() as u64).collect();
+        self.batch(keys.as_ptr().cast(), values.as_ptr().cast(), keys.len())
+    }
+
+    fn batch(&self, keys: *const c_void, values: *const c_void, n: usize) -> Result<()> {
+        let mut count = n as u32;
+        // SAFETY: `n` keys and values of the map's sizes, which outlive the call.
+        let status = unsafe { bpf::bpf_map_update_batch(self.map, keys, values, &mut count, ptr::null()) };
+        ensure!(status == 0, "Linux takes {count} of {n} entries: {status}");
+        Ok(())
+    }
+
+    pub(crate) fn program<'a>(&'a self, name: &'a str) -> Make<'a> {
+        Box::new(move |thread| {
+            let wanted = CString::new(name)?;
+            // SAFETY: a loaded object; the name ends with NUL.
+            let fd = unsafe {
+                bpf::bpf_program__fd(bpf::bpf_object__find_program_by_name(self.obj, wanted.as_ptr()))
+            };
+            ensure!(fd >= 0, "no program {name}");
+            let fresh = (u64::from(thread) + 1) << 50;
+            Ok(Box::new(Program { fd, fresh, evicts: name.ends_with("evict") }))
+        })
+    }
+}
+
+struct Program {
+    fd: i32,
+    fresh: u64,
+    evicts: bool,
+}
+
+impl Lane for Program {
+    fn run(&mut self, ask: &Ask<'_>) -> u64 {
+        let packet = crate::packet(ask, self.evicts.then_some(&mut self.fresh));
+        let mut opts = bpf::bpf_test_run_opts {
+            sz: size_of::<bpf::bpf_test_run_opts>() as _,
+            data_in: packet.as_ptr().cast(),
+            data_size_in: packet.len() as u32,
+            repeat: 1,
+            ..Default::default()
+        };
+        // SAFETY: the packet outlives the call.
+        unsafe { bpf::bpf_prog_test_run_opts(self.fd, &mut opts) };
+        u64::from(opts.retval)
+    }
+}

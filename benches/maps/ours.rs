@@ -1,0 +1,209 @@
+//! uxdp's maps: called by the host, and by a program that was compiled here.
+
+use crate::keys::Route;
+use crate::measure::{Ask, Lane, Make};
+use anyhow::{Context, Result, ensure};
+use std::path::Path;
+use uxdp_control::session::{link, make_maps, open_object};
+use uxdp_core::maps::Map;
+use uxdp_core::object::Object;
+use uxdp_core::sync::Arc;
+use uxdp_core::verifier::{self, VerifyOptions};
+use uxdp_core::vm::{EngineChoice, Env, EnvOptions, Frame, Hook, Origin, Runner, Worker, install};
+
+/// Keys of a burst.
+const BURST: usize = 32;
+/// Threads at most. Hosts' lanes have the slots below, programs' those behind.
+const THREADS: u32 = 2;
+/// Bytes before a packet.
+const ROOM: usize = 256;
+
+/// The object's maps, one of them with entries.
+pub(crate) struct Ours {
+    env: Arc<Env>,
+    object: Object,
+    maps: Vec<Arc<Map>>,
+    chosen: usize,
+    file: String,
+}
+
+/// What the host does for each key.
+#[derive(Clone, Copy)]
+pub(crate) enum HostOp {
+    Lookup,
+    Burst,
+    Update,
+    Replace,
+    /// New keys, one after the other.
+    Fresh,
+}
+
+impl Ours {
+    /// Makes the maps of the object, `map` with so many entries, the others with one.
+    pub(crate) fn new(file: &Path, map: &str, entries: u32) -> Result<Ours> {
+        let mut object = open_object(file)?;
+        for index in 0..object.maps().len() {
+            let n = if object.maps()[index].name.as_str() == map { entries } else { 1 };
+            object.set_max_entries(index, n).context("a number of entries")?;
+        }
+        let env = Env::new(
+            &uxdp_platform::PLATFORM,
+            &EnvOptions { nr_cpus: 2 * THREADS, ..EnvOptions::default() },
+        )?;
+        let file = file.display().to_string();
+        let maps = make_maps(&env, &object, &file)?;
+        let chosen = object.find_map(map).context("no such map")?;
+        Ok(Ours { env, object, maps, chosen, file })
+    }
+
+    fn map(&self) -> &Map {
+        &self.maps[self.chosen]
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        self.map().memory_size()
+    }
+
+    /// Gives every key below `entries` its own number as its value.
+    pub(crate) fn fill(&self, entries: u32) -> Result<()> {
+        let map = self.map();
+        let slots = map.value_buffer_size() / 8;
+        for key in 0..u64::from(entries) {
+            let bytes = key.to_le_bytes();
+            let value = vec![key; slots].into_iter().flat_map(u64::to_le_bytes).collect::<Vec<u8>>();
+            map.update_elem(0, &bytes[..map.spec().key_size as usize], &value, 0).context("an update")?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn add(&self, routes: &[Route]) -> Result<()> {
+        for (i, route) in (1u64..).zip(routes) {
+            let key = u64::from(route.len) | u64::from(route.address.to_be()) << 32;
+            self.map().update_elem(0, &key.to_le_bytes(), &i.to_le_bytes(), 0).context("a route")?;
+        }
+        Ok(())
+    }
+
+    /// Every key is deleted and another inserted, so many times over; in the end the keys are those of before.
+    pub(crate) fn churn(&self, entries: u32, rounds: u64) -> Result<()> {
+        for round in 1..=rounds {
+            let offset = |round: u64| if round == rounds { 0 } else { round << 32 };
+            for key in 0..u64::from(entries) {
+                let (old, new) = (key + offset(round - 1), key + offset(round));
+                self.map().delete_elem(0, &old.to_le_bytes()).context("a key that is there")?;
+                self.map().update_elem(0, &new.to_le_bytes(), &key.to_le_bytes(), 0).context("room")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The host's own calls.
+    pub(crate) fn host(&self, op: HostOp) -> Make<'_> {
+        Box::new(move |slot| {
+            let _worker = Worker::register(&self.env, slot)?;
+            let fresh = (u64::from(slot) + 1) << 48;
+            Ok(Box::new(Host { map: self.map(), op, slot, fresh, _worker }))
+        })
+    }
+
+    /// One of the object's programs, compiled.
+    pub(crate) fn program<'a>(&'a self, name: &'a str) -> Make<'a> {
+        Box::new(move |slot| {
+            let linked = link(
+                &self.object,
+                self.object.find_program(name).ok().context("no such program")?,
+                &self.file,
+            )?;
+            let maps = uxdp_core::mem::Vec::from_fn(self.maps.len(), |i| self.maps[i].clone())?;
+            let options = VerifyOptions { nr_cpus: self.env.nr_cpus(), ..VerifyOptions::default() };
+            let mut log = String::new();
+            let verified = verifier::verify(linked, maps, self.env.helpers(), &options, &mut log)
+                .map_err(|e| anyhow::anyhow!("{name}: {e}"))?;
+            let prog = install(&self.env, verified, EngineChoice::Best)?;
+            ensure!(prog.engine().name() == "jit", "this machine compiles no programs");
+            let hook = Hook::create(&self.env)?;
+            hook.set(std::slice::from_ref(&prog))?;
+            let fresh = (u64::from(slot) + 1) << 50;
+            Ok(Box::new(Program {
+                worker: Worker::register(&self.env, THREADS + slot)?,
+                hook,
+                fresh,
+                evicts: name.ends_with("evict"),
+            }))
+        })
+    }
+}
+
+struct Host<'a> {
+    map: &'a Map,
+    op: HostOp,
+    slot: u32,
+    fresh: u64,
+    _worker: Worker,
+}
+
+impl Lane for Host<'_> {
+    fn run(&mut self, ask: &Ask<'_>) -> u64 {
+        let (map, slot) = (self.map, self.slot);
+        let mut sum = 0u64;
+        // SAFETY: the maps of the object have keys of at most eight bytes and values of eight; the worker holds the slot; values are read as a program would, by
+        // one load of a word that is mapped as long as the map.
+        unsafe {
+            let mut add = |value: *const u8| {
+                if !value.is_null() {
+                    sum = sum.wrapping_add(value.cast::<u64>().read_volatile());
+                }
+            };
+            match self.op {
+                HostOp::Lookup => {
+                    ask.keys.iter().for_each(|key| add(map.lookup((&raw const *key).cast(), slot)))
+                }
+                HostOp::Burst => {
+                    for keys in ask.keys.chunks_exact(BURST) {
+                        let mut pointers = [std::ptr::null(); BURST];
+                        keys.iter().zip(&mut pointers).for_each(|(k, p)| *p = (&raw const *k).cast());
+                        let mut values = [std::ptr::null_mut(); BURST];
+                        map.lookup_burst(&pointers, &mut values, slot);
+                        values.iter().for_each(|v| add(*v));
+                    }
+                }
+                HostOp::Update => ask.keys.iter().for_each(|key| {
+                    let key = (&raw const *key).cast();
+                    _ = map.update(key, key, 0, slot);
+                }),
+                HostOp::Replace => ask.keys.iter().for_each(|key| {
+                    let key = (&raw const *key).cast();
+                    _ = map.delete(key, slot);
+                    _ = map.update(key, key, 0, slot);
+                }),
+                HostOp::Fresh => ask.keys.iter().for_each(|_| {
+                    let key = self.fresh;
+                    _ = map.update((&raw const key).cast(), (&raw const key).cast(), 0, slot);
+                    self.fresh += 1;
+                }),
+            }
+        }
+        self._worker.quiescent();
+        sum
+    }
+}
+
+struct Program {
+    worker: Worker,
+    hook: Arc<Hook>,
+    fresh: u64,
+    evicts: bool,
+}
+
+impl Lane for Program {
+    fn run(&mut self, ask: &Ask<'_>) -> u64 {
+        let packet = crate::packet(ask, self.evicts.then_some(&mut self.fresh));
+        let mut buffer = [0; ROOM + crate::PACKET];
+        buffer[ROOM..].copy_from_slice(&packet);
+        let Ok(mut runner) = Runner::new(&self.worker, &self.hook, Origin::default()) else { return 0 };
+        let Ok(mut frame) = Frame::new(&mut buffer, ROOM..ROOM + crate::PACKET) else { return 0 };
+        let action = runner.run(&mut frame);
+        self.worker.quiescent();
+        u64::from(action)
+    }
+}
