@@ -14,11 +14,14 @@ use crate::helpers::Helper;
 use crate::ir::{Block, Compare, Edge, Func, Inst, InstData, Op, Shape, Term, Value};
 use crate::maps::Map;
 use crate::mem::Vec;
+use crate::program::MemClass;
 use crate::regalloc::moves::{Move, sequence};
 use crate::regalloc::{Allocation, Constraints, Loc, Machine};
 use crate::sync::Arc;
 use crate::vm::AbortReason;
 
+/// `bpf_map_lookup_elem`.
+const LOOKUP: u32 = 1;
 /// Operations up to which a main function is written twice.
 const SMALL: usize = 400;
 
@@ -343,13 +346,20 @@ impl<'a, M: Masm> Lower<'a, M> {
         self.moves()
     }
 
+    /// The map that an operation is known to be about.
+    fn map_of(&self, d: &InstData) -> Option<&Map> {
+        let MemClass::Map(index) = d.mem else { return None };
+        self.program.maps.get(index as usize).map(|m| &**m)
+    }
+
     fn call(&mut self, d: &InstData, dst: Opnd, c: &Constraints) -> Result<(), CompileError> {
         let externs = self.program.externs;
         match d.op {
             Op::CallHelper => {
                 let helper = helper(self.program.options.helpers, d);
                 let func = helper.and_then(|h| h.func).ok_or(CompileError::NoHelper { pc: d.pc })?;
-                self.m.call_helper(func as usize);
+                let own = helper.filter(|h| h.id == LOOKUP).and_then(|_| self.map_of(d)?.lookup_helper());
+                self.m.call_helper(own.unwrap_or(func) as usize);
                 if helper.is_some_and(Helper::ends_runs) && self.ready.may_fault {
                     self.aborted_used = true;
                     self.m.branch_if_aborted(&externs, self.aborted);

@@ -46,15 +46,13 @@ impl Map {
     /// # Safety
     /// Every key is readable for the key size.
     pub unsafe fn lookup_burst(&self, keys: &[*const u8], out: &mut [*mut u8], slot: u32) {
-        for (keys, out) in keys.chunks(BURST).zip(out.chunks_mut(BURST)) {
+        let n = keys.len().min(out.len());
+        for (keys, out) in keys[..n].chunks(BURST).zip(out[..n].chunks_mut(BURST)) {
             // SAFETY: the caller's word.
             unsafe {
-                match &self.kind {
-                    Kind::Hash(h) => h.lookup_burst(keys, out),
-                    Kind::PercpuHash(h) => h.lookup_burst(keys, out, slot),
-                    Kind::LruHash(h) => h.lookup_burst(keys, out),
-                    Kind::LruPercpuHash(h) => h.lookup_burst(keys, out, slot),
-                    _ => {
+                match &self.lookups {
+                    Some(lookups) => (lookups.burst)(&self.kind, keys, out, slot),
+                    None => {
                         for (key, out) in keys.iter().zip(out.iter_mut()) {
                             *out = self.lookup(*key, slot);
                             prefetch(*out);

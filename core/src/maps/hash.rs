@@ -12,7 +12,7 @@ use super::hashed::Hashed;
 use super::layout::Layout;
 use super::memory::Region;
 use super::spec::flags::{BPF_EXIST, BPF_NOEXIST};
-use super::table::{Exists, Key, Supply, Table, with_key, with_key_form};
+use super::table::{Element, Exists, Key, Supply, Table, with_key};
 use super::{MapConfig, MapSpec, ValueFields};
 use crate::error::Errno;
 use crate::vm::TimerCell;
@@ -56,18 +56,31 @@ impl<S: Supply> Hash<S> {
         }
     }
 
+    pub(super) fn key_size(&self) -> usize {
+        self.table.key_size()
+    }
+
     /// What a program looks at, which counts as a use.
     ///
     /// # Safety
     /// `key` is readable for the key size.
     pub(super) unsafe fn lookup(&self, key: *const u8) -> *mut u8 {
-        with_key!(self.table, key, |k| self.table.find(&k).map_or(null_mut(), |f| self.used(f.index())))
+        with_key!(self.table, key, |k| self.lookup_key(&k))
     }
 
-    #[inline]
-    fn used(&self, index: u32) -> *mut u8 {
-        self.supply.mark_used(&self.table, index);
-        self.value(index)
+    /// [`Hash::lookup`] of a key in the form that the table's key size asks for.
+    #[inline(always)]
+    pub(super) fn lookup_key<K: Key>(&self, key: &K) -> *mut u8 {
+        self.used(self.table.element_of(key))
+    }
+
+    /// The value of what was found, which counts as a use.
+    #[inline(always)]
+    fn used(&self, found: Option<Element>) -> *mut u8 {
+        let Some(element) = found else { return null_mut() };
+        self.supply.mark_used(&self.table, element.index);
+        // SAFETY: an element is its key and mark, `value_offset` bytes, and its value.
+        unsafe { element.at.cast::<u8>().add(self.value_offset).cast_mut() }
     }
 
     /// # Safety
@@ -157,19 +170,20 @@ impl<S: Supply> Hash<S> {
         self.table.each(|key, index| visit(key, self.value(index)))
     }
 
-    /// Looks up to [`BURST`] keys up.
+    /// Looks up to [`super::table::BURST`] keys up.
     ///
     /// # Safety
-    /// The keys are readable for the key size.
-    pub(super) unsafe fn lookup_burst(&self, keys: &[*const u8], out: &mut [*mut u8]) {
-        let mut out = out.iter_mut();
-        let found = |index: Option<u32>| {
-            if let Some(out) = out.next() {
-                *out = index.map_or(null_mut(), |i| self.used(i));
+    /// The keys are readable for `len` bytes, the key size; `K` is the form for it. `out` has a place for each.
+    #[inline(always)]
+    pub(super) unsafe fn lookup_burst<K: Key>(&self, keys: &[*const u8], len: usize, out: &mut [*mut u8]) {
+        let Some(out) = out.get_mut(..keys.len()) else { return };
+        let found = |i: usize, element| {
+            if let Some(out) = out.get_mut(i) {
+                *out = self.used(element);
             }
         };
-        // SAFETY: the caller's word; the form is for the key size.
-        with_key_form!(self.table.key_size(), |K| unsafe { self.table.find_burst::<K>(keys, |_| {}, found) });
+        // SAFETY: the caller's word.
+        unsafe { self.table.find_burst::<K>(keys, len, |_| {}, found) };
     }
 }
 

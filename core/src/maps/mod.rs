@@ -25,6 +25,7 @@ mod holders;
 mod keyed;
 mod layout;
 mod lock;
+mod lookups;
 mod lpm;
 mod map_of_maps;
 mod memory;
@@ -66,6 +67,7 @@ pub(crate) use target::names_program;
 pub(crate) use value_lock::ValueLock;
 
 use crate::error::Errno;
+use crate::helpers::HelperFn;
 use crate::mem::String;
 use crate::platform::MemRequest;
 use crate::sync::{Arc, AtomicU32, Ordering};
@@ -75,6 +77,7 @@ use core::ptr::{NonNull, null_mut};
 use hash::Hash;
 use holders::{Holders, Inside, Peers};
 use layout::Layout;
+use lookups::Lookups;
 use memory::Region;
 use ops::Ops;
 use percpu_array::PercpuArray;
@@ -87,6 +90,8 @@ use table::{Clock, FreeLists};
 #[derive(Debug)]
 pub struct Map {
     kind: Kind,
+    /// Of a hash.
+    lookups: Option<Lookups>,
     spec: MapSpec,
     name: String,
     id: u32,
@@ -230,6 +235,7 @@ impl Map {
         );
         let holds = Holds::new(if is_hash { cfg.writer_slots } else { 0 })?;
         Ok(Arc::new(Map {
+            lookups: Lookups::of(&kind, spec.key_size),
             kind,
             spec: *spec,
             name: String::from_text(name)?,
@@ -287,25 +293,43 @@ impl Map {
         }
     }
 
+    /// A function for `bpf_map_lookup_elem` of this map alone, quicker than the helper; none: the helper.
+    pub(crate) fn lookup_helper(&self) -> Option<HelperFn> {
+        self.lookups.map(|l| l.one)
+    }
+
     /// The value of a key, or null; of a per-CPU map the value of `slot`, which may be any CPU slot (`bpf_map_lookup_percpu_elem`). In an LRU this is a use of the key. It stays mapped as long as the map lives; a deleted element may be reused at once.
     ///
     /// # Safety
     /// `key` is readable for the key size.
+    #[inline]
     pub unsafe fn lookup(&self, key: *const u8, slot: u32) -> *mut u8 {
+        match (&self.kind, self.lookups) {
+            (Kind::Hash(_) | Kind::LruHash(_), Some(lookups)) => {
+                let map = core::ptr::from_ref(self) as u64;
+                // SAFETY: the caller's word; the functions for these kinds look at no context.
+                unsafe { (lookups.one)(map, key as u64, 0, 0, 0, null_mut()) as *mut u8 }
+            }
+            // SAFETY: the caller's word.
+            _ => unsafe { self.lookup_other(key, slot) },
+        }
+    }
+
+    /// [`Map::lookup`] in what is no hash that all slots share.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn lookup_other(&self, key: *const u8, slot: u32) -> *mut u8 {
         match &self.kind {
             // SAFETY: a key of these types has four bytes, readable by the caller's word.
             Kind::Array(a) => a.lookup(unsafe { read_index(key) }),
             // SAFETY: as above.
             Kind::PercpuArray(a) => a.lookup(unsafe { read_index(key) }, slot),
             // SAFETY: the caller's word.
-            Kind::Hash(h) => unsafe { h.lookup(key) },
-            // SAFETY: the caller's word.
             Kind::PercpuHash(h) => unsafe { h.lookup(key, slot) },
             // SAFETY: the caller's word.
-            Kind::LruHash(h) => unsafe { h.lookup(key) },
-            // SAFETY: the caller's word.
             Kind::LruPercpuHash(h) => unsafe { h.lookup(key, slot) },
-            Kind::ProgArray(_) => null_mut(),
+            Kind::ProgArray(_) | Kind::Hash(_) | Kind::LruHash(_) => null_mut(),
             // SAFETY: the caller's word.
             Kind::Ops(k) => unsafe { k.lookup(key) },
         }

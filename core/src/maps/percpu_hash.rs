@@ -10,7 +10,7 @@ use super::hashed::Hashed;
 use super::layout::Layout;
 use super::memory::{Region, load, store, zero};
 use super::spec::flags::{BPF_EXIST, BPF_NOEXIST};
-use super::table::{Exists, Key, Supply, Table, prefetch, with_key, with_key_form};
+use super::table::{Element, Exists, Key, Supply, Table, prefetch, with_key};
 use super::{MapConfig, MapSpec};
 use crate::error::Errno;
 use core::ops::ControlFlow;
@@ -64,12 +64,22 @@ impl<S: Supply> PercpuHash<S> {
         unsafe { self.values.as_ptr().add(cpu as usize * self.cpu_stride + index as usize * self.stride) }
     }
 
+    pub(super) fn key_size(&self) -> usize {
+        self.table.key_size()
+    }
+
     /// What a program looks at, which counts as a use.
     ///
     /// # Safety
     /// `key` is readable for the key size.
     pub(super) unsafe fn lookup(&self, key: *const u8, cpu: u32) -> *mut u8 {
-        with_key!(self.table, key, |k| self.table.find(&k).map_or(null_mut(), |f| self.used(f.index(), cpu)))
+        with_key!(self.table, key, |k| self.lookup_key(&k, cpu))
+    }
+
+    /// [`PercpuHash::lookup`] of a key in the form that the table's key size asks for.
+    #[inline(always)]
+    pub(super) fn lookup_key<K: Key>(&self, key: &K, cpu: u32) -> *mut u8 {
+        self.table.element_of(key).map_or(null_mut(), |e| self.used(e.index, cpu))
     }
 
     #[inline]
@@ -224,17 +234,24 @@ impl<S: Supply> PercpuHash<S> {
     /// Looks up to [`super::table::BURST`] keys up.
     ///
     /// # Safety
-    /// The keys are readable for the key size.
-    pub(super) unsafe fn lookup_burst(&self, keys: &[*const u8], out: &mut [*mut u8], cpu: u32) {
-        let mut out = out.iter_mut();
+    /// The keys are readable for `len` bytes, the key size; `K` is the form for it. `out` has a place for each.
+    #[inline(always)]
+    pub(super) unsafe fn lookup_burst<K: Key>(
+        &self,
+        keys: &[*const u8],
+        len: usize,
+        out: &mut [*mut u8],
+        cpu: u32,
+    ) {
         let near = |index| prefetch(self.value(index, cpu));
-        let found = |index: Option<u32>| {
-            if let Some(out) = out.next() {
-                *out = index.map_or(null_mut(), |i| self.used(i, cpu));
+        let Some(out) = out.get_mut(..keys.len()) else { return };
+        let found = |i: usize, element: Option<Element>| {
+            if let Some(out) = out.get_mut(i) {
+                *out = element.map_or(null_mut(), |e| self.used(e.index, cpu));
             }
         };
-        // SAFETY: the caller's word; the form is for the key size.
-        with_key_form!(self.table.key_size(), |K| unsafe { self.table.find_burst::<K>(keys, near, found) });
+        // SAFETY: the caller's word.
+        unsafe { self.table.find_burst::<K>(keys, len, near, found) };
     }
 }
 

@@ -4,9 +4,11 @@
 //! table, nothing is read.
 
 use super::word::{Pattern, Word};
-use super::{Key, Table, group};
+use super::{Element, Key, Table, group};
 use crate::maps::table::key::Hash;
-use crate::sync::Ordering;
+use crate::sync::{AtomicU64, Ordering};
+use core::mem::MaybeUninit;
+use core::ptr::null;
 
 /// Keys that go together.
 pub(in crate::maps) const BURST: usize = 32;
@@ -42,38 +44,87 @@ impl Table {
         prefetch(core::ptr::from_ref(self.bucket(hash.bucket(self.nr_buckets))).cast());
     }
 
-    /// Finds up to [`BURST`] keys. `near` gets the elements that are likely to be asked for next, `found` each key's answer in order.
+    /// Finds up to [`BURST`] keys. `near` gets the elements that are likely to be asked for next, `found` each key's number and answer in order.
     ///
     /// # Safety
-    /// All keys are readable for the key size; `K` is the form for it.
-    #[inline]
+    /// All keys are readable for `len` bytes, the key size; `K` is the form for it.
+    #[inline(always)]
     pub(in crate::maps) unsafe fn find_burst<K: Key>(
         &self,
         keys: &[*const u8],
+        len: usize,
         near: impl Fn(u32),
-        mut found: impl FnMut(Option<u32>),
+        mut found: impl FnMut(usize, Option<Element>),
     ) {
-        // SAFETY: the caller's word.
-        let read = |key: &*const u8| unsafe { K::at(*key, self.key_size) };
-        let mut hashes = [Hash(0); BURST];
-        for (key, hash) in keys.iter().zip(&mut hashes) {
-            *hash = read(key).hash(self.secret);
-            self.prefetch_home(*hash);
+        let n = keys.len().min(BURST);
+        let keys = &keys[..n];
+        let mut hashes = [MaybeUninit::uninit(); BURST];
+        let hashes = &mut hashes[..n];
+        for (key, hash) in keys.iter().zip(hashes.iter_mut()) {
+            // SAFETY: the caller's word.
+            let h = unsafe { K::at(*key, len) }.hash(self.secret);
+            self.prefetch_home(h);
+            hash.write(h);
         }
-        for hash in hashes.iter().take(keys.len()) {
-            let bucket = self.bucket(hash.bucket(self.nr_buckets));
-            let likely = group::matching(bucket, Pattern::member(hash.tag())).next();
-            // Relaxed: a hint where to look.
-            if let Some(at) = likely.and_then(|slot| bucket.words.get(slot)) {
-                let index = Word(at.load(Ordering::Relaxed)).index();
-                if let Some(element) = self.pool.element(index) {
-                    prefetch(element.cast());
-                    near(index);
-                }
-            }
+        let mut likely = [MaybeUninit::uninit(); BURST];
+        let likely = &mut likely[..n];
+        for (hash, likely) in hashes.iter().zip(likely.iter_mut()) {
+            // SAFETY: the loop above wrote every hash.
+            let l = self.likely(unsafe { hash.assume_init() });
+            prefetch(l.element.cast());
+            near(l.word.index());
+            likely.write(l);
         }
-        for (key, hash) in keys.iter().zip(hashes) {
-            found(self.find_hashed(&read(key), hash).map(|f| f.index()));
+        for (i, key) in keys.iter().enumerate() {
+            // SAFETY: the loops above wrote both; the caller's word.
+            let (key, likely, hash) =
+                unsafe { (K::at(*key, len), likely[i].assume_init_ref(), hashes[i].assume_init()) };
+            found(i, self.confirmed(&key, likely, hash));
         }
     }
+
+    /// What the home bucket says of a hash.
+    #[inline(always)]
+    fn likely(&self, hash: Hash) -> Likely<'_> {
+        let bucket = self.bucket(hash.bucket(self.nr_buckets));
+        let pattern = Pattern::member(hash.tag());
+        let Some(slot) = group::matching(bucket, pattern).next() else {
+            // SeqCst, and after the slots: as `Table::reach`.
+            let is_beyond = bucket.overflow.load(Ordering::SeqCst) != 0;
+            return Likely { slot: is_beyond.then_some(&bucket.overflow), ..Likely::NOWHERE };
+        };
+        // SAFETY: a group yields slots below SLOTS.
+        let slot = unsafe { bucket.words.get_unchecked(slot) };
+        // Acquire: pairs with the exchange that published the element.
+        let word = Word(slot.load(Ordering::Acquire));
+        let element = self.pool.element(word.index()).filter(|_| word.matches(pattern));
+        Likely { slot: Some(slot), word, element: element.unwrap_or(null()) }
+    }
+
+    /// The element that is likely to be a key's, if it is; otherwise what a search says.
+    #[inline(always)]
+    fn confirmed<K: Key>(&self, key: &K, likely: &Likely<'_>, hash: Hash) -> Option<Element> {
+        let slot = likely.slot?;
+        // SAFETY: not null, so an element of this table.
+        if !likely.element.is_null() && unsafe { key.is_at(likely.element) } && Self::still(slot, likely.word)
+        {
+            return Some(Element { index: likely.word.index(), at: likely.element });
+        }
+        self.element_anywhere(key, hash)
+    }
+}
+
+/// Where a key is likely to be.
+#[derive(Clone, Copy)]
+struct Likely<'a> {
+    /// The slot with its tag; the overflow word, if a later bucket may have it; none, if no bucket has it.
+    slot: Option<&'a AtomicU64>,
+    /// What the slot said.
+    word: Word,
+    /// The element that the word names; null for none.
+    element: *const AtomicU64,
+}
+
+impl Likely<'_> {
+    const NOWHERE: Self = Likely { slot: None, word: Word(0), element: null() };
 }

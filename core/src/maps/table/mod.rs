@@ -16,6 +16,7 @@ mod evict;
 mod group;
 mod insert;
 pub(super) mod key;
+mod lookup;
 #[cfg(all(loom, test))]
 mod loom;
 pub(super) mod pool;
@@ -30,6 +31,7 @@ pub(super) use burst::{BURST, prefetch};
 pub(super) use evict::{Clock, PART_BYTES};
 pub(super) use insert::Exists;
 pub(super) use key::Key;
+pub(super) use lookup::Element;
 pub(super) use supply::{FreeLists, Supply};
 pub(super) use walk::Member;
 

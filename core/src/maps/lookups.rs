@@ -1,0 +1,160 @@
+//! Lookups in hashes, a function for each kind and form of key: compiled code calls the one that its map needs, without asking for kind and size again.
+//!
+//! Those for one key have the ABI of a helper, take the arguments of `bpf_map_lookup_elem` and answer what [`Map::lookup`] does. A function that gets a map of another
+//! kind than it is for answers null.
+
+use super::hash::Hash;
+use super::percpu_hash::PercpuHash;
+use super::table::key::{Bytes, OneWord, TwoWords};
+use super::table::{Clock, FreeLists, Key, Supply};
+use super::{Kind, Map};
+use crate::helpers::HelperFn;
+use crate::vm::Ctx;
+
+/// The kinds of hash with a supply.
+trait Kinds: Supply {
+    fn hash(kind: &Kind) -> Option<&Hash<Self>>;
+    fn percpu(kind: &Kind) -> Option<&PercpuHash<Self>>;
+}
+
+impl Kinds for FreeLists {
+    #[inline(always)]
+    fn hash(kind: &Kind) -> Option<&Hash<FreeLists>> {
+        if let Kind::Hash(h) = kind { Some(h) } else { None }
+    }
+
+    #[inline(always)]
+    fn percpu(kind: &Kind) -> Option<&PercpuHash<FreeLists>> {
+        if let Kind::PercpuHash(h) = kind { Some(h) } else { None }
+    }
+}
+
+impl Kinds for Clock {
+    #[inline(always)]
+    fn hash(kind: &Kind) -> Option<&Hash<Clock>> {
+        if let Kind::LruHash(h) = kind { Some(h) } else { None }
+    }
+
+    #[inline(always)]
+    fn percpu(kind: &Kind) -> Option<&PercpuHash<Clock>> {
+        if let Kind::LruPercpuHash(h) = kind { Some(h) } else { None }
+    }
+}
+
+/// The functions of a map.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lookups {
+    pub(super) one: HelperFn,
+    pub(super) burst: Burst,
+}
+
+/// Up to [`super::table::BURST`] keys, as [`Map::lookup_burst`].
+type Burst = unsafe fn(&Kind, &[*const u8], &mut [*mut u8], u32);
+
+impl Lookups {
+    /// Those of a kind, where it is a hash.
+    pub(super) fn of(kind: &Kind, key_size: u32) -> Option<Lookups> {
+        match kind {
+            Kind::Hash(_) => Some(Lookups::in_hash::<FreeLists>(key_size)),
+            Kind::LruHash(_) => Some(Lookups::in_hash::<Clock>(key_size)),
+            Kind::PercpuHash(_) => Some(Lookups::in_percpu::<FreeLists>(key_size)),
+            Kind::LruPercpuHash(_) => Some(Lookups::in_percpu::<Clock>(key_size)),
+            _ => None,
+        }
+    }
+
+    fn in_hash<S: Kinds>(key_size: u32) -> Lookups {
+        fn both<S: Kinds, K: Key, const LEN: usize>() -> Lookups {
+            Lookups { one: in_hash::<S, K, LEN>, burst: hash_burst::<S, K, LEN> }
+        }
+        match key_size {
+            4 => both::<S, OneWord, 4>(),
+            8 => both::<S, OneWord, 8>(),
+            1..=8 => both::<S, OneWord, 0>(),
+            16 => both::<S, TwoWords, 16>(),
+            9..=16 => both::<S, TwoWords, 0>(),
+            _ => both::<S, Bytes, 0>(),
+        }
+    }
+
+    fn in_percpu<S: Kinds>(key_size: u32) -> Lookups {
+        fn both<S: Kinds, K: Key, const LEN: usize>() -> Lookups {
+            Lookups { one: in_percpu::<S, K, LEN>, burst: percpu_burst::<S, K, LEN> }
+        }
+        match key_size {
+            4 => both::<S, OneWord, 4>(),
+            8 => both::<S, OneWord, 8>(),
+            1..=8 => both::<S, OneWord, 0>(),
+            16 => both::<S, TwoWords, 16>(),
+            9..=16 => both::<S, TwoWords, 0>(),
+            _ => both::<S, Bytes, 0>(),
+        }
+    }
+}
+
+/// The size of keys of this form: that of the table where `LEN` is 0.
+const fn size<const LEN: usize>(key_size: usize) -> usize {
+    if LEN == 0 { key_size } else { LEN }
+}
+
+/// # Safety
+/// `map` is the address of a [`Map`] that lives, `key` readable for its key size, which is `LEN` or one that `K` is for.
+unsafe extern "C" fn in_hash<S: Kinds, K: Key, const LEN: usize>(
+    map: u64,
+    key: u64,
+    _: u64,
+    _: u64,
+    _: u64,
+    _: *mut Ctx,
+) -> u64 {
+    // SAFETY: the caller's word.
+    let Some(h) = S::hash(unsafe { &(*(map as *const Map)).kind }) else { return 0 };
+    // SAFETY: the caller's word.
+    let key = unsafe { K::at(key as *const u8, size::<LEN>(h.key_size())) };
+    h.lookup_key(&key) as u64
+}
+
+/// # Safety
+/// As [`in_hash`]; `ctx` is a context of a worker.
+unsafe extern "C" fn in_percpu<S: Kinds, K: Key, const LEN: usize>(
+    map: u64,
+    key: u64,
+    _: u64,
+    _: u64,
+    _: u64,
+    ctx: *mut Ctx,
+) -> u64 {
+    // SAFETY: the caller's word.
+    let Some(h) = S::percpu(unsafe { &(*(map as *const Map)).kind }) else { return 0 };
+    // SAFETY: the caller's word.
+    let (key, cpu) = unsafe { (K::at(key as *const u8, size::<LEN>(h.key_size())), (*ctx).slot) };
+    h.lookup_key(&key, cpu) as u64
+}
+
+/// # Safety
+/// The keys are readable for the map's key size, which is `LEN` or one that `K` is for.
+unsafe fn hash_burst<S: Kinds, K: Key, const LEN: usize>(
+    kind: &Kind,
+    keys: &[*const u8],
+    out: &mut [*mut u8],
+    _: u32,
+) {
+    if let Some(h) = S::hash(kind) {
+        // SAFETY: the caller's word.
+        unsafe { h.lookup_burst::<K>(keys, size::<LEN>(h.key_size()), out) }
+    }
+}
+
+/// # Safety
+/// As [`hash_burst`].
+unsafe fn percpu_burst<S: Kinds, K: Key, const LEN: usize>(
+    kind: &Kind,
+    keys: &[*const u8],
+    out: &mut [*mut u8],
+    cpu: u32,
+) {
+    if let Some(h) = S::percpu(kind) {
+        // SAFETY: the caller's word.
+        unsafe { h.lookup_burst::<K>(keys, size::<LEN>(h.key_size()), out, cpu) }
+    }
+}
