@@ -25,6 +25,9 @@ pub(crate) struct Dpdk {
     lpm_add: unsafe extern "C" fn(Table, u32, u8, u32) -> c_int,
     lpm_lookup: Ask64,
     lpm_burst: Ask64,
+    lpm_lookup_value: Ask64,
+    lpm_burst_value: Ask64,
+    lpm_values: unsafe extern "C" fn(*const u64),
     memory: unsafe extern "C" fn() -> u64,
     thread: unsafe extern "C" fn(c_int),
     _library: Library,
@@ -57,6 +60,9 @@ impl Dpdk {
                 lpm_add: *library.get(b"peer_lpm_add")?,
                 lpm_lookup: *library.get(b"peer_lpm_lookup")?,
                 lpm_burst: *library.get(b"peer_lpm_burst")?,
+                lpm_lookup_value: *library.get(b"peer_lpm_lookup_value")?,
+                lpm_burst_value: *library.get(b"peer_lpm_burst_value")?,
+                lpm_values: *library.get(b"peer_lpm_values")?,
                 memory: *library.get(b"peer_memory")?,
                 thread: *library.get(b"peer_thread")?,
                 _library: library,
@@ -144,11 +150,19 @@ impl Peer<'_> {
             Ok(Box::new(Changing { table: self.table, what: self.dpdk.hash_add, _thread: self.thread() }))
         })
     }
-    pub(crate) fn lpm_lookup(&self) -> Make<'_> {
-        self.ask(self.dpdk.lpm_lookup)
+    /// With each route's value read where `values` are given: a number for each next hop.
+    pub(crate) fn lpm_lookup<'a>(&'a self, values: Option<&'a [u64]>) -> Make<'a> {
+        self.ask_lpm(values, self.dpdk.lpm_lookup, self.dpdk.lpm_lookup_value)
     }
-    pub(crate) fn lpm_burst(&self) -> Make<'_> {
-        self.ask(self.dpdk.lpm_burst)
+    pub(crate) fn lpm_burst<'a>(&'a self, values: Option<&'a [u64]>) -> Make<'a> {
+        self.ask_lpm(values, self.dpdk.lpm_burst, self.dpdk.lpm_burst_value)
+    }
+
+    fn ask_lpm<'a>(&'a self, values: Option<&'a [u64]>, plain: Ask64, with_value: Ask64) -> Make<'a> {
+        let Some(values) = values else { return self.ask(plain) };
+        // SAFETY: there are as many as next hops, and the lanes borrow them.
+        unsafe { (self.dpdk.lpm_values)(values.as_ptr()) };
+        self.ask(with_value)
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct Route {
     pub(crate) len: u8,
 }
 
-/// So many different routes, of lengths as in a full table of the Internet: of a thousand, so many have the length.
+/// So many different routes, of lengths as in a full table of the Internet: of a thousand, so many have the length. Two of one bit are the default.
 pub(crate) fn routes(n: usize) -> Vec<Route> {
     const MIX: [(u8, u64); 14] = [
         (24, 595),
@@ -62,6 +62,7 @@ pub(crate) fn routes(n: usize) -> Vec<Route> {
         (32, 26),
     ];
     let (mut random, mut seen) = (Random(3), std::collections::HashSet::new());
+    seen.extend([0, 1 << 31].map(|address| Route { address, len: 1 }));
     while seen.len() < n {
         let mut at = random.below(MIX.iter().map(|m| m.1).sum());
         let len = MIX.iter().find_map(|&(len, share)| match at.checked_sub(share) {

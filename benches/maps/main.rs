@@ -280,11 +280,12 @@ impl Bench {
     }
 
     fn lpm(&mut self, n: u32) -> Result<()> {
-        if !self.wants("lpm lookup, burst of 32") {
+        if !self.wants("lpm lookup and value, burst of 32") {
             return Ok(());
         }
         let (object, dpdk) = (self.object.clone(), self.dpdk.take());
         let routes = keys::routes(n as usize);
+        let values: Vec<u64> = (0..=u64::from(n)).collect();
         let (ours, linux) = (Ours::new(&object, "lpm", n)?, Linux::new(&object, "lpm", n)?);
         ours.add(&routes)?;
         linux.add(&routes)?;
@@ -294,18 +295,23 @@ impl Bench {
         {
             let peer = peer.as_ref();
             let (program, linux) = (Some(ours.program("lpm_lookup")), Some(linux.program("lpm_lookup")));
-            self.row(
-                "lpm lookup",
-                n,
-                &addresses,
-                [Some(ours.host(HostOp::Lookup)), peer.map(|p| p.lpm_lookup()), program, linux],
-            )?;
+            let host = |op, dpdk| [Some(ours.host(op)), dpdk, None, None];
+            self.row("lpm lookup", n, &addresses, host(HostOp::Find, peer.map(|p| p.lpm_lookup(None))))?;
             self.row(
                 "lpm lookup, burst of 32",
                 n,
                 &addresses,
-                [Some(ours.host(HostOp::Burst)), peer.map(|p| p.lpm_burst()), None, None],
+                host(HostOp::FindBurst, peer.map(|p| p.lpm_burst(None))),
             )?;
+            let one = peer.map(|p| p.lpm_lookup(Some(&values)));
+            self.row(
+                "lpm lookup and value",
+                n,
+                &addresses,
+                [Some(ours.host(HostOp::Lookup)), one, program, linux],
+            )?;
+            let burst = peer.map(|p| p.lpm_burst(Some(&values)));
+            self.row("lpm lookup and value, burst of 32", n, &addresses, host(HostOp::Burst, burst))?;
         }
         drop(peer);
         self.dpdk = dpdk;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 /// Operations of a chunk.
 pub(crate) const CHUNK: usize = 4096;
-/// Chunks that a lane does before the next lane's turn: the first bring its tables back to the caches.
-const TURN: usize = 32;
+/// How long a lane goes on before the next lane's turn: its first chunks bring its tables back to the caches.
+const TURN: Duration = Duration::from_millis(4);
 /// Stretches of which the best counts, one core and two in turn.
 const STRETCHES: usize = 8;
 
@@ -50,10 +50,14 @@ pub(crate) fn alone(lanes: &[Make<'_>], keys: &Keys, time: Duration) -> Result<V
     let mut asks = keys.chunks();
     while begin.elapsed() < time || best.contains(&f64::MAX) {
         for (lane, best) in made.iter_mut().zip(&mut best) {
-            for ask in asks.by_ref().take(TURN) {
+            let turn = Instant::now();
+            for ask in asks.by_ref() {
                 let start = Instant::now();
                 std::hint::black_box(lane.run(&ask));
                 *best = best.min(start.elapsed().as_nanos() as f64 / CHUNK as f64);
+                if turn.elapsed() > TURN {
+                    break;
+                }
             }
         }
     }

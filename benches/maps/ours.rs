@@ -30,8 +30,12 @@ pub(crate) struct Ours {
 /// What the host does for each key.
 #[derive(Clone, Copy)]
 pub(crate) enum HostOp {
+    /// The value is read.
     Lookup,
     Burst,
+    /// It is not.
+    Find,
+    FindBurst,
     Update,
     Replace,
     /// New keys, one after the other.
@@ -165,6 +169,20 @@ impl Lane for Host<'_> {
                         let mut values = [std::ptr::null_mut(); BURST];
                         map.lookup_burst(&pointers, &mut values, slot);
                         values.iter().for_each(|v| add(*v));
+                    }
+                }
+                HostOp::Find => {
+                    ask.keys
+                        .iter()
+                        .for_each(|key| sum ^= map.lookup((&raw const *key).cast(), slot).addr() as u64);
+                }
+                HostOp::FindBurst => {
+                    for keys in ask.keys.chunks_exact(BURST) {
+                        let mut pointers = [std::ptr::null(); BURST];
+                        keys.iter().zip(&mut pointers).for_each(|(k, p)| *p = (&raw const *k).cast());
+                        let mut values = [std::ptr::null_mut(); BURST];
+                        map.lookup_burst(&pointers, &mut values, slot);
+                        sum ^= values.iter().fold(0, |sum, v| sum ^ v.addr() as u64);
                     }
                 }
                 HostOp::Update => ask.keys.iter().for_each(|key| {

@@ -127,6 +127,14 @@ int peer_lpm_add(void *l, uint32_t address, uint8_t depth, uint32_t hop)
 	return rte_lpm_add(l, address, depth, hop);
 }
 
+/* A value for each route, as an application keeps beside rte_lpm what its own next hops do not say. */
+static const uint64_t *values;
+
+void peer_lpm_values(const uint64_t *v)
+{
+	values = v;
+}
+
 /* `keys` are a length of four bytes and an address in network order. */
 uint64_t peer_lpm_lookup(void *l, const uint64_t *keys, uint32_t n)
 {
@@ -137,6 +145,19 @@ uint64_t peer_lpm_lookup(void *l, const uint64_t *keys, uint32_t n)
 
 		if (rte_lpm_lookup(l, __builtin_bswap32(keys[i] >> 32), &hop) == 0)
 			sum += hop;
+	}
+	return sum;
+}
+
+uint64_t peer_lpm_lookup_value(void *l, const uint64_t *keys, uint32_t n)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t hop;
+
+		if (rte_lpm_lookup(l, __builtin_bswap32(keys[i] >> 32), &hop) == 0)
+			sum += values[hop];
 	}
 	return sum;
 }
@@ -154,6 +175,23 @@ uint64_t peer_lpm_burst(void *l, const uint64_t *keys, uint32_t n)
 		for (int k = 0; k < BURST; k++)
 			if (hops[k] & RTE_LPM_LOOKUP_SUCCESS)
 				sum += hops[k] & 0xffffff;
+	}
+	return sum;
+}
+
+uint64_t peer_lpm_burst_value(void *l, const uint64_t *keys, uint32_t n)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i + BURST <= n; i += BURST) {
+		uint32_t addresses[BURST], hops[BURST];
+
+		for (int k = 0; k < BURST; k++)
+			addresses[k] = __builtin_bswap32(keys[i + k] >> 32);
+		rte_lpm_lookup_bulk(l, addresses, hops, BURST);
+		for (int k = 0; k < BURST; k++)
+			if (hops[k] & RTE_LPM_LOOKUP_SUCCESS)
+				sum += values[hops[k] & 0xffffff];
 	}
 	return sum;
 }

@@ -1,9 +1,12 @@
-//! Lookups in hashes, a function for each kind and form of key: compiled code calls the one that its map needs, without asking for kind and size again.
+//! Lookups in hashes and tries, a function for each kind and form of key: compiled code calls the one that its map needs, without asking for kind and size again.
 //!
 //! Those for one key have the ABI of a helper, take the arguments of `bpf_map_lookup_elem` and answer what [`Map::lookup`] does. A function that gets a map of another
 //! kind than it is for answers null.
 
 use super::hash::Hash;
+use super::lpm::Trie;
+use super::machine::{counts_bits, on_both};
+use super::ops::Ops;
 use super::percpu_hash::PercpuHash;
 use super::table::key::{Bytes, OneWord, TwoWords};
 use super::table::{Clock, FreeLists, Key, Supply};
@@ -59,6 +62,7 @@ impl Lookups {
             Kind::LruHash(_) => Some(Lookups::in_hash::<Clock>(key_size)),
             Kind::PercpuHash(_) => Some(Lookups::in_percpu::<FreeLists>(key_size)),
             Kind::LruPercpuHash(_) => Some(Lookups::in_percpu::<Clock>(key_size)),
+            Kind::Ops(Ops::Trie(t)) => Some(Lookups::in_trie(t.has_front())),
             _ => None,
         }
     }
@@ -75,6 +79,14 @@ impl Lookups {
             9..=16 => both::<S, TwoWords, 0>(),
             _ => both::<S, Bytes, 0>(),
         }
+    }
+
+    fn in_trie(has_front: bool) -> Lookups {
+        let (one, burst): (HelperFn, Burst) = match counts_bits() {
+            true => (in_trie_quick, trie_burst_quick),
+            false => (in_trie, trie_burst),
+        };
+        Lookups { one: if has_front { in_trie_with_front } else { one }, burst }
     }
 
     fn in_percpu<S: Kinds>(key_size: u32) -> Lookups {
@@ -156,5 +168,40 @@ unsafe fn percpu_burst<S: Kinds, K: Key, const LEN: usize>(
     if let Some(h) = S::percpu(kind) {
         // SAFETY: the caller's word.
         unsafe { h.lookup_burst::<K>(keys, size::<LEN>(h.key_size()), out, cpu) }
+    }
+}
+
+#[inline(always)]
+fn trie(kind: &Kind) -> Option<&Trie> {
+    if let Kind::Ops(Ops::Trie(t)) = kind { Some(t) } else { None }
+}
+
+on_both! {
+    /// # Safety
+    /// As [`in_hash`].
+    in_trie, in_trie_quick, "C" (map: u64, key: u64, _r3: u64, _r4: u64, _r5: u64, _ctx: *mut Ctx) -> u64 {
+        // SAFETY: the caller's word.
+        let Some(t) = trie(unsafe { &(*(map as *const Map)).kind }) else { return 0 };
+        // SAFETY: the caller's word.
+        unsafe { t.find_key(key as *const u8) as u64 }
+    }
+}
+
+/// # Safety
+/// As [`in_hash`], of a trie with a table in front.
+unsafe extern "C" fn in_trie_with_front(map: u64, key: u64, _: u64, _: u64, _: u64, _: *mut Ctx) -> u64 {
+    // SAFETY: the caller's word.
+    let Some(t) = trie(unsafe { &(*(map as *const Map)).kind }) else { return 0 };
+    // SAFETY: the caller's word.
+    unsafe { t.find_key_in_front(key as *const u8) as u64 }
+}
+
+on_both! {
+    /// # Safety
+    /// As [`hash_burst`].
+    trie_burst, trie_burst_quick, (kind: &Kind, keys: &[*const u8], out: &mut [*mut u8], _cpu: u32) {
+        let (Some(t), Some(out)) = (trie(kind), out.get_mut(..keys.len())) else { return };
+        // SAFETY: the caller's word.
+        unsafe { t.find_burst(keys, out) }
     }
 }

@@ -27,6 +27,7 @@ mod layout;
 mod lock;
 mod lookups;
 mod lpm;
+mod machine;
 mod map_of_maps;
 mod memory;
 mod ops;
@@ -305,7 +306,7 @@ impl Map {
     #[inline]
     pub unsafe fn lookup(&self, key: *const u8, slot: u32) -> *mut u8 {
         match (&self.kind, self.lookups) {
-            (Kind::Hash(_) | Kind::LruHash(_), Some(lookups)) => {
+            (Kind::Hash(_) | Kind::LruHash(_) | Kind::Ops(Ops::Trie(_)), Some(lookups)) => {
                 let map = core::ptr::from_ref(self) as u64;
                 // SAFETY: the caller's word; the functions for these kinds look at no context.
                 unsafe { (lookups.one)(map, key as u64, 0, 0, 0, null_mut()) as *mut u8 }

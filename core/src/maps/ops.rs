@@ -175,12 +175,20 @@ pub(super) trait MapOps: Debug {
 
 /// A map type that lives behind the trait.
 #[derive(Debug)]
-pub(super) struct Ops(Box<dyn MapOps>);
+pub(super) enum Ops {
+    /// By itself, since its lookups have functions of their own.
+    Trie(Trie),
+    /// Every other type.
+    Other(Box<dyn MapOps>),
+}
 
 impl core::ops::Deref for Ops {
     type Target = dyn MapOps;
     fn deref(&self) -> &Self::Target {
-        &*self.0
+        match self {
+            Ops::Trie(trie) => trie,
+            Ops::Other(ops) => &**ops,
+        }
     }
 }
 
@@ -208,13 +216,13 @@ impl Ops {
             MapType::Queue => boxed(Queue::new(m, Order::First)),
             MapType::Stack => boxed(Queue::new(m, Order::Last)),
             MapType::BloomFilter => boxed(Bloom::new(m)),
-            MapType::LpmTrie => boxed(Trie::new(m)),
+            MapType::LpmTrie => return Ok(Ops::Trie(Trie::new(m))),
             MapType::Ringbuf => boxed(Ring::new(m)),
             MapType::UserRingbuf => boxed(UserRing::new(m)),
             MapType::PerfEventArray => boxed(PerfArray::new(m)?),
             other => Err(MapError::Type(other)),
         };
-        ops.map(Ops)
+        ops.map(Ops::Other)
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! root      a word for each value of the first bits: the longest prefix that is not longer (element, length), the node below
+//! front     of a large trie of IPv4 addresses, a word for each value of the first 24 bits ([`front`])
 //! short     a word for each prefix that is not longer than the root's bits, numbered as in a heap: element, number of prefixes below
 //! nodes     blocks of 64 bytes ([`node`]); a cell of six bits begins at root_bits + 6 i, and a prefix belongs to the cell of its last bit
 //! elements  key as it was given, padded to 8 bytes, then the value
@@ -18,6 +19,8 @@
 //! are bounded before they are used.
 //! Source of the semantics: the kernel's `kernel/bpf/lpm_trie.c`.
 
+mod burst;
+mod front;
 mod next;
 mod node;
 mod pool;
@@ -33,7 +36,8 @@ use super::{Making, MapError, MapSpec};
 use crate::error::Errno;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use core::ptr::{NonNull, null_mut};
-use node::{CELL, PATHS, rank};
+use front::Front;
+use node::CELL;
 use pool::Pool;
 
 /// Bytes of the prefix length at the start of a key.
@@ -53,6 +57,7 @@ const RETRIES: u32 = 64;
 #[derive(Debug)]
 pub(super) struct Trie {
     root: NonNull<AtomicU64>,
+    front: Option<Front>,
     short: NonNull<AtomicU64>,
     pool: Pool,
     root_bits: u32,
@@ -87,7 +92,7 @@ fn root_bits(spec: &MapSpec) -> u32 {
     let by_size = match spec.max_entries {
         n if n <= TINY => 6,
         n if n <= SMALL => 12,
-        _ => 18,
+        _ => front::ROOT_BITS,
     };
     match spec.key_size as usize - LENGTH_BYTES {
         1 => 6,
@@ -100,7 +105,7 @@ pub(super) fn layout(spec: &MapSpec, at: &mut Cursor, l: &mut Layout) -> Option<
     let bits = root_bits(spec);
     let key = (spec.key_size as usize).next_multiple_of(8);
     l.nr_buckets = 1 << bits;
-    l.buckets = at.take(l.nr_buckets * 8, CACHE_LINE)?;
+    l.buckets = at.take(l.nr_buckets * 8 + front::bytes(spec), CACHE_LINE)?;
     l.ids = at.take(l.nr_buckets * 16, CACHE_LINE)?;
     l.element_stride = key + (spec.value_size as usize).next_multiple_of(8);
     pool::layout(spec, bits, at, l)
@@ -113,6 +118,7 @@ pub(super) trait Bits {
 }
 
 /// Addresses of at most eight bytes.
+#[derive(Clone, Copy)]
 struct Word(u64);
 
 impl Bits for Word {
@@ -198,8 +204,13 @@ impl Trie {
     pub(super) fn new(m: &Making<'_>) -> Trie {
         let (region, spec, l) = (m.region, m.spec, m.l);
         let root_bits = root_bits(spec);
+        let front = match front::bytes(spec) {
+            0 => None,
+            bytes => Some(Front::new(region.section(l.buckets + l.nr_buckets * 8, bytes))),
+        };
         Trie {
             root: region.section(l.buckets, l.nr_buckets * 8).cast(),
+            front,
             short: region.section(l.ids, l.nr_buckets * 16).cast(),
             pool: Pool::new(m),
             root_bits,
@@ -232,40 +243,54 @@ impl Trie {
         if limit < self.root_bits {
             return self.find_short(bits, limit);
         }
-        // Acquire, here and below: pairs with the stores that publish nodes and elements.
-        let word = RootWord(self.root(first(bits.at(0), self.root_bits)).load(Ordering::Acquire));
+        let word = self.root_word(bits);
         let (mut best, mut unit, mut at) = (word.element(), word.node(), self.root_bits);
-        while let Some(node) = self.pool.node(unit) {
+        loop {
+            let node = self.pool.node_or_empty(unit);
             let window = bits.at(at);
-            let skip = node.skip();
-            if !skip.fits(window) {
-                break;
-            }
-            let way = (window << skip.bits() >> (64 - CELL)) as u32;
-            at += skip.bits();
+            at += node.skip().bits();
             if at >= limit {
-                break;
+                return best;
             }
-            let (ways, ends, inner) = (node.ways(), node.ends(), node.inner());
-            let mut path = inner & PATHS[way as usize & 63];
+            let mut step = node.step(window);
             if limit - at < CELL {
-                // Numbers below 2 << bits are of prefixes of at most so many bits.
-                path &= u64::MAX >> (64 - (2 << (limit - at)));
+                step.cut(limit - at);
             }
-            if limit - at >= CELL && ends >> way & 1 != 0 {
-                best = node.item(ways.count_ones() + rank(ends, way)).load(Ordering::Acquire);
-            } else if path != 0 {
-                let index = 63 - path.leading_zeros();
-                let nth = ways.count_ones() + ends.count_ones() + rank(inner, index);
-                best = node.item(nth).load(Ordering::Acquire);
+            best = step.best(node, best);
+            match step.below(node) {
+                Some(below) => unit = below,
+                None => return best,
             }
-            if ways >> way & 1 == 0 {
-                break;
-            }
-            unit = node.item(rank(ways, way)).load(Ordering::Acquire);
             at += CELL;
         }
-        best
+    }
+
+    /// [`Trie::find`] of a whole address, which no limit cuts short.
+    #[inline(always)]
+    fn find_whole<B: Bits>(&self, bits: &B) -> u32 {
+        self.find_below(bits, self.root_word(bits))
+    }
+
+    #[inline(always)]
+    fn find_below<B: Bits>(&self, bits: &B, word: RootWord) -> u32 {
+        let (mut best, mut unit, mut at) = (word.element(), word.node(), self.root_bits);
+        loop {
+            let node = self.pool.node_or_empty(unit);
+            let step = node.step(bits.at(at));
+            best = step.best(node, best);
+            at += node.skip().bits() + CELL;
+            match step.below(node) {
+                // Paths are shorter; what hostile memory says may not lead in a circle.
+                Some(below) if at < self.max_bits => unit = below,
+                _ => return best,
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn root_word<B: Bits>(&self, bits: &B) -> RootWord {
+        // Acquire, as wherever a node's or element's number is read: pairs with the stores that publish them.
+        RootWord(self.root(first(bits.at(0), self.root_bits)).load(Ordering::Acquire))
     }
 
     #[cold]
@@ -295,8 +320,8 @@ impl Trie {
 
     /// # Safety
     /// `key` is readable for the key size.
-    #[inline]
-    unsafe fn find_key(&self, key: *const u8) -> *mut u8 {
+    #[inline(always)]
+    pub(super) unsafe fn find_key(&self, key: *const u8) -> *mut u8 {
         // SAFETY: the caller's word.
         let (limit, data) = unsafe { self.split(key) };
         if limit > self.max_bits {
@@ -311,6 +336,43 @@ impl Trie {
             Some(element) => unsafe { element.add(self.value_offset) },
             None => null_mut(),
         }
+    }
+
+    /// As `find_key`, of a trie that has a table in front; whatever that has no answer for goes there.
+    ///
+    /// # Safety
+    /// `key` is readable for the key size.
+    #[inline(always)]
+    pub(super) unsafe fn find_key_in_front(&self, key: *const u8) -> *mut u8 {
+        // Two loads, since programs make it by two stores: one load of both would wait for them.
+        // SAFETY: the caller's word: such a key is a length of four bytes and four of address.
+        let (limit, address) = unsafe {
+            (key.cast::<u32>().read_unaligned(), u32::from_be(key.add(4).cast::<u32>().read_unaligned()))
+        };
+        if let Some(front) = self.front
+            && limit == 32
+            && !self.pool.is_shared()
+            && let Some(found) = self.find_in_front(front, address)
+            && let Some(element) = self.pool.element(found)
+        {
+            // SAFETY: an element is its key, `value_offset` bytes, and its value.
+            return unsafe { element.add(self.value_offset) };
+        }
+        // SAFETY: the caller's word.
+        unsafe { self.find_key_slowly(key) }
+    }
+
+    /// # Safety
+    /// As `find_key`.
+    #[cold]
+    #[inline(never)]
+    unsafe fn find_key_slowly(&self, key: *const u8) -> *mut u8 {
+        // SAFETY: the caller's word.
+        unsafe { self.find_key(key) }
+    }
+
+    pub(super) fn has_front(&self) -> bool {
+        self.front.is_some()
     }
 
     /// As `find_at`, where memory may be used again meanwhile.
@@ -340,7 +402,14 @@ impl Trie {
             4 => {
                 // SAFETY: four bytes of address, by the caller's word.
                 let word = u32::from_be(unsafe { data.cast::<u32>().read_unaligned() });
-                self.find(&Word(u64::from(word) << 32), limit)
+                let bits = Word(u64::from(word) << 32);
+                if limit != 32 {
+                    return self.find(&bits, limit);
+                }
+                match self.front {
+                    Some(front) => self.find_in_front(front, word).unwrap_or_else(|| self.find_whole(&bits)),
+                    None => self.find_whole(&bits),
+                }
             }
             1..=8 => {
                 // SAFETY: the caller's word.

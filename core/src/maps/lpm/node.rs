@@ -4,7 +4,10 @@
 //! the cell's sixth bit, the elements of prefixes that end before it. An item's place is the number of bits before its own. The prefixes that end
 //! inside are numbered as in a heap: 1 followed by their bits in the cell.
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::sync::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed},
+};
 
 /// Bits of a cell.
 pub(super) const CELL: u32 = 6;
@@ -80,6 +83,47 @@ impl Skip {
     }
 }
 
+/// Where an address goes in a node.
+pub(super) struct Step {
+    way: u32,
+    ways: u64,
+    /// Prefixes of all six bits.
+    ends: u64,
+    inner: u64,
+    /// Shorter prefixes that cover it.
+    path: u64,
+    first_end: u32,
+    first_inner: u32,
+}
+
+impl Step {
+    /// Forgets prefixes of more than `bits` bits, fewer than six.
+    pub(super) fn cut(&mut self, bits: u32) {
+        // Numbers below 2 << bits are of prefixes of at most so many bits.
+        self.path &= u64::MAX >> (64 - (2 << bits));
+        self.ends = 0;
+    }
+
+    /// The element of the longest prefix in the node, as index + 1; `best` where there is none.
+    #[inline(always)]
+    pub(super) fn best(&self, node: Node<'_>, best: u32) -> u32 {
+        let is_end = self.ends >> self.way & 1 != 0;
+        let index = 63 - (self.path | 1).leading_zeros();
+        let end = self.first_end + rank(self.ends, self.way);
+        let inner = self.first_inner + rank(self.inner, index);
+        // Acquire: pairs with the stores that publish elements.
+        let item = node.item(core::hint::select_unpredictable(is_end, end, inner)).load(Acquire);
+        core::hint::select_unpredictable(is_end | (self.path != 0), item, best)
+    }
+
+    /// The node that the way leads to.
+    #[inline(always)]
+    pub(super) fn below(&self, node: Node<'_>) -> Option<u32> {
+        // Acquire: pairs with the stores that publish nodes.
+        (self.ways >> self.way & 1 != 0).then(|| node.item(rank(self.ways, self.way)).load(Acquire))
+    }
+}
+
 /// A node that others may read.
 #[derive(Clone, Copy)]
 pub(super) struct Node<'a> {
@@ -118,6 +162,25 @@ impl<'a> Node<'a> {
         let head = core::ptr::from_ref(self.head);
         // SAFETY: `new` was promised MAX_UNITS units, which hold 200 items and more than `nth` can be.
         unsafe { &*head.add(1).cast::<AtomicU32>().add(nth as usize) }
+    }
+
+    /// What the node says of an address whose bits from its skip on are `window`. It has no unpredictable branch, so that lookups of many addresses overlap.
+    #[inline(always)]
+    pub(super) fn step(self, window: u64) -> Step {
+        let skip = self.skip();
+        let way = (window << skip.bits() >> (64 - CELL)) as u32;
+        // All ones where the skipped bits agree.
+        let fits = u64::from(skip.fits(window)).wrapping_neg();
+        let (ways, ends, inner) = (self.ways(), self.ends(), self.inner());
+        Step {
+            way,
+            ways: ways & fits,
+            ends: ends & fits,
+            inner,
+            path: inner & PATHS[way as usize & 63] & fits,
+            first_end: ways.count_ones(),
+            first_inner: ways.count_ones() + ends.count_ones(),
+        }
     }
 
     /// The item that way `way` leads to.

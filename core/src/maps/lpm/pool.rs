@@ -192,6 +192,20 @@ impl Pool {
         Some(unsafe { Node::new(self.blocks.as_ptr().add(unit as usize * UNIT)) })
     }
 
+    /// As [`Pool::node`]; where there is none, unit 0, which nobody writes: a node without anything.
+    #[inline(always)]
+    pub(super) fn node_or_empty(&self, unit: u32) -> Node<'_> {
+        let unit = if unit < self.nr_units { unit } else { 0 };
+        // SAFETY: as there.
+        unsafe { Node::new(self.blocks.as_ptr().add(unit as usize * UNIT)) }
+    }
+
+    /// Where a node is, to ask for its first line.
+    #[inline(always)]
+    pub(super) fn address_of(&self, unit: u32) -> *const u8 {
+        self.blocks.as_ptr().wrapping_add(unit as usize * UNIT)
+    }
+
     /// The element with index + 1; none for 0 and beyond the end.
     #[inline(always)]
     pub(super) fn element(&self, plus_one: u32) -> Option<*mut u8> {

@@ -139,13 +139,19 @@ impl Trie {
             store(element, key, super::LENGTH_BYTES + self.data_size);
             store(element.add(self.value_offset), value, self.value_size);
         }
+        self.clear_front(&bits, len);
+        let mut done = Ok(());
         if len <= self.root_bits {
             self.set_short(&bits, len, old, new);
         } else if old != 0 {
             if let Some(word) = self.exact(&bits, len) {
                 publish(word, new);
             }
-        } else if let Err(e) = self.add(&bits, len, new) {
+        } else {
+            done = self.add(&bits, len, new);
+        }
+        self.refill_front(&bits, len);
+        if let Err(e) = done {
             self.pool.free_element(new);
             return Err(e);
         }
@@ -325,12 +331,16 @@ impl Trie {
             return Err(Errno::ENOENT);
         }
         self.pool.prepare()?;
-        if len <= self.root_bits {
+        self.clear_front(&bits, len);
+        let done = if len <= self.root_bits {
             self.set_short(&bits, len, old, 0);
             self.pool.defer(&[Gone::Element(old)]);
+            Ok(())
         } else {
-            self.cut(&bits, len, old)?;
-        }
+            self.cut(&bits, len, old)
+        };
+        self.refill_front(&bits, len);
+        done?;
         self.count(&bits, len, -1);
         Ok(())
     }

@@ -168,6 +168,7 @@ fn random_operations_do_what_the_model_and_the_kernel_do() {
 #[test]
 fn a_large_trie_does_what_the_model_does() {
     run(4, 20_000, 12_000);
+    run(4, 70_000, 20_000); // with a table in front
     run(16, 20_000, 6_000);
 }
 
