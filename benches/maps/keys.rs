@@ -46,7 +46,7 @@ pub(crate) struct Route {
 /// So many different routes, of lengths as in a full table of the Internet: of a thousand, so many have the length. Two of one bit are the default.
 pub(crate) fn routes(n: usize) -> Vec<Route> {
     const MIX: [(u8, u64); 14] = [
-        (24, 595),
+        (24, 620),
         (23, 98),
         (22, 118),
         (21, 52),
@@ -59,7 +59,7 @@ pub(crate) fn routes(n: usize) -> Vec<Route> {
         (14, 1),
         (13, 1),
         (12, 1),
-        (32, 26),
+        (32, 1),
     ];
     let (mut random, mut seen) = (Random(3), std::collections::HashSet::new());
     seen.extend([0, 1 << 31].map(|address| Route { address, len: 1 }));

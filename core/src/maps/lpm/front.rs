@@ -1,17 +1,17 @@
 //! The table in front of a large trie of IPv4 addresses: what the first 24 bits say, in one word.
 //!
 //! ```text
-//! word = 0      no prefix longer than the root's bits covers these 24 bits or begins with them: the root's word has the answer
-//! word = n + 1  element n has the longest prefix of every address with these 24 bits, longer than the root's bits
+//! word = n + 1  element n has the longest prefix of every address with these 24 bits
+//! word = 0      no prefix covers them
 //! word = ASK    ask the trie: longer prefixes begin with these 24 bits, or a writer is at work
 //! ```
 //!
-//! It holds nothing that the trie does not, and ASK is right at any time. A writer, under the trie's lock, first sets the words to ASK that its prefix covers, then
-//! changes the trie, then asks the trie for those words anew. So a word never outlives what it says, and whoever dies on the way leaves what is still true:
-//! there is nothing to repair. Prefixes that the root's words name do not concern it, so that a change writes 32 words at most.
+//! It holds nothing that the trie does not, and ASK is right at any time. A writer, under the trie's lock, first sets the words to ASK whose answer changes, then
+//! changes the trie, then gives those words their new answer. So a word never outlives what it says, and whoever dies on the way leaves what is still true, once
+//! the words of the root are repaired as they are changed.
 //!
-//! A lookup loads both words, and neither depends on the other nor on a branch that is hard to foresee: lookups of many addresses overlap. An answer of the root's
-//! counts only if its word is the same before and after the front's was read: then there was a moment at which both said so.
+//! A prefix longer than the root's bits has 32 words at most, and the trie is asked for each. A shorter one changes words of the root, and with each the 64 words here that
+//! said what it said. The shortest prefixes change millions, as in every table of this kind: their writer holds the lock for milliseconds.
 //! (One word for 24 bits: Gupta, Lin and McKeown, 1998.)
 
 use super::{Bits, LENGTH_BYTES, RootWord, Trie, Word, first};
@@ -63,14 +63,35 @@ impl Trie {
     /// The element of an IPv4 address, as index + 1; 0 for none. `None`: only the trie knows.
     #[inline(always)]
     pub(super) fn find_in_front(&self, front: Front, address: u32) -> Option<u32> {
-        let root = self.root(u64::from(address >> (32 - ROOT_BITS)));
-        // Acquire: pairs with the stores that publish elements, and keeps the three loads in order.
-        let before = root.load(Ordering::Acquire);
-        // Acquire: pairs with the store in `refill_front`.
+        // Acquire: pairs with the stores below.
         let word = front.word(address).load(Ordering::Acquire);
-        let after = root.load(Ordering::Relaxed);
-        let found = core::hint::select_unpredictable(word == 0, RootWord(before).element(), word);
-        (word != ASK && before == after).then_some(found)
+        (word != ASK).then_some(word)
+    }
+
+    /// Sets a word of the root, and what follows from it here. The caller holds the lock.
+    pub(super) fn set_root(&self, index: u64, old: RootWord, new: RootWord) {
+        let address = |i: u64| ((index << (BITS - ROOT_BITS) | i) << (32 - BITS)) as u32;
+        let mut changed = 0u64;
+        if let Some(front) = &self.front
+            && old.element() != new.element()
+        {
+            for i in 0..1 << (BITS - ROOT_BITS) {
+                let word = front.word(address(i));
+                if word.load(Ordering::Relaxed) == old.element() {
+                    // Relaxed: whoever sees what is published afterwards, sees this.
+                    word.store(ASK, Ordering::Relaxed);
+                    changed |= 1 << i;
+                }
+            }
+        }
+        // Release: pairs with the loads in `find`.
+        self.root(index).store(new.0, Ordering::Release);
+        if let Some(front) = &self.front {
+            for i in (0..1 << (BITS - ROOT_BITS)).filter(|i| changed >> i & 1 != 0) {
+                // Release: the element's key and value come first. Pairs with the load in `find_in_front`.
+                front.word(address(i)).store(new.element(), Ordering::Release);
+            }
+        }
     }
 
     /// A prefix is about to change. The caller holds the lock.
@@ -97,12 +118,7 @@ impl Trie {
         if self.leads_on(&bits) {
             return ASK;
         }
-        let found = self.find(&bits, BITS);
-        let len = self.pool.element(found).map_or(0, |element| {
-            // SAFETY: an element begins with its key, and a key with its length; 8-aligned.
-            unsafe { (*element.cast::<AtomicU32>()).load(Ordering::Relaxed) }
-        });
-        if len > ROOT_BITS { found } else { 0 }
+        self.find(&bits, BITS)
     }
 
     /// Whether a prefix of more than 24 bits begins with the first 24 of these.

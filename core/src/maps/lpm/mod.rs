@@ -362,8 +362,10 @@ impl Trie {
         unsafe { self.find_key_slowly(key) }
     }
 
+    /// `find_key`, out of the way of what is frequent.
+    ///
     /// # Safety
-    /// As `find_key`.
+    /// As there.
     #[cold]
     #[inline(never)]
     unsafe fn find_key_slowly(&self, key: *const u8) -> *mut u8 {

@@ -46,11 +46,10 @@ impl Trie {
         };
         let best = (0..=self.root_bits).rev().map(|len| (element(len), len));
         let (element, len) = best.into_iter().find(|(e, _)| *e != 0).unwrap_or((0, 0));
-        let word = self.root(index);
-        let old = RootWord(word.load(Ordering::Relaxed));
+        let old = RootWord(self.root(index).load(Ordering::Relaxed));
         let new = RootWord::new(element, len, old.node());
         if new.0 != old.0 {
-            word.store(new.0, Ordering::Release); // pairs with the loads in `find`
+            self.set_root(index, old, new);
         }
     }
 

@@ -194,12 +194,10 @@ impl Trie {
         let range = self.root_bits - len;
         let start = first(all, len) << range;
         for index in start..start + (1 << range) {
-            let word = self.root(index);
-            let at = RootWord(word.load(Ordering::Relaxed));
+            let at = RootWord(self.root(index).load(Ordering::Relaxed));
             let covered = if old == 0 { at.element() == 0 || at.len() < len } else { at.element() == old };
             if covered {
-                // Release: pairs with the loads in `find`.
-                word.store(RootWord::new(best, best_len, at.node()).0, Ordering::Release);
+                self.set_root(index, at, RootWord::new(best, best_len, at.node()));
             }
         }
     }
