@@ -402,6 +402,11 @@ struct uxdp_prog;
 struct uxdp_worker;
 
 /**
+ * Gets an element of uxdp_map_for_each_elem: a key, a value of `value_buf_size` bytes, the caller's argument. Anything but 0 ends the walk.
+ */
+typedef int (*uxdp_elem_fn)(const void *key, const void *value, void *arg);
+
+/**
  * A run's entry: takes the context, returns one of `enum uxdp_action`.
  */
 typedef uint32_t (*uxdp_entry)(struct uxdp_ctx *ctx);
@@ -1318,6 +1323,116 @@ extern "C" {
 #endif // __cplusplus
 
 /**
+ * Copies the value of a key to `value`, which has `value_buf_size` bytes of uxdp_map_get_info, and removes the key; pops a QUEUE or STACK, whose `key` is NULL.
+ *
+ * `key` and `value` stay the caller's. Any thread, while programs run. 0; -ENOENT; -ENOTSUPP (-524) for arrays and other types that cannot; -EINVAL for NULL, flags and a
+ * map that is not loaded; -EPERM where the control plane may not read or not write; -EBUSY where the element changes all the time.
+ */
+int uxdp_map_lookup_and_delete_elem(struct uxdp_map *m,
+                                    const void *key,
+                                    void *value,
+                                    uint64_t flags);
+
+/**
+ * Copies the value that one CPU slot has of a key of a per-CPU map to `value`, which has the value size.
+ *
+ * `key` and `value` stay the caller's. Any thread, while programs run. 0; -ENOENT; -ERANGE for a slot that is none; -EINVAL for NULL, other maps and a map that is not
+ * loaded; -EPERM for a map that programs alone may read.
+ */
+int uxdp_map_lookup_elem_cpu(struct uxdp_map *m,
+                             const void *key,
+                             uint32_t cpu,
+                             void *value);
+
+/**
+ * Sets the value that one CPU slot has of a key of a per-CPU map; a new key's other values are zero. `value` has the value size; `flags` as for
+ * uxdp_map_update_elem.
+ *
+ * `key` and `value` stay the caller's. Any thread, while programs run. As uxdp_map_update_elem; -ERANGE for a slot that is none, -EINVAL for maps that are not per CPU.
+ */
+int uxdp_map_update_elem_cpu(struct uxdp_map *m,
+                             const void *key,
+                             uint32_t cpu,
+                             const void *value,
+                             uint64_t flags);
+
+/**
+ * Copies the next elements of a hash or array: up to `*count` keys to `keys` and values, each of `value_buf_size` bytes, to `values`.
+ *
+ * `in_batch` is NULL for the first elements, else what the call before wrote to `out_batch`; both have 4 bytes and may be the same. A key that is there throughout a walk is
+ * copied once. `*count` says afterwards how many were copied, unless the call was refused at once. `elem_flags` is 0.
+ *
+ * All memory stays the caller's. Any thread, while programs run. 0; -ENOENT with the last element, or behind it; -ENOTSUPP (-524) for other types; -EINVAL for NULL, flags and
+ * a map that is not loaded; -EPERM for a map that programs alone may read.
+ */
+int uxdp_map_lookup_batch(struct uxdp_map *m,
+                          const void *in_batch,
+                          void *out_batch,
+                          void *keys,
+                          void *values,
+                          uint32_t *count,
+                          uint64_t elem_flags);
+
+/**
+ * As uxdp_map_lookup_batch, and removes what it copies; hashes alone.
+ *
+ * All memory stays the caller's. Any thread, while programs run. As uxdp_map_lookup_batch; -ENOTSUPP (-524) for arrays too; -EPERM where the control plane may not write.
+ */
+int uxdp_map_lookup_and_delete_batch(struct uxdp_map *m,
+                                     const void *in_batch,
+                                     void *out_batch,
+                                     void *keys,
+                                     void *values,
+                                     uint32_t *count,
+                                     uint64_t elem_flags);
+
+/**
+ * Sets the values of `*count` keys of a hash or array, in order, as uxdp_map_update_elem with flags 0. `*count` says afterwards how many were set.
+ *
+ * All memory stays the caller's. Any thread, while programs run. 0; the status of the first update that failed; -ENOTSUPP (-524) for other types; -EINVAL for NULL, flags and
+ * a map that is not loaded; -EPERM for a frozen map.
+ */
+int uxdp_map_update_batch(struct uxdp_map *m,
+                          const void *keys,
+                          const void *values,
+                          uint32_t *count,
+                          uint64_t elem_flags);
+
+/**
+ * Removes `*count` keys of a hash, in order. `*count` says afterwards how many were removed.
+ *
+ * All memory stays the caller's. Any thread, while programs run. 0; the status of the first that failed; -ENOTSUPP (-524) for other types; -EINVAL for NULL, flags and a
+ * map that is not loaded; -EPERM for a frozen map.
+ */
+int uxdp_map_delete_batch(struct uxdp_map *m,
+                          const void *keys,
+                          uint32_t *count,
+                          uint64_t elem_flags);
+
+/**
+ * Shows copies of all elements of a map to `fn`, one after the other, until that returns something other than 0.
+ *
+ * Returns how many were shown. `m` stays the caller's; what `fn` gets lives during its call. `fn` may change the map: a key that is there throughout is shown once. Any thread, while
+ * programs run. -EINVAL for NULL and a map that is not loaded; -EOPNOTSUPP for types without keys; -EPERM for a map that programs alone may read; -ENOMEM.
+ */
+int uxdp_map_for_each_elem(struct uxdp_map *m,
+                           uxdp_elem_fn fn,
+                           void *arg);
+
+/**
+ * Looks `n` keys up at once, faster than one by one: `values[i]` becomes the value of `keys[i]` in the map's own memory, or NULL. Of a per-CPU map it is the value of the
+ * worker's slot. In an LRU map it is a use of the keys, as a program's lookup is.
+ *
+ * What the pointers lead to is the map's: they are for reading, by loads of at most 8 bytes, until the worker's next uxdp_worker_quiescent; an element that is deleted or replaced
+ * meanwhile may become another key's. The worker's thread. 0; -EINVAL for NULL, a map that is not loaded, is of another environment or whose values programs cannot point to.
+ */
+int uxdp_map_lookup_burst(struct uxdp_worker *w,
+                          struct uxdp_map *m,
+                          const void *const *keys,
+                          void **values,
+                          size_t n);
+
+/**
  * Ties a context of `size` bytes to a worker and a hook; call it as `uxdp_ctx_init(ctx, w, h)`, which gives the size. The packet's pointers are NULL then,
  * `ingress_ifindex` and `rx_queue_index` the hook's.
  *
@@ -1345,6 +1460,33 @@ uint32_t uxdp_run(struct uxdp_ctx *ctx);
 void xdp_run_burst(struct uxdp_ctx *ctx,
                    struct uxdp_pkt *pkts,
                    unsigned int n);
+
+/**
+ * Puts a map into an entry of a map of maps, in place of the one that is there: programs see the old one or the new one. `flags` as for uxdp_map_update_elem. An entry is emptied by
+ * uxdp_map_delete_elem, and uxdp_map_lookup_elem gives the id of what is there.
+ *
+ * The entry takes a reference of its own; `m`, `key` and `inner` stay the caller's. The former inner map goes when every online worker was quiescent. Any thread, while
+ * programs run. 0; -EINVAL for NULL, maps that are not loaded or of different environments, a map that holds no maps, and an inner map that differs from the template (type, sizes,
+ * flags); -EEXIST, -ENOENT, -E2BIG as uxdp_map_update_elem; -EPERM for a frozen map; -ENOMEM.
+ */
+int uxdp_map_update_map(struct uxdp_map *m,
+                        const void *key,
+                        struct uxdp_map *inner,
+                        uint64_t flags);
+
+/**
+ * Sets an entry of a device, CPU or socket map, with a program for the packets that go there. `value` begins as the kernel's: the interface's number, the queue's length or the
+ * socket's number, in four bytes; what the map's value has beyond that is ignored, since `p` is the program. NULL: none, as uxdp_map_update_elem sets it.
+ *
+ * The entry takes a reference of its own; everything else stays the caller's. What was there goes when every online worker was quiescent. Any thread, while programs run. 0; -EINVAL
+ * for NULL, other maps, and a program that is not loaded, of another environment or not made for entries of this type (`SEC("xdp/devmap")`, `SEC("xdp/cpumap")`); -EEXIST,
+ * -ENOENT, -E2BIG as uxdp_map_update_elem; -EPERM for a frozen map; -ENOMEM.
+ */
+int uxdp_map_update_target(struct uxdp_map *m,
+                           const void *key,
+                           const void *value,
+                           struct uxdp_prog *p,
+                           uint64_t flags);
 
 /**
  * Makes an environment of one's own; most programs need none but the default one, which NULL stands for everywhere.

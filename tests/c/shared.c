@@ -12,15 +12,7 @@
 
 #include <uxdp.h>
 
-#define CHECK(what)                                                                                                            \
-	do {                                                                                                                   \
-		if (!(what)) {                                                                                                 \
-			char why_[512];                                                                                        \
-			uxdp_last_error(why_, sizeof(why_));                                                                   \
-			fprintf(stderr, "%s:%d: %s (last error: %s)\n", __FILE__, __LINE__, #what, why_);                      \
-			exit(1);                                                                                               \
-		}                                                                                                              \
-	} while (0)
+#include "check.h"
 
 enum { HASH = 1, ARRAY = 2, PROG_ARRAY = 3 };
 

@@ -6,7 +6,9 @@
 #![cfg_attr(not(test), no_std)]
 #![expect(non_camel_case_types, reason = "types have their C names")]
 
+mod batch;
 mod ctx;
+mod entries;
 mod env;
 mod fib;
 mod handle;
@@ -26,7 +28,9 @@ mod status;
 mod test_run;
 mod worker;
 
+pub use batch::*;
 pub use ctx::*;
+pub use entries::*;
 pub use env::*;
 pub use fib::*;
 pub use hook::*;

@@ -86,7 +86,7 @@ impl Drop for uxdp_map {
 ///
 /// # Safety
 /// `m` is NULL or a handle; `key` is NULL or has the map's key size.
-unsafe fn with_key<'a>(
+pub(crate) unsafe fn with_key<'a>(
     m: *const uxdp_map,
     key: *const c_void,
 ) -> Result<(&'a uxdp_map, &'a Arc<Map>, &'a [u8]), Failed> {

@@ -75,6 +75,20 @@ fn rings_are_read_and_filled_through_c() {
     }
 }
 
+/// Many elements in a call, values of one CPU, walks, bursts, inner maps and targets.
+#[test]
+fn maps_are_read_and_written_in_batches_through_c() {
+    let dir = work("batches");
+    let objects = ["kinds", "egress"].map(|o| root().join("tests/progs/obj").join(format!("{o}.o")));
+    for (name, flags) in
+        [("plain", &[][..]), ("asan", &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])]
+    {
+        let out = dir.join(name);
+        compile("batches.c", flags, &out);
+        assert_eq!(run(Command::new(&out).args(&objects)), "ok\n");
+    }
+}
+
 /// Priorities and chain-call actions, from the objects and from the host.
 #[test]
 fn programs_of_a_hook_run_as_they_and_the_host_say() {
