@@ -56,7 +56,7 @@ static void batches(void)
 	n = 10;
 	CHECK(uxdp_map_delete_batch(array, keys, &n, 0) == -NOTSUPP);
 	n = 100;
-	CHECK(uxdp_map_lookup_batch(array, NULL, &cursor, keys, values, &n, 0) <= 0 && n == 100 && keys[99] == 99);
+	CHECK(uxdp_map_lookup_batch(array, NULL, &cursor, keys, values, &n, 0) == 0 && n == 100 && keys[99] == 99);
 	uxdp_map_unref(array);
 	uxdp_map_unref(map);
 }

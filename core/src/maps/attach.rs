@@ -9,6 +9,7 @@ use super::header::{self, Found};
 use super::holders::{Holders, Peers};
 use super::layout::{CACHE_LINE, HEADER_BYTES, Layout};
 use super::memory::MapPlace;
+use super::ops::{MapOps, Ops};
 use super::spec::flags::BPF_F_RDONLY_PROG;
 use super::{Kind, Making, Map, MapConfig, MapError, MapSpec, MapType, check};
 use crate::error::Errno;
@@ -143,7 +144,8 @@ impl Map {
             Kind::PercpuHash(k) => k.recover(&is_gone)?,
             Kind::LruHash(k) => k.recover(&is_gone)?,
             Kind::LruPercpuHash(k) => k.recover(&is_gone)?,
-            Kind::Ops(k) => k.recover(&is_gone)?,
+            Kind::Ops(Ops::Trie(t)) => t.recover(&is_gone)?,
+            Kind::Ops(Ops::Other(k)) => k.recover(&is_gone)?,
             Kind::Array(_) | Kind::PercpuArray(_) | Kind::ProgArray(_) => {}
         }
         Ok(h.end(gate))

@@ -11,6 +11,15 @@ use super::spec::flags::BPF_F_LOCK;
 use super::{Kind, Map};
 use crate::error::Errno;
 
+/// How values are copied out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copying {
+    /// As they stand there: words are whole, values may be torn by writes in place.
+    Plain,
+    /// Under the value's lock, which every writer of that value takes (BPF_F_LOCK).
+    Locked,
+}
+
 /// Room for keys and values of a batch that reads.
 #[derive(Debug)]
 pub struct Batch<'a> {
@@ -20,7 +29,7 @@ pub struct Batch<'a> {
     pub values: &'a mut [u8],
     /// In: elements at most. Out: elements copied; unchanged where the call was refused at once.
     pub count: u32,
-    /// Flags for each element: none exists for plain values.
+    /// Flags for each element: BPF_F_LOCK where values have a lock.
     pub elem_flags: u64,
     /// Flags of the call: none exists; arrays ignore them, as the kernel's do.
     pub flags: u64,
@@ -35,7 +44,7 @@ pub struct BatchInput<'a> {
     pub values: &'a [u8],
     /// In: elements. Out: elements written before an error; unchanged where the call was refused at once.
     pub count: u32,
-    /// Flags for each element: none exists for plain values.
+    /// Flags for each element: BPF_F_LOCK where values have a lock; deletions check it and do not use it.
     pub elem_flags: u64,
 }
 
@@ -72,17 +81,24 @@ impl Map {
         self.access.may_read()?;
         self.write_access(|| {
             self.check_sizes(key, Some(out.len()))?;
-            if flags != 0 {
-                return Err(Errno::EINVAL);
-            }
-            if let Some(ops) = self.ops() {
+            let how = self.copying(flags)?;
+            if let Some(ops) = self.control_ops() {
                 let w = self.writer(slot)?;
                 return ops.take(w.slot(), key, out);
             }
             let h = self.hashed().ok_or(Errno::ENOTSUPP)?;
             let w = self.writer(slot)?;
-            h.take_out(key, out, w.slot())
+            h.take_out(key, out, how, w.slot())
         })?
+    }
+
+    /// How the flags of an element have its value copied.
+    fn copying(&self, elem_flags: u64) -> Result<Copying, Errno> {
+        match elem_flags {
+            0 => Ok(Copying::Plain),
+            BPF_F_LOCK if self.spec.fields.spin_lock.is_some() => Ok(Copying::Locked),
+            _ => Err(Errno::EINVAL),
+        }
     }
 
     /// Bytes of the cursor of [`Map::lookup_batch`].
@@ -136,7 +152,8 @@ impl Map {
         remove: Option<u32>,
     ) -> Result<(), Errno> {
         let hashed = self.hashed();
-        if batch.elem_flags != 0 || hashed.is_some() && batch.flags != 0 {
+        let how = self.copying(batch.elem_flags)?;
+        if hashed.is_some() && batch.flags != 0 {
             return Err(Errno::EINVAL);
         }
         if batch.count == 0 {
@@ -151,9 +168,9 @@ impl Map {
         let end = match hashed {
             Some(h) => {
                 let w = remove.map(|slot| self.writer(slot)).transpose()?;
-                h.batch(from.unwrap_or(0), &mut reached, batch, sizes, w.as_ref().map(|w| w.slot()))
+                h.batch(from.unwrap_or(0), &mut reached, batch, sizes, how, w.as_ref().map(|w| w.slot()))
             }
-            None => self.array_batch(from, &mut reached, batch, sizes),
+            None => self.array_batch(from, &mut reached, batch, sizes, how),
         };
         if batch.count > 0 || hashed.is_some() {
             next.copy_from_slice(&reached.to_le_bytes());
@@ -168,6 +185,7 @@ impl Map {
         next: &mut u32,
         b: &mut Batch<'_>,
         sizes: (usize, usize),
+        how: Copying,
     ) -> Result<(), Errno> {
         let places = b.keys.chunks_exact_mut(sizes.0).zip(b.values.chunks_exact_mut(sizes.1));
         let room = core::mem::take(&mut b.count);
@@ -175,6 +193,7 @@ impl Map {
         for (key, value) in places.take(room as usize) {
             let i = next_index(last, self.spec.max_entries)?;
             match &self.kind {
+                Kind::Array(_) if how == Copying::Locked => self.read_locked(&i.to_le_bytes(), value)?,
                 Kind::Array(a) => a.read(i, value)?,
                 Kind::PercpuArray(a) => a.read_all(i, value)?,
                 _ => return Err(Errno::ENOTSUPP),
@@ -198,10 +217,11 @@ impl Map {
             return Err(Errno::ENOTSUPP);
         }
         let (key_size, value_size) = (self.spec.key_size as usize, self.value_buffer_size());
+        self.copying(batch.elem_flags)?;
         let Some(count) = begin(batch, key_size, value_size)? else { return Ok(()) };
         let pairs = batch.keys.chunks_exact(key_size).zip(batch.values.chunks_exact(value_size));
         for (key, value) in pairs.take(count) {
-            self.update_elem(slot, key, value, 0)?;
+            self.update_elem(slot, key, value, batch.elem_flags)?;
             batch.count += 1;
         }
         Ok(())
@@ -215,6 +235,7 @@ impl Map {
         self.write_access(|| ())?;
         self.hashed().ok_or(Errno::ENOTSUPP)?;
         let key_size = self.spec.key_size as usize;
+        self.copying(batch.elem_flags)?;
         let Some(count) = begin(batch, key_size, 0)? else { return Ok(()) };
         for key in batch.keys.chunks_exact(key_size).take(count) {
             self.delete_elem(slot, key)?;
@@ -282,9 +303,6 @@ impl Map {
 
 /// Checks a batch that writes: how many elements it has, or `None` for an empty one. Its count is zero from then on.
 fn begin(batch: &mut BatchInput<'_>, key_size: usize, value_size: usize) -> Result<Option<usize>, Errno> {
-    if batch.elem_flags != 0 {
-        return Err(Errno::EINVAL);
-    }
     if batch.count == 0 {
         return Ok(None);
     }

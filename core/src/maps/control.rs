@@ -180,7 +180,7 @@ impl Map {
                 out.copy_from_slice(&id.to_le_bytes());
                 Ok(())
             }
-            Kind::Ops(k) => k.read(key, out),
+            Kind::Ops(k) => k.control().read(key, out),
         }
     }
 
@@ -233,7 +233,7 @@ impl Map {
                 },
                 Kind::Ops(k) => {
                     let w = self.writer(slot)?;
-                    k.write(w.slot(), key, value, flags)
+                    k.control().write(w.slot(), key, value, flags)
                 }
             }
         })?
@@ -273,7 +273,7 @@ impl Map {
                 }
                 Kind::Ops(k) => {
                     let w = self.writer(slot)?;
-                    k.remove(w.slot(), key)
+                    k.control().remove(w.slot(), key)
                 }
             }
         })?
@@ -293,7 +293,7 @@ impl Map {
             Kind::Hash(_) | Kind::PercpuHash(_) | Kind::LruHash(_) | Kind::LruPercpuHash(_) => {
                 self.hashed().ok_or(Errno::EINVAL)?.next(key, out)
             }
-            Kind::Ops(k) => k.next(key, out),
+            Kind::Ops(k) => k.control().next(key, out),
             Kind::Array(_) | Kind::PercpuArray(_) | Kind::ProgArray(_) => {
                 let next = super::array::next_index(key.map(index).transpose()?, self.spec.max_entries)?;
                 out.copy_from_slice(&next.to_le_bytes());

@@ -7,13 +7,15 @@
 //! Kernel: BPF_F_NO_PREALLOC frees elements; uxdp: they are reused as preallocated ones are, because memory that nobody touched costs nothing here.
 //! Source of the semantics: `htab_map_update_elem` and its neighbours in the kernel's `kernel/bpf/hashtab.c`.
 
+use super::batch::Copying;
 use super::fields::{load_value, store_value};
 use super::hashed::Hashed;
 use super::layout::Layout;
+use super::lock::NO_SLOT;
 use super::memory::Region;
 use super::spec::flags::{BPF_EXIST, BPF_NOEXIST};
 use super::table::{Element, Exists, Key, Supply, Table, with_key};
-use super::{MapConfig, MapSpec, ValueFields};
+use super::{MapConfig, MapSpec, ValueFields, ValueLock};
 use crate::error::Errno;
 use crate::vm::TimerCell;
 use core::ops::ControlFlow;
@@ -217,12 +219,21 @@ impl<S: Supply> Hashed for Hash<S> {
         self.supply.give(&self.table, slot, index);
     }
 
-    fn copy(&self, index: u32, out: &mut [u8]) {
+    fn copy(&self, index: u32, out: &mut [u8], how: Copying) -> Result<(), Errno> {
         let from = self.value(index);
-        if !from.is_null() {
-            // SAFETY: the value of an element, 8-aligned, of `value_size` bytes.
-            unsafe { load_value(out.as_mut_ptr(), from, self.value_size.min(out.len()), self.fields) };
+        if from.is_null() {
+            return Ok(());
         }
+        let _held = match (how, self.fields.spin_lock) {
+            // SAFETY: the loader found the lock inside of the value, aligned to 4; values are 8-aligned.
+            (Copying::Locked, Some(at)) => {
+                Some(unsafe { ValueLock::at(from.add(at as usize)) }.hold(NO_SLOT)?)
+            }
+            _ => None,
+        };
+        // SAFETY: the value of an element, 8-aligned, of `value_size` bytes.
+        unsafe { load_value(out.as_mut_ptr(), from, self.value_size.min(out.len()), self.fields) };
+        Ok(())
     }
 }
 

@@ -80,7 +80,7 @@ use holders::{Holders, Inside, Peers};
 use layout::Layout;
 use lookups::Lookups;
 use memory::Region;
-use ops::Ops;
+use ops::{MapOps, Ops};
 use percpu_array::PercpuArray;
 use percpu_hash::PercpuHash;
 use prog_array::ProgArray;
@@ -330,9 +330,9 @@ impl Map {
             Kind::PercpuHash(h) => unsafe { h.lookup(key, slot) },
             // SAFETY: the caller's word.
             Kind::LruPercpuHash(h) => unsafe { h.lookup(key, slot) },
-            Kind::ProgArray(_) | Kind::Hash(_) | Kind::LruHash(_) => null_mut(),
+            Kind::ProgArray(_) | Kind::Hash(_) | Kind::LruHash(_) | Kind::Ops(Ops::Trie(_)) => null_mut(),
             // SAFETY: the caller's word.
-            Kind::Ops(k) => unsafe { k.lookup(key) },
+            Kind::Ops(Ops::Other(k)) => unsafe { k.lookup(key) },
         }
     }
 
@@ -373,7 +373,9 @@ impl Map {
             },
             Kind::ProgArray(_) => Err(Errno::EINVAL),
             // SAFETY: the caller's word.
-            Kind::Ops(k) => unsafe { k.update(key, value, flags, self.peers.slot(slot)?) },
+            Kind::Ops(Ops::Trie(t)) => unsafe { t.update(key, value, flags, self.peers.slot(slot)?) },
+            // SAFETY: the caller's word.
+            Kind::Ops(Ops::Other(k)) => unsafe { k.update(key, value, flags, self.peers.slot(slot)?) },
         }
     }
 
@@ -396,7 +398,9 @@ impl Map {
             Kind::LruPercpuHash(h) => unsafe { h.delete(key, self.enter(slot)?.slot()) },
             Kind::Array(_) | Kind::PercpuArray(_) | Kind::ProgArray(_) => Err(Errno::EINVAL),
             // SAFETY: the caller's word.
-            Kind::Ops(k) => unsafe { k.delete(key, self.peers.slot(slot)?) },
+            Kind::Ops(Ops::Trie(t)) => unsafe { t.delete(key, self.peers.slot(slot)?) },
+            // SAFETY: the caller's word.
+            Kind::Ops(Ops::Other(k)) => unsafe { k.delete(key, self.peers.slot(slot)?) },
         }
     }
 

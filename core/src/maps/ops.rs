@@ -182,16 +182,6 @@ pub(super) enum Ops {
     Other(Box<dyn MapOps>),
 }
 
-impl core::ops::Deref for Ops {
-    type Target = dyn MapOps;
-    fn deref(&self) -> &Self::Target {
-        match self {
-            Ops::Trie(trie) => trie,
-            Ops::Other(ops) => &**ops,
-        }
-    }
-}
-
 /// Moves a type's state to the heap.
 fn boxed<T: MapOps + 'static>(ops: T) -> Result<Box<dyn MapOps>, MapError> {
     let layout = Layout::new::<T>();
@@ -206,6 +196,14 @@ fn boxed<T: MapOps + 'static>(ops: T) -> Result<Box<dyn MapOps>, MapError> {
 }
 
 impl Ops {
+    /// All operations, for control planes: a trie's table of functions leads to some that free memory, and programs must not have a way there.
+    pub(super) fn control(&self) -> &dyn MapOps {
+        match self {
+            Ops::Trie(trie) => trie,
+            Ops::Other(ops) => &**ops,
+        }
+    }
+
     /// The private side of a map whose memory is `region`.
     pub(super) fn new(m: &Making<'_>) -> Result<Ops, MapError> {
         let ops = match m.spec.kind {
@@ -227,10 +225,18 @@ impl Ops {
 }
 
 impl Map {
-    /// Its operations, where it is of a type that has them here.
+    /// Its operations for programs, where it is of a type that has others here than by key.
     pub(super) fn ops(&self) -> Option<&dyn MapOps> {
         match &self.kind {
-            Kind::Ops(ops) => Some(&**ops),
+            Kind::Ops(Ops::Other(ops)) => Some(&**ops),
+            _ => None,
+        }
+    }
+
+    /// Its operations for control planes, where it is of a type that has them here.
+    pub(super) fn control_ops(&self) -> Option<&dyn MapOps> {
+        match &self.kind {
+            Kind::Ops(ops) => Some(ops.control()),
             _ => None,
         }
     }
@@ -319,7 +325,7 @@ impl Map {
         entry: Entry<'_>,
         flags: u64,
     ) -> Result<Option<Reference>, Errno> {
-        let ops = self.ops().ok_or(Errno::EINVAL)?;
+        let ops = self.control_ops().ok_or(Errno::EINVAL)?;
         if key.len() != self.spec.key_size as usize {
             return Err(Errno::EINVAL);
         }

@@ -5,6 +5,7 @@
 //! published: the inserting slot's, zero for all others.
 //! Kernel: two updates of one key from the control plane take turns; uxdp: they may interleave between slots, because no writer waits for another.
 
+use super::batch::Copying;
 use super::hash::{check_flags, delete};
 use super::hashed::Hashed;
 use super::layout::Layout;
@@ -223,6 +224,7 @@ impl<S: Supply> PercpuHash<S> {
                 // SAFETY: the value of an element, 8-aligned, of `value_size` bytes.
                 unsafe { load(out.as_mut_ptr(), from, self.value_size.min(out.len())) };
             }
+            Ok(())
         })
     }
 
@@ -264,7 +266,8 @@ impl<S: Supply> Hashed for PercpuHash<S> {
         self.supply.give(&self.table, slot, index);
     }
 
-    fn copy(&self, index: u32, out: &mut [u8]) {
+    /// Values of CPU slots have no lock.
+    fn copy(&self, index: u32, out: &mut [u8], _: Copying) -> Result<(), Errno> {
         for (cpu, out) in (0..self.nr_cpus).zip(out.chunks_exact_mut(self.stride)) {
             let from = self.value(index, cpu);
             if !from.is_null() {
@@ -272,6 +275,7 @@ impl<S: Supply> Hashed for PercpuHash<S> {
                 unsafe { load(out.as_mut_ptr(), from, self.stride) };
             }
         }
+        Ok(())
     }
 }
 

@@ -252,7 +252,7 @@ impl Draft {
     fn put(&mut self, at: u32, item: u32) {
         let (at, len) = (at as usize, self.len());
         // Numbers beyond the items come from memory that somebody else wrote to.
-        if at <= len {
+        if at <= len && len < self.items.len() {
             self.items.copy_within(at..len, at + 1);
         }
         if let Some(place) = self.items.get_mut(at) {
@@ -261,9 +261,9 @@ impl Draft {
     }
 
     fn cut(&mut self, at: u32) {
-        let (at, len) = (at as usize, self.len());
-        if at < len {
-            self.items.copy_within(at + 1..len, at);
+        let len = self.len();
+        if let Some(items @ [_, ..]) = self.items.get_mut(at as usize..len) {
+            items.copy_within(1.., 0);
         }
     }
 

@@ -418,7 +418,7 @@ impl Pool {
         for element in (1..=elements).filter(|e| !self.is_marked(self.nr_units as usize + *e as usize)) {
             self.free_element(element);
         }
-        let units = c.fresh_units.load(Relaxed).clamp(1, self.nr_units);
+        let units = c.fresh_units.load(Relaxed).max(1).min(self.nr_units);
         c.fresh_units.store(units, Relaxed);
         let mut unit = 1;
         while unit < units {

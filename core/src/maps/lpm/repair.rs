@@ -143,7 +143,7 @@ mod tests {
                     }
                 }
                 if turn % 40 == 0 {
-                    map.ops().unwrap().repair_for_test();
+                    map.control_ops().unwrap().repair_for_test();
                     let mut out = [0; 8];
                     for (key, value) in &model {
                         assert_eq!(map.lookup_elem(key, &mut out, 0), Ok(()), "turn {turn}: {key:?}");

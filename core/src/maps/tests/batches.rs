@@ -252,3 +252,52 @@ fn burst_finds_what_single_lookups_find() {
     let base = map.array().unwrap().base;
     assert_eq!(out.map(|p| p.addr()), [base, base + 24, 0, 0]);
 }
+
+#[test]
+fn values_with_a_lock_are_copied_under_it_as_linux() {
+    use spec::flags::BPF_F_LOCK;
+    let with_lock = |kind| {
+        let fields = ValueFields { spin_lock: Some(0), timer: None };
+        make(&MapSpec { fields, ..spec(kind, 4, 8, if kind == MapType::Array { 3 } else { 8 }) })
+    };
+    let (hash, array) = (with_lock(MapType::Hash), with_lock(MapType::Array));
+    for lock in [0, BPF_F_LOCK] {
+        assert_eq!([0, 2].map(|n| write(&hash, false, n, lock)), [(0, 0), (0, 2)]);
+        assert_eq!([1, 2, 4].map(|n| read(&hash, false, n, lock, 0)), [(0, 1), (2, 2), (2, 2)]);
+        assert_eq!([1, 4, 4].map(|n| read(&hash, true, n, lock, 0)), [(0, 1), (2, 1), (2, 0)]);
+        assert_eq!(write(&hash, true, 2, lock), (2, 0));
+        assert_eq!([3, 4].map(|n| write(&array, false, n, lock)), [(0, 3), (7, 3)]);
+        assert_eq!([3, 4].map(|n| read(&array, false, n, lock, 0)), [(0, 3), (2, 3)]);
+        assert_eq!((read(&array, true, 2, lock, 0), write(&array, true, 2, lock)), ((524, 2), (524, 2)));
+        hash.update_elem(0, &[1, 0, 0, 0], &[7; 8], 0).unwrap();
+        let mut out = [1; 8];
+        assert_eq!(hash.lookup_and_delete_elem(0, &[1, 0, 0, 0], &mut out, lock), Ok(()));
+        assert_eq!(out, [0, 0, 0, 0, 7, 7, 7, 7], "the lock comes as zero");
+        assert_eq!(code(array.lookup_and_delete_elem(0, &[0; 4], &mut out, lock)), 524);
+    }
+    assert_eq!(four(&hash, 2, 8), [(22, 2); 4]);
+    assert_eq!(four(&array, 2, 8), [(22, 2), (524, 2), (22, 2), (524, 2)]);
+    assert_eq!(code(array.lookup_and_delete_elem(0, &[0; 4], &mut [0; 8], 8)), 22);
+}
+
+#[test]
+fn a_lock_that_is_not_to_be_had_ends_a_batch_where_it_stands() {
+    use spec::flags::BPF_F_LOCK;
+    let fields = ValueFields { spin_lock: Some(4), timer: None };
+    for kind in [MapType::Hash, MapType::Array] {
+        let map = make(&MapSpec { fields, ..spec(kind, 4, 8, 3) });
+        assert_eq!(write(&map, false, 3, 0), (0, 3));
+        // The lock of the last in the map's order.
+        let mut last = core::ptr::null_mut();
+        map.for_each(0, |_, value| {
+            last = value;
+            ControlFlow::Continue(())
+        });
+        // SAFETY: a value of this map, whose lock is at 4.
+        let held = unsafe { ValueLock::at(last.add(4)) }.hold(1).unwrap();
+        assert_eq!(read(&map, false, 3, BPF_F_LOCK, 0), (16, 2), "{kind:?}");
+        assert_eq!(read(&map, false, 3, 0, 0).1, 3, "{kind:?}: without the flag nobody asks for it");
+        drop(held);
+        assert_eq!(read(&map, false, 3, BPF_F_LOCK, 0).1, 3, "{kind:?}");
+    }
+}
