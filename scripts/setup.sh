@@ -14,6 +14,7 @@ set -eu
 
 RUST_MINOR=88 # cargo 1.88, as Cargo.toml's rust-version
 BARE_METAL=x86_64-unknown-none
+AARCH64=aarch64-unknown-linux-musl
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -63,6 +64,7 @@ check_packages() {
 	want libxdp1 "XDP objects of others, to compare verdicts" installed libxdp1
 	want xdp-tools "the same" installed xdp-tools
 	want python3 "makes the captures, asks the kernel" command_there python3
+	want qemu-user "runs tests of AArch64 code" command_there qemu-aarch64
 	want valgrind "memory checks of the C examples" command_there valgrind
 	want "$(bpftool_package)" "asks the kernel about maps and programs" bpftool_there
 }
@@ -151,16 +153,30 @@ check_cargo() {
 	fi
 }
 
-# The core is built for bare metal to show that it needs no operating system. Without the target that one test
-# is skipped.
-add_bare_metal_target() {
+# The core is built for bare metal to show that it needs no operating system, and tested on AArch64 in an emulator. musl's target
+# brings what its programs are linked from.
+add_targets() {
 	command -v rustup >/dev/null || return 0
-	rustup target list --installed 2>/dev/null | grep -qx "$BARE_METAL" && return 0
-	timeout 120 rustup target add "$BARE_METAL" >/dev/null 2>&1 ||
-		say "The Rust target $BARE_METAL could not be added; the bare-metal build is left out."
+	for target in $BARE_METAL $AARCH64; do
+		rustup target list --installed 2>/dev/null | grep -qx "$target" ||
+			timeout 120 rustup target add "$target" >/dev/null 2>&1 ||
+			say "The Rust target $target could not be added: what is built for it will fail."
+	done
+}
+
+# miri and ThreadSanitizer want a nightly toolchain; where there is one, what they need of it is added.
+add_nightly_components() {
+	command -v rustup >/dev/null || return 0
+	rustup toolchain list 2>/dev/null | grep -q '^nightly' || return 0
+	for component in miri rust-src; do
+		rustup component list --toolchain nightly --installed 2>/dev/null | grep -q "^$component" ||
+			timeout 300 rustup component add --toolchain nightly "$component" >/dev/null 2>&1 ||
+			say "The nightly toolchain's $component could not be added: what needs it is left out."
+	done
 }
 
 check_packages
 install_packages
 check_cargo
-[ "$profile" = run ] || add_bare_metal_target
+[ "$profile" = run ] || add_targets
+[ "$profile" = run ] || add_nightly_components

@@ -32,6 +32,8 @@ pub(crate) fn run(sh: &Shell) -> Result<()> {
     archive::dist(sh)?;
     step("loom models");
     proofs::loom(sh)?;
+    step("the hash index on AArch64");
+    proofs::aarch64(sh)?;
     step("tests");
     cmd!(sh, "cargo test --workspace {ALONE...}").run()?;
     cmd!(sh, "cargo test --package uxdp --features kernel --test against").run()?;

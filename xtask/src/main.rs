@@ -56,6 +56,8 @@ enum Task {
     Loom,
     /// Runs the portable paths of maps in miri.
     Miri,
+    /// Runs the tests of the hash index on AArch64, in an emulator.
+    Aarch64,
     /// Runs the thread tests of maps under ThreadSanitizer.
     Tsan,
     /// Kills writers of shared maps at random points while others go on, and checks the maps after each.
@@ -113,6 +115,7 @@ fn main() -> Result<()> {
         Task::RunPath => runpath::run(&sh),
         Task::Loom => proofs::loom(&sh),
         Task::Miri => proofs::miri(&sh),
+        Task::Aarch64 => proofs::aarch64(&sh),
         Task::Tsan => proofs::tsan(&sh),
         Task::Kill { times } => proofs::kill(&sh, times),
         Task::Fuzz { target, seconds } => fuzz::run(&sh, target, seconds),

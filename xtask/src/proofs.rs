@@ -46,6 +46,22 @@ pub(crate) fn tsan(sh: &Shell) -> Result<()> {
     Ok(())
 }
 
+/// The hash index on AArch64, whose groups are compared by instructions of its own, in an emulator.
+pub(crate) fn aarch64(sh: &Shell) -> Result<()> {
+    let target = "aarch64-unknown-linux-musl";
+    let _linker = sh.push_env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld");
+    let _runner = sh.push_env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER", "qemu-aarch64");
+    // What only the other architecture's tests use is not used here.
+    let _flags = sh.push_env("RUSTFLAGS", "--allow dead_code");
+    let _target = sh.push_env("CARGO_TARGET_DIR", archive::target_dir(sh)?.join("aarch64"));
+    cmd!(
+        sh,
+        "cargo test --quiet --target {target} --package uxdp-core --lib -- maps::table maps::tests::hash"
+    )
+    .run()?;
+    Ok(())
+}
+
 /// Whether the nightly toolchain has a component.
 #[expect(clippy::print_stderr, reason = "what was not run is said")]
 fn has(sh: &Shell, component: &str) -> Result<bool> {

@@ -1,13 +1,28 @@
 //! A bucket: one cache line with seven slot words, all compared at once.
 //!
-//! Comparing is only a hint where to look: whoever acts on a word loads it again. The portable form runs everywhere (and is what miri and loom see); x86-64 has one
-//! of its own.
+//! Comparing is only a hint where to look: whoever acts on a word loads it again. The portable form runs everywhere (and is what miri and loom see); x86-64 and
+//! AArch64 have one of their own.
 
-#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2", not(any(miri, loom)))))]
+#[cfg(all(
+    target_arch = "aarch64",
+    target_feature = "neon",
+    target_endian = "little",
+    not(any(miri, loom))
+))]
+use neon as form;
+#[cfg(not(all(
+    any(
+        all(target_arch = "x86_64", target_feature = "sse2"),
+        all(target_arch = "aarch64", target_feature = "neon", target_endian = "little")
+    ),
+    not(any(miri, loom))
+)))]
 use portable as form;
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(any(miri, loom))))]
 use sse2 as form;
 
+#[cfg(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little", not(any(miri, loom))))]
+mod neon;
 mod portable;
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(any(miri, loom))))]
 mod sse2;
