@@ -14,6 +14,7 @@ mod runpath;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use xshell::Shell;
 
 /// The project's chores.
@@ -98,7 +99,19 @@ enum Task {
     Licences,
 }
 
-fn main() -> Result<()> {
+/// The error is the last line, without a trace of calls: what failed has said why above it.
+#[expect(clippy::print_stderr, reason = "a tool's last word")]
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("error: {why:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let sh = Shell::new()?;
     sh.change_dir(root());
     match Args::parse().task {

@@ -225,9 +225,10 @@ impl<S: Supply> Hashed for Hash<S> {
             return Ok(());
         }
         let _held = match (how, self.fields.spin_lock) {
-            // SAFETY: the loader found the lock inside of the value, aligned to 4; values are 8-aligned.
             (Copying::Locked, Some(at)) => {
-                Some(unsafe { ValueLock::at(from.add(at as usize)) }.hold(NO_SLOT)?)
+                // SAFETY: the loader found the lock inside of the value, aligned to 4; values are 8-aligned.
+                let lock = unsafe { ValueLock::at(from.add(at as usize)) };
+                Some(lock.hold(NO_SLOT)?)
             }
             _ => None,
         };
