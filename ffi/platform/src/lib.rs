@@ -177,6 +177,29 @@ mod tests {
     }
 
     #[test]
+    fn large_memory_asks_for_huge_pages() {
+        let size = 5 << 20;
+        let request = MemRequest { name: "m", size, align: 64, numa_node: -1 };
+        let p = MapMemory::alloc(&PLATFORM, &request).unwrap();
+        assert_eq!(p.as_ptr() as usize % (2 << 20), 0);
+        // SAFETY: just allocated with that size; freed once.
+        unsafe {
+            let bytes = core::slice::from_raw_parts_mut(p.as_ptr(), size);
+            assert!(bytes.iter().all(|&b| b == 0));
+            bytes.fill(1);
+        }
+        let start = std::format!("{:x}-", p.as_ptr() as usize);
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut lines = maps.lines().skip_while(|l| !l.starts_with(&start));
+        let flags = lines.find(|l| l.starts_with("VmFlags:")).unwrap();
+        // "hg": asked for, which a kernel without huge pages refuses.
+        let has_some = std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists();
+        assert_eq!(flags.split_whitespace().any(|f| f == "hg"), has_some, "{flags}");
+        // SAFETY: as above.
+        unsafe { MapMemory::free(&PLATFORM, p, size) };
+    }
+
+    #[test]
     fn read_only_memory_keeps_its_content() {
         let request = MemRequest { name: ".rodata", size: 100, align: 64, numa_node: 0 };
         let p = MapMemory::alloc(&PLATFORM, &request).unwrap();

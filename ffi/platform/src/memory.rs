@@ -1,4 +1,7 @@
 //! Anonymous mappings. Pages come zeroed and only when they are touched, so that a huge map costs nothing until it is used.
+//!
+//! Where a mapping has room for huge pages it is aligned to them and the system is asked for some: a table of a million keys is looked at anywhere, and each page has
+//! to be found first. What is touched then costs whole huge pages, and the first touch of each the time to clear it.
 
 use crate::page_size;
 use core::ptr::{NonNull, null_mut};
@@ -8,9 +11,28 @@ pub(crate) fn pages(size: usize) -> Option<usize> {
     size.max(1).checked_next_multiple_of(page_size())
 }
 
-/// Zeroed memory wherever the kernel likes.
+/// Bytes of a huge page: what x86-64 has, and AArch64 with pages of 4 KiB. Others ignore what is asked here or have more.
+const HUGE: usize = 2 << 20;
+
+/// Zeroed memory wherever the kernel likes, of huge pages where there is room for one and the system has them.
 pub(crate) fn map_anywhere(size: usize) -> Option<NonNull<u8>> {
-    map(null_mut(), pages(size)?, libc::MAP_NORESERVE)
+    let len = pages(size)?;
+    if len < HUGE {
+        return map(null_mut(), len, libc::MAP_NORESERVE);
+    }
+    let whole = map(null_mut(), len.checked_add(HUGE)?, libc::MAP_NORESERVE)?;
+    let before = whole.as_ptr().align_offset(HUGE);
+    // SAFETY: a mapping of `len + HUGE` bytes, and `before` is less than HUGE; what is given back is outside of the `len` bytes that stay, and madvise changes no content.
+    unsafe {
+        let start = whole.add(before);
+        if before > 0 {
+            unmap(whole, before);
+        }
+        unmap(start.add(len), HUGE - before);
+        // It fails where the system has none, which is as good.
+        libc::madvise(start.as_ptr().cast(), len, libc::MADV_HUGEPAGE);
+        Some(start)
+    }
 }
 
 /// A private, writable mapping of `len` bytes.
