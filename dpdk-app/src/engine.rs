@@ -2,10 +2,18 @@
 //!
 //! The loop knows a [`Pkt`] and [`Engine::run_burst`]; nothing outside this folder knows where the decision comes from.
 
+mod attach;
 mod native;
+mod objects;
 mod program;
+mod reload;
 
-use dpdk_sys::{Changes, Frame, FrameHead};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+pub(crate) use attach::{AttachError, Input};
+
+use dpdk_sys::{Changes, Frame, FrameHead, Offers, RxMeta};
 use serde_json::Value;
 use uxdp_control::session::SessionError;
 use uxdp_core::vm;
@@ -13,6 +21,9 @@ use uxdp_core::vm;
 use crate::args::Args;
 use native::NativeEngine;
 use program::ProgramEngine;
+
+/// The VLAN tag that devices take off.
+const ETH_P_8021Q: u16 = 0x8100;
 
 pub(crate) const XDP_ABORTED: u32 = 0;
 pub(crate) const XDP_DROP: u32 = 1;
@@ -55,6 +66,19 @@ impl Pkt {
         }
     }
 
+    /// Tells what the driver said about it.
+    #[inline]
+    pub(crate) fn set_rx(&mut self, said: &RxMeta) {
+        let rx = &mut self.0.rx;
+        *rx = vm::RxMeta::NONE;
+        if let Some(hash) = said.hash() {
+            (rx.hash, rx.valid) = (hash, rx.valid | vm::RxMeta::HASH);
+        }
+        if let Some(tci) = said.vlan_tci() {
+            (rx.vlan_tci, rx.vlan_proto, rx.valid) = (tci, ETH_P_8021Q.to_be(), rx.valid | vm::RxMeta::VLAN);
+        }
+    }
+
     /// What decides where it goes, in one word. Packets of one fate go the same way; those of different fates may, too.
     #[inline]
     pub(crate) fn fate(&self) -> u64 {
@@ -70,14 +94,33 @@ pub(crate) trait Engine {
     /// The most that it may do to a packet.
     fn changes(&self) -> Changes;
 
-    /// Runs the program on every packet, in order, as received on `port`, and fills in `action` and `redirect_ifindex`.
+    /// What of the devices' offers it makes use of.
+    fn uses(&self) -> Offers {
+        Offers::default()
+    }
+
+    /// Takes its place at the RX queues, which [`Engine::run_burst`] names by their position from then on.
+    ///
+    /// # Errors
+    /// A place that does not exist or gets no program, or a program that a port does not fit.
+    fn attach(&mut self, inputs: &[Input]) -> Result<(), AttachError> {
+        let _ = inputs;
+        Ok(())
+    }
+
+    /// Runs the programs on every packet, in order, as received on that input, and fills in `action` and `redirect_ifindex`.
     ///
     /// # Safety
     /// The five pointers of each packet are in order and inside one buffer that nobody else reads or writes meanwhile.
-    unsafe fn run_burst(&mut self, port: u16, pkts: &mut [Pkt]);
+    unsafe fn run_burst(&mut self, input: usize, pkts: &mut [Pkt]);
 
     /// Says that nothing of earlier bursts is in use any more: once a round over all ports.
     fn round_over(&mut self) {}
+
+    /// Now and then, between two bursts: what became of a new version of the programs, when one was asked for and made. Never waits.
+    fn renew(&mut self) -> Option<Result<Renewed, String>> {
+        None
+    }
 
     /// Aborted runs by reason.
     fn aborts(&self) -> Vec<(&'static str, u64)> {
@@ -90,6 +133,13 @@ pub(crate) trait Engine {
     }
 }
 
+/// A new version runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Renewed {
+    /// Of its maps, those that were there before.
+    pub(crate) kept: Vec<String>,
+}
+
 /// What a map holds at the end.
 pub(crate) struct MapContents {
     pub(crate) name: String,
@@ -98,13 +148,13 @@ pub(crate) struct MapContents {
     pub(crate) entries: Value,
 }
 
-/// Makes the engine that the arguments ask for.
+/// Makes the engine that the arguments ask for. Whenever `reload` is set, it makes a new version of its programs.
 ///
 /// # Errors
 /// A file that cannot be read, a program that is refused, or a machine that has no room for it.
-pub(crate) fn load(args: &Args) -> Result<Box<dyn Engine>, Box<SessionError>> {
-    match (&args.prog, args.native) {
-        (Some(prog), _) => Ok(Box::new(ProgramEngine::load(prog, args)?)),
-        (None, native) => Ok(Box::new(NativeEngine::new(native.unwrap_or_default()))),
+pub(crate) fn load(args: &Args, reload: Arc<AtomicBool>) -> Result<Box<dyn Engine>, Box<SessionError>> {
+    match args.native {
+        Some(native) => Ok(Box::new(NativeEngine::new(native))),
+        None => Ok(Box::new(ProgramEngine::load(args, reload)?)),
     }
 }

@@ -90,6 +90,15 @@ int glue_port_by_name(const char *name)
 	return ret != 0 ? negative_errno(ret) : port;
 }
 
+static uint32_t offers(const struct rte_eth_dev_info *info)
+{
+	uint64_t capa = info->rx_offload_capa;
+
+	return ((capa & RTE_ETH_RX_OFFLOAD_RSS_HASH) && info->flow_type_rss_offloads != 0 ? GLUE_OFFERS_HASH : 0) |
+	       (capa & RTE_ETH_RX_OFFLOAD_VLAN_STRIP ? GLUE_OFFERS_VLAN : 0) |
+	       (capa & RTE_ETH_RX_OFFLOAD_SCATTER ? GLUE_OFFERS_SCATTER : 0);
+}
+
 int glue_port_info(uint16_t port, struct glue_port_info *out)
 {
 	struct rte_eth_dev_info info;
@@ -109,22 +118,46 @@ int glue_port_info(uint16_t port, struct glue_port_info *out)
 	out->max_rx_queues = info.max_rx_queues;
 	out->max_tx_queues = info.max_tx_queues;
 	out->socket = rte_eth_dev_socket_id(port);
+	out->offers = offers(&info);
+	out->ifindex = info.if_index;
+	/* Who cannot tell has the usual one. */
+	if (rte_eth_dev_get_mtu(port, &out->mtu) != 0)
+		out->mtu = RTE_ETHER_MTU;
 	return 0;
 }
 
-int glue_port_configure(uint16_t port, struct rte_mempool *pool, uint16_t *rxd, uint16_t *txd)
+int glue_port_configure(uint16_t port, struct rte_mempool *pool, uint16_t rx_queues, uint32_t use, uint16_t *rxd, uint16_t *txd)
 {
 	struct rte_eth_conf conf;
+	struct rte_eth_dev_info info;
 	int socket = rte_eth_dev_socket_id(port);
 	unsigned node = socket >= 0 ? (unsigned)socket : (unsigned)SOCKET_ID_ANY;
 	int ret;
 
 	memset(&conf, 0, sizeof(conf));
-	if ((ret = rte_eth_dev_configure(port, 1, 1, &conf)) != 0 ||
+	if ((ret = rte_eth_dev_info_get(port, &info)) != 0)
+		return negative_errno(ret);
+	use &= offers(&info);
+	if (rx_queues > 1 || (use & GLUE_OFFERS_HASH))
+		conf.rx_adv_conf.rss_conf.rss_hf =
+			info.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
+	if (conf.rx_adv_conf.rss_conf.rss_hf != 0)
+		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+	if (use & GLUE_OFFERS_HASH)
+		conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_RSS_HASH;
+	if (use & GLUE_OFFERS_VLAN)
+		conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_VLAN_STRIP;
+	if (use & GLUE_OFFERS_SCATTER)
+		conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
+	if ((use & GLUE_OFFERS_SCATTER) && (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS))
+		conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	if ((ret = rte_eth_dev_configure(port, rx_queues, 1, &conf)) != 0 ||
 	    (ret = rte_eth_dev_adjust_nb_rx_tx_desc(port, rxd, txd)) != 0 ||
-	    (ret = rte_eth_rx_queue_setup(port, 0, *rxd, node, NULL, pool)) != 0 ||
 	    (ret = rte_eth_tx_queue_setup(port, 0, *txd, node, NULL)) != 0)
 		return negative_errno(ret);
+	for (uint16_t queue = 0; queue < rx_queues; queue++)
+		if ((ret = rte_eth_rx_queue_setup(port, queue, *rxd, node, NULL, pool)) != 0)
+			return negative_errno(ret);
 	return 0;
 }
 

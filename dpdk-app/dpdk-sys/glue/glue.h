@@ -49,8 +49,16 @@ struct glue_port_info {
 	uint8_t mac[6];
 	uint16_t max_rx_queues;
 	uint16_t max_tx_queues;
-	int32_t socket; /* NUMA node, -1 unknown */
+	int32_t socket;  /* NUMA node, -1 unknown */
+	uint32_t offers; /* GLUE_OFFERS_* */
+	uint32_t ifindex; /* the interface of the kernel's that it is, 0: none */
+	uint16_t mtu;
 };
+
+/* What a port can be configured to do. */
+#define GLUE_OFFERS_HASH 1u    /* tell the hash by which it chose the queue */
+#define GLUE_OFFERS_VLAN 2u    /* take the VLAN tag off and tell it */
+#define GLUE_OFFERS_SCATTER 4u /* receive packets longer than a buffer, in several */
 
 struct glue_port_stats {
 	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes;
@@ -79,8 +87,9 @@ uint16_t glue_port_count(void);
 uint32_t glue_port_next(uint32_t from); /* the first port >= from; none: UINT32_MAX */
 int glue_port_by_name(const char *name); /* port, or negative */
 int glue_port_info(uint16_t port, struct glue_port_info *out);
-/* Configures one RX and one TX queue; *rxd and *txd are what is wished for, and what the driver made of it. */
-int glue_port_configure(uint16_t port, struct rte_mempool *pool, uint16_t *rxd, uint16_t *txd);
+/* Configures some RX queues, over which flows are spread where the device can, and one TX queue, with what of `use` (GLUE_OFFERS_*) the device offers; *rxd and *txd
+ * are what is wished for, and what the driver made of it. */
+int glue_port_configure(uint16_t port, struct rte_mempool *pool, uint16_t rx_queues, uint32_t use, uint16_t *rxd, uint16_t *txd);
 int glue_port_start(uint16_t port);
 int glue_port_stop(uint16_t port);
 int glue_port_close(uint16_t port);

@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 
 use crate::burst::{BURST, Burst, Changes, Frame, Mbuf, Refusals, RxMeta};
 use crate::ffi::{RteMbuf, RteMempool};
-use crate::{Descriptors, Eal, Error, InUse, Mempool, Port, port_by_name};
+use crate::{Descriptors, Eal, Error, InUse, Mempool, Offers, Port, Setup, port_by_name};
 
 type Check = fn(&Mempool<'_>);
 
@@ -207,8 +207,12 @@ fn a_full_ring_leaves_the_rest_in_the_burst(eal: &Eal, pool: &Mempool<'_>) {
     let ports = eal.ports().unwrap();
     assert_eq!(ports.len(), 1);
     assert_eq!(port_by_name("net_ring0").unwrap(), ports[0].id);
+    assert!(ports[0].rx_queues >= 1 && ports[0].mtu >= 1500, "{:?}", ports[0]);
+    let setup =
+        Setup { rx_queues: 1, descriptors: Descriptors { rx: 512, tx: 512 }, used: Offers::default() };
     assert!(matches!(port_by_name("net_none"), Err(Error::NoSuchPort(_))));
-    let mut port = Port::open(ports[0].id, pool, Descriptors { rx: 512, tx: 512 }).unwrap();
+    let mut port = Port::open(ports[0].id, pool, setup).unwrap();
+    assert_eq!(port.receive(1, &mut Burst::new()), 0, "no such queue");
     let mut burst = Burst::new();
     pool.fill(&mut burst, 20).unwrap();
     let mut sent = 0;
@@ -224,13 +228,13 @@ fn a_full_ring_leaves_the_rest_in_the_burst(eal: &Eal, pool: &Mempool<'_>) {
     assert_eq!(sent, 1023, "what a ring of 1024 holds");
     assert_eq!(pool.in_use() as usize, sent + burst.len());
     burst.free();
-    assert_eq!(port.receive(&mut burst), BURST);
+    assert_eq!(port.receive(0, &mut burst), BURST);
     assert_eq!(burst.free_from(5), BURST - 5);
     assert_eq!(pool.in_use() as usize, sent - BURST + 5);
     let mut received = BURST;
     while {
         burst.free();
-        received += port.receive(&mut burst);
+        received += port.receive(0, &mut burst);
         !burst.is_empty()
     } {}
     assert_eq!((received, pool.in_use()), (sent, 0));
