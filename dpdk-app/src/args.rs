@@ -105,6 +105,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "INSNS", conflicts_with = "native", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) run_limit: Option<u64>,
 
+    /// Answer bpf_fib_lookup from the kernel's routes, neighbours and interfaces, as they change
+    ///
+    /// Interface n is port n - 1. The kernel's interface of a port is the one that its driver names (net_tap, net_af_packet, net_af_xdp) or --netdev does.
+    #[arg(long, conflicts_with = "native")]
+    pub(crate) kernel_routes: bool,
+
+    /// The kernel's interface that stands for a port; may be repeated
+    #[arg(long, value_name = "PORT=NAME", requires = "kernel_routes", value_parser = netdev)]
+    pub(crate) netdev: Vec<Netdev>,
+
     /// RX queues of each port, as far as it has them; the NIC spreads flows over them
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) rx_queues: u16,
@@ -112,6 +122,19 @@ pub(crate) struct Args {
     /// Benchmarking: instead of a program, call a native function out of line for each packet
     #[arg(long, value_name = "ACTION", help_heading = "Benchmarking")]
     pub(crate) native: Option<Native>,
+}
+
+/// One of the kernel's interfaces in a port's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Netdev {
+    pub(crate) port: u16,
+    pub(crate) name: String,
+}
+
+fn netdev(text: &str) -> Result<Netdev, String> {
+    let (port, name) = text.split_once('=').ok_or("write PORT=NAME")?;
+    let port = port.parse().map_err(|_| format!("\"{port}\" is not the number of a port"))?;
+    Ok(Netdev { port, name: name.to_owned() })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

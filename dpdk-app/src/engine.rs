@@ -4,6 +4,7 @@
 
 mod attach;
 mod native;
+mod network;
 mod objects;
 mod program;
 mod reload;
@@ -13,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 
 pub(crate) use attach::{AttachError, Input};
 
-use dpdk_sys::{Changes, Frame, FrameHead, Offers, RxMeta};
+use dpdk_sys::{Changes, Frame, FrameHead, Offers, PortInfo, RxMeta};
 use serde_json::Value;
 use uxdp_control::session::SessionError;
 use uxdp_core::vm;
@@ -105,6 +106,15 @@ pub(crate) trait Engine {
     /// A place that does not exist or gets no program, or a program that a port does not fit.
     fn attach(&mut self, inputs: &[Input]) -> Result<(), AttachError> {
         let _ = inputs;
+        Ok(())
+    }
+
+    /// Tells the programs of the network that the ports are in. What goes wrong later is told to `complain`.
+    ///
+    /// # Errors
+    /// An interface that does not exist; what the system refuses.
+    fn connect(&mut self, args: &Args, ports: &[PortInfo], complain: fn(&str)) -> Result<(), AttachError> {
+        let _ = (args, ports, complain);
         Ok(())
     }
 

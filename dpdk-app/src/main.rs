@@ -73,7 +73,7 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Attach(AttachError::Unfit(_)) => 1,
-            Self::Attach(AttachError::Engine(_)) => 3,
+            Self::Attach(AttachError::Engine(_) | AttachError::System { .. }) => 3,
             Self::Attach(AttachError::Place(_)) => 2,
             Self::Engine(e) if matches!(**e, SessionError::Refused { .. }) => 1,
             Self::Engine(e) if matches!(**e, SessionError::Machine { .. }) => 3,
@@ -110,6 +110,7 @@ fn run(invocation: &Invocation) -> Result<Outcome, Failure> {
     }
     let pass = pass_to(args, &infos)?;
     engine.attach(&inputs(args, &infos))?;
+    engine.connect(args, &infos, complain)?;
     let pool = Mempool::new(
         &eal,
         "l2fwd",

@@ -44,6 +44,14 @@ pub(crate) enum AttachError {
     /// Programs that need what ports do not offer: a line each.
     #[error("{}", .0.join("\nl2fwd: "))]
     Unfit(Vec<String>),
+    /// The operating system refuses.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// Its answer.
+        source: std::io::Error,
+    },
     /// The engine refuses.
     #[error(transparent)]
     Engine(#[from] Box<SessionError>),

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use dpdk_sys::{Changes, Offers};
+use dpdk_sys::{Changes, Offers, PortInfo};
 use uxdp_control::maps_json;
 use uxdp_control::session::{Kept, SessionError, environment, publish_network};
 use uxdp_core::error::{Errno, Status};
@@ -14,7 +14,7 @@ use uxdp_core::vm::{
 
 use super::objects::{Objects, Wanted};
 use super::reload::Reloader;
-use super::{AttachError, Engine, Input, MapContents, Pkt, Renewed};
+use super::{AttachError, Engine, Input, MapContents, Pkt, Renewed, network};
 use crate::args::{Args, EngineKind};
 
 /// The slot of the only worker.
@@ -167,6 +167,10 @@ impl Engine for ProgramEngine {
     fn renew(&mut self) -> Option<Result<Renewed, String>> {
         let next = self.reloader.poll(&self.env, &self.objects)?;
         Some(next.and_then(|next| self.take_over(next)))
+    }
+
+    fn connect(&mut self, args: &Args, ports: &[PortInfo], complain: fn(&str)) -> Result<(), AttachError> {
+        network::publish(&self.env, args, ports, complain)
     }
 
     fn attach(&mut self, inputs: &[Input]) -> Result<(), AttachError> {

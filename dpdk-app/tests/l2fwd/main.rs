@@ -4,6 +4,7 @@ mod chains;
 mod common;
 mod programs;
 mod renew;
+mod routes;
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
