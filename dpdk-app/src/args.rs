@@ -91,7 +91,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(64..))]
     pub(crate) mbufs: Option<u32>,
 
-    /// Bytes of a packet buffer behind DPDK's headroom; longer packets come in chains, which are refused
+    /// Bytes of a packet buffer behind DPDK's headroom; longer packets come in segments, for programs of xdp.frags alone
     #[arg(long, value_name = "BYTES", default_value_t = 2048)]
     pub(crate) data_room: u16,
 

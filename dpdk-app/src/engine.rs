@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 
 pub(crate) use attach::{AttachError, Input};
 
-use dpdk_sys::{Changes, Frame, FrameHead, Offers, PortInfo, RxMeta};
+use dpdk_sys::{Changes, Frame, FrameHead, MAX_SEGMENTS, Offers, PortInfo, RxMeta, Segment, Segments};
 use serde_json::Value;
 use uxdp_control::session::SessionError;
 use uxdp_core::vm;
@@ -37,7 +37,9 @@ pub(crate) const XDP_REDIRECT: u32 = 4;
 pub(crate) struct Pkt(pub(crate) vm::Pkt);
 
 // SAFETY: a vm::Pkt is repr(C) and begins with the five pointers and the cookie, as a frame does; the assertions below hold both to it.
-unsafe impl FrameHead for Pkt {}
+unsafe impl FrameHead for Pkt {
+    const SEGMENTS_AT: usize = std::mem::offset_of!(vm::Pkt, frags);
+}
 
 const _: () = {
     use std::mem::offset_of;
@@ -47,6 +49,12 @@ const _: () = {
     assert!(offset_of!(vm::Pkt, data_end) == offset_of!(Frame, data_end));
     assert!(offset_of!(vm::Pkt, frame_end) == offset_of!(Frame, frame_end));
     assert!(offset_of!(vm::Pkt, cookie) == offset_of!(Frame, cookie));
+    assert!(size_of::<vm::Frags>() == size_of::<Segments>() && vm::MAX_FRAGS == MAX_SEGMENTS);
+    assert!(offset_of!(vm::Frags, nr_released) == offset_of!(Segments, nr_released));
+    assert!(offset_of!(vm::Frags, frags) == offset_of!(Segments, list));
+    assert!(offset_of!(vm::Frag, len) == offset_of!(Segment, len));
+    assert!(offset_of!(vm::Frag, room) == offset_of!(Segment, room));
+    assert!(offset_of!(vm::Frag, cookie) == offset_of!(Segment, cookie));
 };
 
 impl Pkt {
@@ -65,6 +73,12 @@ impl Pkt {
             XDP_REDIRECT => u32::try_from(self.0.redirect.target).unwrap_or(0),
             _ => 0,
         }
+    }
+
+    /// Forgets the segments behind its first.
+    #[inline]
+    pub(crate) fn forget_segments(&mut self) {
+        self.0.frags = std::ptr::null_mut();
     }
 
     /// Tells what the driver said about it.
@@ -98,6 +112,12 @@ pub(crate) trait Engine {
     /// What of the devices' offers it makes use of.
     fn uses(&self) -> Offers {
         Offers::default()
+    }
+
+    /// Whether packets of that input may be in several segments: every program that is for it takes such (`xdp.frags`).
+    fn takes_segments(&self, input: usize) -> bool {
+        let _ = input;
+        false
     }
 
     /// Takes its place at the RX queues, which [`Engine::run_burst`] names by their position from then on.

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use dpdk_sys::{BURST, Burst, Mempool, Port, PortStats, RxMeta};
+use dpdk_sys::{BURST, Burst, Mempool, Port, PortStats, RxMeta, Segments};
 
 use crate::counters::{Counters, Totals};
 use crate::engine::{Engine, Pkt, Renewed, XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX};
@@ -69,6 +69,8 @@ pub(crate) struct Forwarder<'pool> {
     pkts: [Pkt; BURST],
     /// What the drivers say about them, where someone asks.
     meta: Option<Box<[RxMeta; BURST]>>,
+    /// The segments of packets that have several.
+    segments: Box<[Segments; BURST]>,
     /// Packets that may still be taken.
     allowed: u64,
     /// The fastest stretch between looks at the clock, in packets a second.
@@ -141,6 +143,7 @@ impl<'pool> Forwarder<'pool> {
             discard: Burst::new(),
             pkts: [const { Pkt::EMPTY }; BURST],
             meta: None,
+            segments: Box::new([Segments::EMPTY; BURST]),
             allowed: u64::MAX,
             peak: 0.0,
         }
@@ -217,15 +220,21 @@ impl<'pool> Forwarder<'pool> {
         lane.counters.rx += self.hand.len() as u64;
 
         let meta = self.meta.as_deref_mut();
-        let n = self.hand.load(&mut self.pkts, meta, &mut lane.counters.refused);
+        let input = lane.first_input + usize::from(queue);
+        let in_segments = engine.takes_segments(input);
+        let segments = in_segments.then_some(&mut *self.segments);
+        let n = self.hand.load(&mut self.pkts, meta, segments, &mut lane.counters.refused);
         for (pkt, said) in self.pkts.iter_mut().zip(self.meta.as_deref().into_iter().flatten()).take(n) {
             pkt.set_rx(said);
         }
         if let Some(pkts) = self.pkts.get_mut(..n) {
             // SAFETY: `load` took these pointers from mbufs that are ours alone (it refuses shared ones), in the order of an mbuf.
-            unsafe { engine.run_burst(lane.first_input + usize::from(queue), pkts) };
+            unsafe { engine.run_burst(input, pkts) };
         }
         let bad = self.hand.store(&self.pkts, engine.changes(), &mut lane.counters.refused);
+        if in_segments {
+            self.pkts.iter_mut().take(n).for_each(Pkt::forget_segments);
+        }
         self.sort(ingress, bad);
         self.flush();
         received

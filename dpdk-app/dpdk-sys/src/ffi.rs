@@ -81,6 +81,8 @@ unsafe extern "C" {
         frames: *mut c_void,
         stride: usize,
         meta: *mut crate::RxMeta,
+        frags: *mut crate::Segments,
+        frags_at: usize,
         reasons: *mut u64,
         vouched: *mut c_int,
     ) -> u16;
@@ -89,5 +91,6 @@ unsafe extern "C" {
         n: u16,
         frames: *const c_void,
         stride: usize,
+        frags_at: usize,
     ) -> u64;
 }

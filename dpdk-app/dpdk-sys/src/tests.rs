@@ -95,7 +95,7 @@ fn a_frame_is_the_mbuf_with_its_real_room(pool: &Mempool<'_>) {
     let raw = alloc(pool, 60);
     let mut burst = burst_of(pool, &[raw]);
     let (mut frames, mut refused) = ([Frame::EMPTY; BURST], Refusals::default());
-    assert_eq!(burst.load(&mut frames, None, &mut refused), 1);
+    assert_eq!(burst.load(&mut frames, None, None, &mut refused), 1);
     let frame = frames[0];
     let [data_off, ..] = shape(raw);
     assert_eq!(frame.data as usize - frame.data_hard_start as usize, data_off as usize);
@@ -118,7 +118,7 @@ fn awkward_mbufs_are_refused_and_the_others_keep_their_order(pool: &Mempool<'_>)
     };
     let mut burst = burst_of(pool, &[chained, good[0], shared, good[1], indirect, good[2]]);
     let (mut frames, mut refused) = ([Frame::EMPTY; BURST], Refusals::default());
-    assert_eq!(burst.load(&mut frames, None, &mut refused), 3);
+    assert_eq!(burst.load(&mut frames, None, None, &mut refused), 3);
     assert_eq!(burst.len(), 3);
     for (frame, &raw) in frames.iter().zip(&good) {
         assert_eq!(frame.cookie, raw.cast());
@@ -135,7 +135,7 @@ fn what_changed_is_written_back(pool: &Mempool<'_>) {
     let raw = alloc(pool, 60);
     let mut burst = burst_of(pool, &[raw]);
     let (mut frames, mut refused) = ([Frame::EMPTY; BURST], Refusals::default());
-    burst.load(&mut frames, None, &mut refused);
+    burst.load(&mut frames, None, None, &mut refused);
     let [before, ..] = shape(raw);
     frames[0].data = frames[0].data_hard_start;
     frames[0].data_end = frames[0].frame_end;
@@ -155,7 +155,7 @@ fn what_the_driver_vouched_for_goes_when_the_packet_changed(pool: &Mempool<'_>) 
     let mut burst = burst_of(pool, &[raw, plain]);
     let (mut frames, mut refused) = ([Frame::EMPTY; BURST], Refusals::default());
     let mut meta = [RxMeta::default(); BURST];
-    burst.load(&mut frames, Some(&mut meta), &mut refused);
+    burst.load(&mut frames, Some(&mut meta), None, &mut refused);
     assert_eq!((meta[0].hash(), meta[0].vlan_tci()), (Some(0xfeed), None));
     assert_eq!(meta[1].hash(), None);
     // SAFETY: raw is in the burst, alive.
@@ -174,7 +174,7 @@ fn a_frame_outside_its_buffer_changes_nothing(pool: &Mempool<'_>) {
     let raw = alloc(pool, 60);
     let mut burst = burst_of(pool, &[raw]);
     let (mut frames, mut refused) = ([Frame::EMPTY; BURST], Refusals::default());
-    burst.load(&mut frames, None, &mut refused);
+    burst.load(&mut frames, None, None, &mut refused);
     let (good, before) = (frames[0], shape(raw));
     let outside = [
         Frame { data: good.data_hard_start.wrapping_sub(1), ..good },

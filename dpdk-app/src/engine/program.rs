@@ -28,6 +28,7 @@ struct Place {
     ctx: Box<Ctx>,
     hook: Arc<Hook>,
     input: Input,
+    takes_segments: bool,
 }
 
 // Fields are dropped in order: the contexts' users first, the maps last.
@@ -84,6 +85,7 @@ impl ProgramEngine {
                 return Err(why);
             }
         }
+        self.places.iter_mut().for_each(|place| place.takes_segments = place.hook.takes_frags());
         self.changes = changes(&next);
         self.objects = next;
         Ok(Renewed { kept: self.objects.kept_names().into_iter().map(str::to_owned).collect() })
@@ -103,7 +105,9 @@ fn changes(objects: &Objects) -> Changes {
 fn uses(objects: &Objects) -> Offers {
     let needs = objects.programs.iter().fold(0, |all, p| all | p.ready.prog.needs().bits());
     let has = |need: Needs| needs & need.bits() != 0;
-    Offers { hash: has(Needs::RX_HASH), vlan: has(Needs::RX_VLAN_TAG), scatter: false }
+    // Packets in several buffers are received where some program takes them; where another does not, they are refused.
+    let scatter = objects.programs.iter().any(|p| p.ready.prog.program().code().frags);
+    Offers { hash: has(Needs::RX_HASH), vlan: has(Needs::RX_VLAN_TAG), scatter }
 }
 
 /// The programs of each input, or what stands against them: all of it, so that one look is enough.
@@ -164,6 +168,10 @@ impl Engine for ProgramEngine {
         uses(&self.objects)
     }
 
+    fn takes_segments(&self, input: usize) -> bool {
+        self.places.get(input).is_some_and(|place| place.takes_segments)
+    }
+
     fn renew(&mut self) -> Option<Result<Renewed, String>> {
         let next = self.reloader.poll(&self.env, &self.objects)?;
         Some(next.and_then(|next| self.take_over(next)))
@@ -183,7 +191,8 @@ impl Engine for ProgramEngine {
             unsafe { vm::ctx_init(&mut *ctx, &self.worker, &hook) }.map_err(machine)?;
             ctx.ingress_ifindex = u32::from(input.port) + 1;
             ctx.rx_queue_index = u32::from(input.queue);
-            self.places.push(Place { ctx, hook, input: input.clone() });
+            let takes_segments = hook.takes_frags();
+            self.places.push(Place { ctx, hook, input: input.clone(), takes_segments });
         }
         Ok(())
     }

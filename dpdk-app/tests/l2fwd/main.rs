@@ -5,6 +5,7 @@ mod common;
 mod programs;
 mod renew;
 mod routes;
+mod segments;
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
