@@ -42,7 +42,7 @@ EAL's own options: l2fwd -h -- --native drop";
 pub(crate) struct Args {
     /// Object file with an XDP program, and the program's name where it has several; may be repeated
     ///
-    /// Programs of one port run one after the other, those of low priority first, as libxdp runs them: the next one runs if the action is among those that the program
+    /// Programs of one port run one after the other by priority, low numbers first, as libxdp runs them: the next one runs if the action is among those that the program
     /// chains on, and behind the last one the packet passes. Priority and actions come from the object (XDP_RUN_CONFIG; else 50 and PASS) or are set behind the file:
     ///   ,port=N        at this port alone; ,queue=N: for packets of this RX queue alone
     ///   ,priority=N    in place of the object's
