@@ -204,6 +204,10 @@ enum uxdp_abort_reason {
    * The run took more instructions than `run_limit` of its load allows.
    */
   UXDP_ABORT_LIMIT = 6,
+  /**
+   * The packet is in several buffers, and a program that is attached does not take such (section `xdp.frags`): none was run.
+   */
+  UXDP_ABORT_SEVERAL_BUFFERS = 7,
 };
 
 /**
@@ -1649,7 +1653,8 @@ int uxdp_hook_set(struct uxdp_hook *h,
 void uxdp_hook_free(struct uxdp_hook *h);
 
 /**
- * Whether every attached program takes packets in several buffers (section `xdp.frags`): 1 or 0. Others see the first buffer alone, so a host gives them no such packets.
+ * Whether every attached program takes packets in several buffers (section `xdp.frags`): 1 or 0. Where one does not,
+ * such packets are not run: UXDP_ABORTED, with the reason UXDP_ABORT_SEVERAL_BUFFERS.
  *
  * `h` stays the caller's. Any thread; what is attached may change afterwards. -EINVAL for NULL.
  */
@@ -2204,6 +2209,8 @@ UXDP_ASSERT_(offsetof(struct uxdp_pkt, cookie) == 40 && offsetof(struct uxdp_pkt
  */
 static inline uint32_t xdp_run(struct uxdp_ctx *ctx)
 {
+  if (ctx->frags)
+    return uxdp_run(ctx); /* whether the programs take a packet in several buffers is judged there */
   return __atomic_load_n(ctx->entry, __ATOMIC_ACQUIRE)(ctx);
 }
 

@@ -148,6 +148,9 @@ pub(crate) struct Run {
     /// Runs the same packets through Linux as well and compares: action, bytes, metadata, records, maps.
     #[arg(long, value_name = "JUDGE", conflicts_with_all = ["map_dump", "out_tx", "out_pass", "out_redirect", "data_out", "trace", "verbose"])]
     pub(crate) against: Option<Judge>,
+    /// Aborts runs that take more than so many instructions, counted where a program could go on and on: entering a function, jumping back.
+    #[arg(long, value_name = "INSNS", conflicts_with = "against", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) run_limit: Option<u64>,
     /// Prints what the program says through bpf_trace_printk.
     #[arg(long)]
     pub(crate) trace: bool,

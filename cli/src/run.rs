@@ -15,7 +15,7 @@ use uxdp_control::frames::Buffer;
 use uxdp_control::maps_json::{self, Entries};
 use uxdp_control::records::{Reader, Record};
 use uxdp_control::session::{Ready, Session};
-use uxdp_core::vm::{AbortReason, Action, Env, Origin, Redirect, RedirectKind, Runner, Worker};
+use uxdp_core::vm::{AbortReason, Action, Env, Origin, ProgOptions, Redirect, RedirectKind, Runner, Worker};
 
 /// What a run came to, as `--json` prints it.
 #[derive(Serialize)]
@@ -62,8 +62,9 @@ pub(crate) fn run(args: &Run, out: &mut dyn Write) -> Result<Verdict> {
     if args.against.is_some() {
         return against::run(args, input(args)?, out);
     }
-    let choice = engine::choice(args.engine.unwrap_or(EngineArg::Jit));
-    let session = Session::open(&args.which.file, args.maps.as_deref(), choice)?;
+    let engine = engine::choice(args.engine.unwrap_or(EngineArg::Jit));
+    let options = ProgOptions { engine, limit: args.run_limit.unwrap_or(0), ..ProgOptions::default() };
+    let session = Session::open(&args.which.file, args.maps.as_deref(), options)?;
     for name in &args.map_dump {
         session.find_map(name)?;
     }
@@ -268,8 +269,16 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 const ACTIONS: [Action; 5] = [Action::Aborted, Action::Drop, Action::Pass, Action::Tx, Action::Redirect];
-const REASONS: [&str; AbortReason::COUNT] =
-    ["returned", "unknown_code", "fault", "no_program", "no_redirect_target", "lock", "limit"];
+const REASONS: [&str; AbortReason::COUNT] = [
+    "returned",
+    "unknown_code",
+    "fault",
+    "no_program",
+    "no_redirect_target",
+    "lock",
+    "limit",
+    "several_buffers",
+];
 
 /// The files that packets go to.
 struct Outputs {

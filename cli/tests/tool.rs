@@ -191,6 +191,20 @@ fn run_refuses_what_verify_refuses() {
 }
 
 #[test]
+fn run_aborts_what_takes_more_than_the_limit() {
+    let object = format!("{}/../tests/progs/obj/loop.o", env!("CARGO_MANIFEST_DIR"));
+    for engine in ["jit", "interp"] {
+        let run = |limit| {
+            let args = ["run", &object, "--prog", "loop", "--data-in", FRAME, "--engine", engine, "--json"];
+            uxdp(&[&args[..], &["--run-limit", limit]].concat()).json()
+        };
+        let (short, long) = (run("20"), run("10000000"));
+        assert_eq!(short["aborted"], json!({"limit": 1}), "{engine}");
+        assert_eq!(long["aborted"], json!({}), "{engine}");
+    }
+}
+
+#[test]
 fn run_of_one_packet_gives_action_and_bytes() {
     let out = scratch("one.bin");
     let ran =

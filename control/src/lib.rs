@@ -7,6 +7,7 @@ pub mod frames;
 pub mod maps_json;
 pub mod records;
 pub mod ring;
+pub mod routes;
 pub mod sample;
 pub mod session;
 pub mod traffic;

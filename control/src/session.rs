@@ -3,86 +3,26 @@
 //! Only programs that run are proven: those that are asked for, and those that program arrays get from the object itself or from a file of map contents. The
 //! first refusal ends it, with the kernel's reason.
 
-use crate::maps_json::{MapsError, MapsFile, Target};
+mod error;
+mod maps;
+mod network;
+
+pub use error::SessionError;
+pub use maps::{Kept, make_maps};
+pub use network::publish_network;
+
+use crate::maps_json::{MapsFile, Target};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 use uxdp_core::error::{Errno, Status};
 use uxdp_core::maps::{Map, MapSpec};
-use uxdp_core::net::{Fib, Link};
-use uxdp_core::object::{FindError, MapOrigin, Object, ObjectError, OpenOptions, SlotInit};
+use uxdp_core::object::{FindError, Object, OpenOptions, SlotInit};
 use uxdp_core::program::{Loaded, Program};
 use uxdp_core::sync::Arc;
-use uxdp_core::verifier::{self, Rejection, VerifyOptions};
-use uxdp_core::vm::{
-    EngineChoice, Env, EnvOptions, Hook, MapDef, Prog, create_maps, install, missing_service,
-};
-
-/// Why an object cannot be made ready.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// A file that cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Not an object that programs can be loaded from.
-    #[error("{file}: {error}; compile with clang -O2 -g -target bpf -c prog.c -o prog.o")]
-    Object {
-        /// The object's file.
-        file: String,
-        /// Section, offset and reason.
-        error: Box<ObjectError>,
-    },
-    /// No such program, or several that could be meant.
-    #[error("{0}")]
-    Choice(String),
-    /// A map that cannot be made or filled.
-    #[error("{file}, map \"{map}\": {error}")]
-    Map {
-        /// The object's file.
-        file: String,
-        /// The map.
-        map: String,
-        /// What it says.
-        error: Errno,
-    },
-    /// Map contents that cannot be written.
-    #[error("{}: {error}", path.display())]
-    Contents {
-        /// The file of contents.
-        path: PathBuf,
-        /// Map, entry and reason.
-        error: Box<MapsError>,
-    },
-    /// The verifier refused a program.
-    #[error(
-        "{file}, program \"{program}\" is refused: {rejection}; `uxdp verify --log 2` shows the way there"
-    )]
-    Refused {
-        /// The object's file.
-        file: String,
-        /// The program.
-        program: String,
-        /// The kernel's words.
-        rejection: Box<Rejection>,
-    },
-    /// A program that wants what this tool does not have: sockets, connection tracking.
-    #[error("{0}")]
-    Service(String),
-    /// The machine has no room or service for it.
-    #[error("{what}: {error}")]
-    Machine {
-        /// What was wanted.
-        what: String,
-        /// Why not.
-        error: Errno,
-    },
-}
+use uxdp_core::verifier::{self, VerifyOptions};
+use uxdp_core::vm::{Env, EnvOptions, Hook, Prog, ProgOptions, install, missing_service};
 
 /// A program that can run, and what making it cost.
 #[derive(Clone)]
@@ -101,7 +41,9 @@ pub struct Session {
     object: Object,
     env: Arc<Env>,
     maps: Vec<Arc<Map>>,
-    engine: EngineChoice,
+    options: ProgOptions,
+    /// Maps that were there before, with what they hold.
+    kept: Kept,
     ready: RefCell<BTreeMap<usize, Ready>>,
     /// Why a program that a program array wanted could not be had.
     refusal: RefCell<Option<SessionError>>,
@@ -166,6 +108,17 @@ pub fn link(object: &Object, index: usize, file: &str) -> Result<Program<Loaded>
     object.link(index).map_err(|error| SessionError::Object { file: file.to_owned(), error: Box::new(error) })
 }
 
+/// Writes a file of map contents.
+///
+/// # Errors
+/// A file that cannot be read, or the first entry that is refused.
+pub fn apply_contents(path: &Path, target: &dyn Target, nr_cpus: usize) -> Result<(), SessionError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| SessionError::Unreadable { path: path.to_owned(), source })?;
+    let done = MapsFile::parse(&text).and_then(|f| f.apply(target, nr_cpus));
+    done.map_err(|error| SessionError::Contents { path: path.to_owned(), error: Box::new(error) })
+}
+
 /// An environment of this process.
 ///
 /// # Errors
@@ -175,73 +128,58 @@ pub fn environment() -> Result<Arc<Env>, SessionError> {
         .map_err(|error| SessionError::Machine { what: "cannot make an environment".into(), error })
 }
 
-/// Interfaces that programs may ask routes for: more ports than a machine has.
-const INTERFACES: u32 = 64;
-
-/// What programs are told of the network: interfaces that do not forward, as a machine is before it is made a router. Every question for a route ends with
-/// `BPF_FIB_LKUP_RET_FWD_DISABLED`, and packets are left to the host.
-fn publish_network(env: &Env) -> Result<(), SessionError> {
-    let fail = |error| SessionError::Machine { what: "cannot describe the network".into(), error };
-    let mut fib = Fib::default();
-    for ifindex in 1..=INTERFACES {
-        let link = Link { forwards_v4: false, forwards_v6: false, ..Link::forwarding(ifindex) };
-        fib.set_link(link).map_err(fail)?;
-    }
-    env.set_network(fib.tables().map_err(|e| fail(e.errno()))?).map_err(fail)
-}
-
-/// The maps of an object, with their first contents, frozen where they are constant.
-///
-/// # Errors
-/// The first map that cannot be made, with what it says.
-pub fn make_maps(env: &Env, object: &Object, file: &str) -> Result<Vec<Arc<Map>>, SessionError> {
-    let defs: Vec<MapDef<'_>> =
-        object.maps().iter().map(|m| MapDef { name: m.name.as_str(), spec: m.spec, reuse: None }).collect();
-    let refused = |index: usize, error: Errno| {
-        let map = object.maps().get(index).map_or_else(String::new, |m| m.name.as_str().to_owned());
-        match error {
-            Errno::ENOMEM => SessionError::Machine { what: format!("{file}, map \"{map}\""), error },
-            _ => SessionError::Map { file: file.to_owned(), map, error },
-        }
-    };
-    let maps = create_maps(env, &defs, None).map_err(|(index, e)| refused(index, e))?;
-    for (index, (def, map)) in object.maps().iter().zip(&maps).enumerate() {
-        for &(slot, init) in def.slots.iter() {
-            if let SlotInit::Map(inner) = init {
-                let inner = maps.get(inner as usize).ok_or_else(|| refused(index, Errno::EINVAL))?;
-                env.set_map(map, &slot.to_le_bytes(), inner, 0).map_err(|e| refused(index, e))?;
-            }
-        }
-    }
-    for (index, (def, map)) in object.maps().iter().zip(&maps).enumerate() {
-        if matches!(def.origin, MapOrigin::Data(_)) {
-            map.set_initial(&def.initial).map_err(|e| refused(index, e))?;
-        }
-        if def.frozen {
-            map.freeze().map_err(|e| refused(index, e))?;
-        }
-    }
-    Ok(maps.into_iter().collect())
-}
-
 impl Session {
-    /// Opens an object and makes its maps, with their static contents and those of a file.
+    /// Opens an object in an environment of its own and makes its maps, with their static contents and those of a file.
     ///
     /// # Errors
     /// Whatever is refused first.
-    pub fn open(file: &Path, contents: Option<&Path>, engine: EngineChoice) -> Result<Self, SessionError> {
-        let object = open_object(file)?;
+    pub fn open(
+        file: &Path,
+        contents: Option<&Path>,
+        options: impl Into<ProgOptions>,
+    ) -> Result<Self, SessionError> {
         let env = environment()?;
         publish_network(&env)?;
-        let file = file.display().to_string();
-        let maps = make_maps(&env, &object, &file)?;
-        let (ready, refusal) = (RefCell::default(), RefCell::default());
-        let session = Session { file, object, env, maps, engine, ready, refusal };
-        session.fill_slots()?;
+        let session = Self::open_in(&env, file, options, Kept::default())?;
         if let Some(path) = contents {
             session.fill(path)?;
         }
         Ok(session)
+    }
+
+    /// Opens an object beside others. Kept maps of the same name and shape stand in the place of new ones, with what they hold; the others get their static contents.
+    ///
+    /// # Errors
+    /// Whatever is refused first; what was kept is as before then.
+    pub fn open_in(
+        env: &Arc<Env>,
+        file: &Path,
+        options: impl Into<ProgOptions>,
+        kept: Kept,
+    ) -> Result<Self, SessionError> {
+        let object = open_object(file)?;
+        let file = file.display().to_string();
+        let maps = maps::make_maps_keeping(env, &object, &file, &kept)?;
+        let (ready, refusal) = (RefCell::default(), RefCell::default());
+        let (env, options) = (env.clone(), options.into());
+        let session = Session { file, object, env, maps, options, kept, ready, refusal };
+        session.fill_slots()?;
+        Ok(session)
+    }
+
+    /// The object's file, as it was named.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Its maps, for the next version of the object.
+    pub fn keep(&self) -> Kept {
+        Kept::of(&self.object, &self.maps)
+    }
+
+    /// The names of those maps that were there before.
+    pub fn kept_names(&self) -> impl Iterator<Item = &str> {
+        self.maps.iter().filter(|m| self.kept.has(m)).map(|m| m.name())
     }
 
     /// Puts programs into program arrays where the object itself says so.
@@ -262,13 +200,12 @@ impl Session {
     }
 
     fn fill(&self, path: &Path) -> Result<(), SessionError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| SessionError::Unreadable { path: path.to_owned(), source })?;
-        let done = MapsFile::parse(&text).and_then(|f| f.apply(self, self.nr_cpus()));
-        if let Some(refusal) = self.refusal.take() {
-            return Err(refusal);
-        }
-        done.map_err(|error| SessionError::Contents { path: path.to_owned(), error: Box::new(error) })
+        apply_contents(path, self, self.nr_cpus()).map_err(|e| self.take_refusal().unwrap_or(e))
+    }
+
+    /// Why a program that map contents name could not be had, where it was that.
+    pub fn take_refusal(&self) -> Option<SessionError> {
+        self.refusal.take()
     }
 
     /// The index of the program that is meant: the one named, or the only one.
@@ -322,7 +259,7 @@ impl Session {
             )));
         }
         let start = Instant::now();
-        let prog = install(&self.env, verified, self.engine).map_err(machine)?;
+        let prog = install(&self.env, verified, self.options).map_err(machine)?;
         let ready = Ready { prog, verify, compile: start.elapsed() };
         self.ready.borrow_mut().insert(index, ready.clone());
         Ok(ready)
@@ -401,6 +338,7 @@ impl Target for Session {
 
     fn update(&self, map: &str, key: &[u8], value: &[u8]) -> Result<(), Errno> {
         let map = self.find_map(map).map_err(|_| Errno::ENOENT)?;
-        self.env.update_elem(map, key, value, 0)
+        // What was kept stays as it is.
+        if self.kept.has(map) { Ok(()) } else { self.env.update_elem(map, key, value, 0) }
     }
 }

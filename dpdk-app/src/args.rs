@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Parser, ValueEnum};
 
+use crate::prog_spec::ProgSpec;
+
 const EXAMPLES: &str = "\
 Examples:
   A capture through a program, without root, huge pages or a NIC:
@@ -16,6 +18,12 @@ Examples:
 
   Two NICs bound to vfio-pci; what the program passes goes to the kernel through a tap device (port 2):
     l2fwd -l 1 -a 0000:01:00.0 -a 0000:01:00.1 --vdev=net_tap0 -- --prog firewall.o:xdp_fw --maps rules.json --pass-port 2
+
+  Two programs one after the other on every port, the sampler first, and one that sees queue 1 of port 0 alone:
+    l2fwd … -- --rx-queues 2 --prog fw.o --prog sample.o,priority=10,chain=pass+drop --prog probe.o,port=0,queue=1
+
+A SIGHUP loads the object files again: the new version takes over between two bursts and keeps the maps of the same name and shape; one
+that is refused leaves the running one as it is.
 
 EAL's own options: l2fwd -h -- --native drop";
 
@@ -32,11 +40,18 @@ EAL's own options: l2fwd -h -- --native drop";
     group(ArgGroup::new("program").required(true).args(["prog", "native"]))
 )]
 pub(crate) struct Args {
-    /// Object file with the XDP program, and the program's name where it has several
-    #[arg(long, value_name = "FILE[:NAME]")]
-    pub(crate) prog: Option<OsString>,
+    /// Object file with an XDP program, and the program's name where it has several; may be repeated
+    ///
+    /// Programs of one port run one after the other by priority, low numbers first, as libxdp runs them: the next one runs if the action is among those that the program
+    /// chains on, and behind the last one the packet passes. Priority and actions come from the object (XDP_RUN_CONFIG; else 50 and PASS) or are set behind the file:
+    ///   ,port=N        at this port alone; ,queue=N: for packets of this RX queue alone
+    ///   ,priority=N    in place of the object's
+    ///   ,chain=LIST    of aborted, drop, pass, tx and redirect, joined by +; or none
+    /// Programs of one file share its maps.
+    #[arg(long, value_name = "FILE[:NAME][,port=N]…", verbatim_doc_comment)]
+    pub(crate) prog: Vec<ProgSpec>,
 
-    /// JSON file with the initial contents of the program's maps
+    /// JSON file with the initial contents of the programs' maps
     #[arg(long, value_name = "FILE", requires = "prog")]
     pub(crate) maps: Option<PathBuf>,
 
@@ -44,7 +59,7 @@ pub(crate) struct Args {
     #[arg(long, requires = "prog", default_value = "jit")]
     pub(crate) engine: EngineKind,
 
-    /// At the end, show what is in this map of the program; may be repeated
+    /// At the end, show what is in this map of the programs; may be repeated
     #[arg(long, value_name = "NAME", requires = "prog")]
     pub(crate) map_dump: Vec<String>,
 
@@ -76,7 +91,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(64..))]
     pub(crate) mbufs: Option<u32>,
 
-    /// Bytes of a packet buffer behind DPDK's headroom; longer packets come in chains, which are refused
+    /// Bytes of a packet buffer behind DPDK's headroom; longer packets come in segments, for programs of xdp.frags alone
     #[arg(long, value_name = "BYTES", default_value_t = 2048)]
     pub(crate) data_room: u16,
 
@@ -84,9 +99,42 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) descriptors: u16,
 
+    /// Abort runs that take more than so many instructions
+    ///
+    /// Counted where a program could go on and on: entering a function, and jumping back. Aborted runs are counted by reason in the statistics ("limit").
+    #[arg(long, value_name = "INSNS", conflicts_with = "native", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) run_limit: Option<u64>,
+
+    /// Answer bpf_fib_lookup from the kernel's routes, neighbours and interfaces, as they change
+    ///
+    /// Interface n is port n - 1. The kernel's interface of a port is the one that its driver names (net_tap, net_af_packet, net_af_xdp) or --netdev does.
+    #[arg(long, conflicts_with = "native")]
+    pub(crate) kernel_routes: bool,
+
+    /// The kernel's interface that stands for a port; may be repeated
+    #[arg(long, value_name = "PORT=NAME", requires = "kernel_routes", value_parser = netdev)]
+    pub(crate) netdev: Vec<Netdev>,
+
+    /// RX queues of each port, as far as it has them; the NIC spreads flows over them
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) rx_queues: u16,
+
     /// Benchmarking: instead of a program, call a native function out of line for each packet
     #[arg(long, value_name = "ACTION", help_heading = "Benchmarking")]
     pub(crate) native: Option<Native>,
+}
+
+/// One of the kernel's interfaces in a port's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Netdev {
+    pub(crate) port: u16,
+    pub(crate) name: String,
+}
+
+fn netdev(text: &str) -> Result<Netdev, String> {
+    let (port, name) = text.split_once('=').ok_or("write PORT=NAME")?;
+    let port = port.parse().map_err(|_| format!("\"{port}\" is not the number of a port"))?;
+    Ok(Netdev { port, name: name.to_owned() })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

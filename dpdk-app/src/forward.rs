@@ -6,10 +6,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use dpdk_sys::{BURST, Burst, Mempool, Port, PortStats};
+use dpdk_sys::{BURST, Burst, Mempool, Port, PortStats, RxMeta, Segments};
 
 use crate::counters::{Counters, Totals};
-use crate::engine::{Engine, Pkt, XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX};
+use crate::engine::{Engine, Pkt, Renewed, XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX};
 
 /// Rounds between looks at the clock: some ten microseconds of idle polling.
 const ROUNDS_PER_LOOK: u32 = 256;
@@ -33,6 +33,14 @@ pub(crate) struct Limits {
     pub(crate) idle: Option<Duration>,
 }
 
+/// What the loop tells while it runs.
+pub(crate) enum Event {
+    /// About once a second.
+    Progress(Totals),
+    /// A new version of the programs took over, or why it did not.
+    Renewed(Result<Renewed, String>),
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum EndedBy {
@@ -44,6 +52,8 @@ pub(crate) enum EndedBy {
 /// A port, the packets on their way out of it, and its counters.
 struct Lane<'pool> {
     port: Port<'pool>,
+    /// Where its RX queues begin in the engine's numbers.
+    first_input: usize,
     out: Burst<'pool>,
     counters: Counters,
 }
@@ -57,6 +67,10 @@ pub(crate) struct Forwarder<'pool> {
     hand: Burst<'pool>,
     discard: Burst<'pool>,
     pkts: [Pkt; BURST],
+    /// What the drivers say about them, where someone asks.
+    meta: Option<Box<[RxMeta; BURST]>>,
+    /// The segments of packets that have several.
+    segments: Box<[Segments; BURST]>,
     /// Packets that may still be taken.
     allowed: u64,
     /// The fastest stretch between looks at the clock, in packets a second.
@@ -112,9 +126,14 @@ impl<'pool> Forwarder<'pool> {
                 *slot = Some(lane);
             }
         }
+        let mut inputs = 0;
         let lanes = ports
             .into_iter()
-            .map(|port| Lane { port, out: Burst::new(), counters: Counters::default() })
+            .map(|port| {
+                let first_input = inputs;
+                inputs += usize::from(port.rx_queues());
+                Lane { port, first_input, out: Burst::new(), counters: Counters::default() }
+            })
             .collect();
         Self {
             lanes,
@@ -123,20 +142,24 @@ impl<'pool> Forwarder<'pool> {
             hand: Burst::new(),
             discard: Burst::new(),
             pkts: [const { Pkt::EMPTY }; BURST],
+            meta: None,
+            segments: Box::new([Segments::EMPTY; BURST]),
             allowed: u64::MAX,
             peak: 0.0,
         }
     }
 
-    /// Forwards until a limit is reached or `stop` is set; calls `progress` about once a second.
+    /// Forwards until a limit is reached or `stop` is set; calls `tell` at times.
     pub(crate) fn run(
         &mut self,
         engine: &mut dyn Engine,
         limits: &Limits,
         stop: &AtomicBool,
-        mut progress: impl FnMut(Totals),
+        mut tell: impl FnMut(Event),
     ) -> EndedBy {
         self.allowed = limits.count.unwrap_or(u64::MAX);
+        let asked = engine.uses();
+        self.meta = (asked.hash || asked.vlan).then(|| Box::new([RxMeta::default(); BURST]));
         let mut last_packet = Instant::now();
         let mut last_progress = last_packet;
         let (mut last_look, mut allowed_then) = (last_packet, self.allowed);
@@ -145,15 +168,20 @@ impl<'pool> Forwarder<'pool> {
         // The flag is all that the signal handler shares, so Relaxed is enough.
         while !stop.load(Ordering::Relaxed) {
             for lane in 0..self.lanes.len() {
-                busy |= self.poll(lane, engine) != 0;
-                if self.allowed == 0 {
-                    return EndedBy::Count;
+                for queue in 0..self.lanes.get(lane).map_or(0, |lane| lane.port.rx_queues()) {
+                    busy |= self.poll(lane, queue, engine) != 0;
+                    if self.allowed == 0 {
+                        return EndedBy::Count;
+                    }
                 }
             }
             engine.round_over();
             round = round.wrapping_add(1);
             if !round.is_multiple_of(ROUNDS_PER_LOOK) {
                 continue;
+            }
+            if let Some(renewed) = engine.renew() {
+                tell(Event::Renewed(renewed));
             }
             let now = Instant::now();
             let taken = allowed_then - self.allowed;
@@ -166,7 +194,7 @@ impl<'pool> Forwarder<'pool> {
             }
             if now - last_progress >= PROGRESS_INTERVAL {
                 last_progress = now;
-                progress(Totals::of(self.lanes.iter().map(|lane| &lane.counters)));
+                tell(Event::Progress(Totals::of(self.lanes.iter().map(|lane| &lane.counters))));
             }
         }
         EndedBy::Signal
@@ -177,11 +205,11 @@ impl<'pool> Forwarder<'pool> {
         self.peak
     }
 
-    /// One burst of one port, from reception to the last packet sent or freed. Says how many packets came.
+    /// One burst of one queue, from reception to the last packet sent or freed. Says how many packets came.
     #[inline]
-    fn poll(&mut self, ingress: usize, engine: &mut dyn Engine) -> usize {
+    fn poll(&mut self, ingress: usize, queue: u16, engine: &mut dyn Engine) -> usize {
         let Some(lane) = self.lanes.get_mut(ingress) else { return 0 };
-        let received = lane.port.receive(&mut self.hand);
+        let received = lane.port.receive(queue, &mut self.hand);
         if received == 0 {
             return 0;
         }
@@ -191,12 +219,22 @@ impl<'pool> Forwarder<'pool> {
         self.allowed -= self.hand.len() as u64;
         lane.counters.rx += self.hand.len() as u64;
 
-        let n = self.hand.load(&mut self.pkts, None, &mut lane.counters.refused);
+        let meta = self.meta.as_deref_mut();
+        let input = lane.first_input + usize::from(queue);
+        let in_segments = engine.takes_segments(input);
+        let segments = in_segments.then_some(&mut *self.segments);
+        let n = self.hand.load(&mut self.pkts, meta, segments, &mut lane.counters.refused);
+        for (pkt, said) in self.pkts.iter_mut().zip(self.meta.as_deref().into_iter().flatten()).take(n) {
+            pkt.set_rx(said);
+        }
         if let Some(pkts) = self.pkts.get_mut(..n) {
             // SAFETY: `load` took these pointers from mbufs that are ours alone (it refuses shared ones), in the order of an mbuf.
-            unsafe { engine.run_burst(lane.port.id(), pkts) };
+            unsafe { engine.run_burst(input, pkts) };
         }
         let bad = self.hand.store(&self.pkts, engine.changes(), &mut lane.counters.refused);
+        if in_segments {
+            self.pkts.iter_mut().take(n).for_each(Pkt::forget_segments);
+        }
         self.sort(ingress, bad);
         self.flush();
         received
@@ -266,10 +304,12 @@ impl<'pool> Forwarder<'pool> {
         for lane in &mut self.lanes {
             lane.port.reclaim();
             let mut left = pool.size() as usize;
-            while left > 0 && pool.in_use() > 0 && lane.port.receive(&mut self.hand) > 0 {
-                let freed = self.hand.free();
-                lane.counters.drained += freed as u64;
-                left = left.saturating_sub(freed);
+            for queue in 0..lane.port.rx_queues() {
+                while left > 0 && pool.in_use() > 0 && lane.port.receive(queue, &mut self.hand) > 0 {
+                    let freed = self.hand.free();
+                    lane.counters.drained += freed as u64;
+                    left = left.saturating_sub(freed);
+                }
             }
         }
     }

@@ -17,6 +17,7 @@ mod args;
 mod counters;
 mod engine;
 mod forward;
+mod prog_spec;
 mod report;
 
 use std::process::ExitCode;
@@ -24,14 +25,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use dpdk_sys::{Descriptors, Eal, Mempool, Port, PortInfo};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use dpdk_sys::{Descriptors, Eal, Mempool, Port, PortInfo, Setup};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use uxdp_control::session::SessionError;
 
 use args::{Args, Invocation, Pass};
-use engine::Engine;
-use forward::{Forwarder, Limits, PassTo};
-use report::{Outcome, Report};
+use engine::{AttachError, Engine, Input};
+use forward::{Event, Forwarder, Limits, PassTo};
+use report::{Outcome, Reloads, Report};
 
 /// Drivers that do not give back the buffers in their rings when their port closes. What such a port took when it opened, and as much
 /// as its TX ring holds, is not held against the run.
@@ -46,6 +47,9 @@ enum Failure {
     /// The engine does not take the program.
     #[error(transparent)]
     Engine(#[from] Box<SessionError>),
+    /// The programs cannot take their places.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
     /// DPDK refuses.
     #[error(transparent)]
     Dpdk(#[from] dpdk_sys::Error),
@@ -68,6 +72,9 @@ enum Failure {
 impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
+            Self::Attach(AttachError::Unfit(_)) => 1,
+            Self::Attach(AttachError::Engine(_) | AttachError::System { .. }) => 3,
+            Self::Attach(AttachError::Place(_)) => 2,
             Self::Engine(e) if matches!(**e, SessionError::Refused { .. }) => 1,
             Self::Engine(e) if matches!(**e, SessionError::Machine { .. }) => 3,
             Self::Usage(_) | Self::Engine(_) => 2,
@@ -87,7 +94,7 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one place where this program complains")]
+#[expect(clippy::print_stderr, reason = "the one place where this program speaks beside its report")]
 fn complain(sentence: &str) {
     eprintln!("l2fwd: {sentence}");
 }
@@ -95,17 +102,19 @@ fn complain(sentence: &str) {
 fn run(invocation: &Invocation) -> Result<Outcome, Failure> {
     let args = &invocation.args;
     let stop = stop_on_signals()?;
-    let mut engine = engine::load(args)?;
+    let mut engine = engine::load(args, reload_on_signal()?)?;
     let eal = Eal::init(&invocation.eal)?;
     let infos = eal.ports()?;
     if infos.is_empty() {
         return Err(Failure::NoPorts);
     }
     let pass = pass_to(args, &infos)?;
+    engine.attach(&inputs(args, &infos))?;
+    engine.connect(args, &infos, complain)?;
     let pool = Mempool::new(
         &eal,
         "l2fwd",
-        args.mbufs.unwrap_or_else(|| enough_mbufs(args, infos.len())),
+        args.mbufs.unwrap_or_else(|| enough_mbufs(args, &infos)),
         args.data_room,
     )?;
     let mut report = forward(args, engine.as_mut(), &pool, infos, pass, &stop)?;
@@ -115,6 +124,17 @@ fn run(invocation: &Invocation) -> Result<Outcome, Failure> {
         complain(&sentence);
     }
     Ok(outcome)
+}
+
+/// How many RX queues of a port are used.
+fn rx_queues(args: &Args, port: &PortInfo) -> u16 {
+    args.rx_queues.min(port.rx_queues).max(1)
+}
+
+/// Every RX queue, port by port.
+fn inputs(args: &Args, infos: &[PortInfo]) -> Vec<Input> {
+    let of_port = |port| (0..rx_queues(args, port)).map(move |queue| Input::new(port, queue, args.data_room));
+    infos.iter().flat_map(of_port).collect()
 }
 
 /// Opens the ports, runs the loop, drains and closes the ports.
@@ -127,11 +147,12 @@ fn forward(
     stop: &AtomicBool,
 ) -> Result<Report, Failure> {
     let mut ports = Vec::with_capacity(infos.len());
-    let wanted = Descriptors { rx: args.descriptors, tx: args.descriptors };
+    let descriptors = Descriptors { rx: args.descriptors, tx: args.descriptors };
     let mut kept_by_drivers = 0;
     for info in &infos {
         let before = pool.in_use();
-        let port = Port::open(info.id, pool, wanted)?;
+        let setup = Setup { rx_queues: rx_queues(args, info), descriptors, used: engine.uses() };
+        let port = Port::open(info.id, pool, setup)?;
         if KEEPS_ITS_RINGS.contains(&info.driver.as_str()) {
             kept_by_drivers += pool.in_use() - before + u32::from(args.descriptors);
         }
@@ -143,12 +164,29 @@ fn forward(
     let limits = Limits { count: args.count, idle: args.exit_idle() };
     let mut progress = report::Progress::new(args.quiet);
     let begin = Instant::now();
-    let ended_by = forwarder.run(engine, &limits, stop, |totals| progress.tick(totals));
+    let mut reloads = Reloads::default();
+    let ended_by = forwarder.run(engine, &limits, stop, |event| match event {
+        Event::Progress(totals) => progress.tick(totals),
+        Event::Renewed(Ok(renewed)) => {
+            reloads.done += 1;
+            if !args.quiet {
+                complain(&match renewed.kept.as_slice() {
+                    [] => "reloaded".to_owned(),
+                    kept => format!("reloaded; maps kept: {}", kept.join(", ")),
+                });
+            }
+        }
+        Event::Renewed(Err(why)) => {
+            reloads.failed += 1;
+            complain(&format!("not reloaded, the running version stays: {why}"));
+        }
+    });
     let elapsed = begin.elapsed();
     progress.end();
     forwarder.drain(pool);
     let peak = forwarder.peak();
-    Ok(Report::new(engine, ended_by, (elapsed, peak), infos, forwarder.close(), kept_by_drivers))
+    Ok(Report::new(engine, ended_by, (elapsed, peak), infos, forwarder.close(), kept_by_drivers)
+        .with(reloads))
 }
 
 /// The flag that SIGINT and SIGTERM set; a second one ends the process at once.
@@ -160,6 +198,14 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
             .map_err(|source| Failure::System { action: "catch signals", source })?;
     }
     Ok(stop)
+}
+
+/// The flag that SIGHUP sets.
+fn reload_on_signal() -> Result<Arc<AtomicBool>, Failure> {
+    let reload = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGHUP, Arc::clone(&reload))
+        .map_err(|source| Failure::System { action: "catch signals", source })?;
+    Ok(reload)
 }
 
 fn pass_to(args: &Args, infos: &[PortInfo]) -> Result<PassTo, Failure> {
@@ -181,7 +227,9 @@ fn pass_to(args: &Args, infos: &[PortInfo]) -> Result<PassTo, Failure> {
 }
 
 /// Buffers for full rings in both directions on every port, the bursts in hand and the cache.
-fn enough_mbufs(args: &Args, ports: usize) -> u32 {
-    let per_port = 2 * u32::from(args.descriptors) + 4 * dpdk_sys::BURST as u32;
-    (per_port * ports as u32 + 512).max(8191)
+fn enough_mbufs(args: &Args, infos: &[PortInfo]) -> u32 {
+    let of_port = |port| {
+        (u32::from(rx_queues(args, port)) + 1) * u32::from(args.descriptors) + 4 * dpdk_sys::BURST as u32
+    };
+    (infos.iter().map(of_port).sum::<u32>() + 512).max(8191)
 }

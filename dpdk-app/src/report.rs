@@ -115,6 +115,15 @@ impl PoolReport {
     }
 }
 
+/// New versions of the programs that were asked for while packets ran.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Reloads {
+    /// They took over.
+    pub(crate) done: u64,
+    /// They were refused.
+    pub(crate) failed: u64,
+}
+
 /// The final statistics. [`Report::close`] completes them.
 #[derive(Serialize)]
 pub(crate) struct Report {
@@ -130,6 +139,7 @@ pub(crate) struct Report {
     unaccounted: i64,
     mempool: PoolReport,
     ports: Vec<PortReport>,
+    reloads: Reloads,
     /// Aborted runs by reason.
     aborts: BTreeMap<&'static str, u64>,
     /// In the shape of `bpftool -j map dump`.
@@ -188,10 +198,17 @@ impl Report {
                 .zip(lanes)
                 .map(|(info, (counters, stats))| port(info, &counters, stats))
                 .collect(),
+            reloads: Reloads::default(),
             aborts: engine.aborts().into_iter().collect(),
             map_lines: engine.maps().iter().flat_map(map_lines).collect(),
             maps: engine.maps().into_iter().map(|m| (m.name, m.entries)).collect(),
         }
+    }
+
+    /// With what became of new versions.
+    pub(crate) fn with(mut self, reloads: Reloads) -> Self {
+        self.reloads = reloads;
+        self
     }
 
     /// Counts the pool and gives it back; every port is closed by now, so every buffer has to be home.
@@ -242,6 +259,10 @@ impl Report {
         for (label, cells) in rows {
             let cells: String = cells.iter().map(|cell| format!("  {cell:>width$}")).collect();
             lines.push(format!("{label:<label_width$}{cells}"));
+        }
+        let Reloads { done, failed } = self.reloads;
+        if done + failed != 0 {
+            lines.push(format!("reloaded: {done}, refused: {failed}"));
         }
         lines.extend(self.aborts.iter().map(|(reason, n)| format!("aborted: {reason}: {n}")));
         lines.extend(self.map_lines.iter().cloned());

@@ -4,12 +4,12 @@
 
 use crate::error::Errno;
 use crate::limits::MAX_PACKET_OFF;
-use crate::vm::{Ctx, Frags, MAX_FRAGS};
+use crate::vm::{Ctx, Frags, MAX_FRAGS, takes_frags};
 
-/// The fragments, where there are some.
+/// The fragments, where there are some and the program that runs takes them (`xdp.frags`): others see the first buffer alone, whoever called them and how.
 pub(super) fn frags_of<'a>(ctx: &Ctx) -> Option<&'a mut Frags> {
     // SAFETY: null, or what the host set for this run, which it does not touch meanwhile; nothing else of a helper holds a reference to it.
-    unsafe { ctx.frags.as_mut() }.filter(|f| !f.is_empty())
+    unsafe { ctx.frags.as_mut() }.filter(|f| !f.is_empty() && takes_frags(ctx))
 }
 
 /// Bytes of the first buffer.

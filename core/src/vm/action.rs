@@ -59,11 +59,13 @@ pub enum AbortReason {
     Lock = 5,
     /// The run took more instructions than it may.
     Limit = 6,
+    /// The packet is in several buffers, and a program that is attached does not take such (`xdp.frags`): none was run.
+    SeveralBuffers = 7,
 }
 
 impl AbortReason {
     /// All reasons, in order of their numbers.
-    pub const ALL: [AbortReason; 7] = [
+    pub const ALL: [AbortReason; 8] = [
         Self::Returned,
         Self::UnknownCode,
         Self::Fault,
@@ -71,6 +73,7 @@ impl AbortReason {
         Self::NoRedirectTarget,
         Self::Lock,
         Self::Limit,
+        Self::SeveralBuffers,
     ];
     /// How many reasons there are.
     pub const COUNT: usize = Self::ALL.len();
@@ -90,6 +93,7 @@ impl AbortReason {
             AbortReason::NoRedirectTarget => "redirect without a target",
             AbortReason::Lock => "lock not to be had",
             AbortReason::Limit => "limit reached",
+            AbortReason::SeveralBuffers => "several buffers without xdp.frags",
         }
     }
 }

@@ -113,7 +113,7 @@ impl<'a> Runner<'a> {
         action
     }
 
-    /// As [`Runner::run`], of a packet that goes on in fragments. Programs that do not take them (`xdp.frags`) see its first buffer alone.
+    /// As [`Runner::run`], of a packet that goes on in fragments. Where a program does not take them (`xdp.frags`) the run is aborted.
     pub fn run_chain(&mut self, frame: &mut Frame<'_>, rest: &mut Chain<'_>) -> u32 {
         self.ctx.frags = &raw mut rest.frags;
         let action = self.run(frame);

@@ -38,6 +38,8 @@ pub(super) struct Unit {
     pub(super) direct: Option<Entry>,
     /// What any of them may do to the ends of a packet.
     pub(super) ends: Ends,
+    /// Whether all of them take packets in several buffers.
+    pub(super) takes_frags: bool,
 }
 
 /// An attach point: a port's queue, or just a loop.
@@ -114,7 +116,8 @@ impl Hook {
             };
             let moves = links.iter().any(|l| l.prog.packet_use() == PacketUse::Moves);
             let ends = if moves { Ends::Move } else { Ends::Stay };
-            let unit = Arc::new(Unit { links, direct, ends })?;
+            let takes_frags = links.iter().all(|l| l.prog.program().code().frags);
+            let unit = Arc::new(Unit { links, direct, ends, takes_frags })?;
             (direct.unwrap_or(unit_entry), Arc::into_raw(unit).cast_mut())
         };
         let held = self.replacing.lock();
@@ -145,12 +148,13 @@ impl Hook {
         unit.links.len()
     }
 
-    /// Whether every program that is attached takes packets in several buffers (`xdp.frags`): others see the first buffer alone, so that a host is not to give them such.
+    /// Whether every program that is attached takes packets in several buffers (`xdp.frags`). Where one does not, runs on such packets end as aborted
+    /// ([`super::AbortReason::SeveralBuffers`]) before the first program.
     pub fn takes_frags(&self) -> bool {
         let _held = self.replacing.lock();
         // SAFETY: as above.
         let unit = unsafe { self.unit.load(Ordering::Acquire).as_ref() };
-        unit.is_some_and(|u| u.links.iter().all(|l| l.prog.program().code().frags))
+        unit.is_some_and(|u| u.takes_frags)
     }
 
     /// The engine's name, where one program is attached.

@@ -45,7 +45,7 @@ pub(crate) use block::WorkerBlock;
 pub(crate) use func::Func;
 pub(crate) use limit::NO_LIMIT;
 pub(crate) use prog::{interpreted, maps_of};
-pub(crate) use run::{owner_of, tail_target};
+pub(crate) use run::{owner_of, tail_target, takes_frags};
 pub(crate) use timers::{Timer, TimerCell, TimerTable, clock as timer_clock};
 pub(crate) use trace::TraceRecord;
 

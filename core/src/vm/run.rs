@@ -42,7 +42,60 @@ pub unsafe fn ctx_init(ctx: *mut Ctx, worker: &Worker, hook: &Hook) -> Result<()
 #[inline]
 pub unsafe fn xdp_run(ctx: *mut Ctx) -> u32 {
     // SAFETY: handed on.
-    unsafe { Hook::of(ctx).entry()(ctx) }
+    unsafe {
+        let hook = Hook::of(ctx);
+        if in_several_buffers(&*ctx) {
+            return run_chain(hook, ctx);
+        }
+        hook.entry()(ctx)
+    }
+}
+
+/// Whether the packet goes on behind its first buffer.
+#[inline(always)]
+fn in_several_buffers(c: &Ctx) -> bool {
+    // SAFETY: null, or what the host set for this run.
+    !c.frags.is_null() && unsafe { !(*c.frags).is_empty() }
+}
+
+/// Runs a packet in several buffers, by programs that all take such.
+///
+/// # Safety
+/// As [`xdp_run`].
+#[cold]
+unsafe fn run_chain(hook: &Hook, ctx: *mut Ctx) -> u32 {
+    // SAFETY: handed on.
+    unsafe {
+        match hook.unit() {
+            None => unit_of_none(ctx),
+            Some(unit) if !unit.takes_frags => refuse_chain(ctx),
+            Some(unit) => match unit.direct {
+                Some(entry) => entry(ctx),
+                None => run_unit(unit, ctx),
+            },
+        }
+    }
+}
+
+/// The end of a run of programs that do not all take packets in several buffers, before it began.
+///
+/// # Safety
+/// As [`xdp_run`], with programs attached.
+#[cold]
+unsafe fn refuse_chain(ctx: *mut Ctx) -> u32 {
+    // SAFETY: the caller's; no program runs, so that the hook's first one is counted for.
+    unsafe {
+        begin(ctx);
+        (*ctx).set_abort(AbortReason::SeveralBuffers);
+        count_abort(&*ctx);
+    }
+    Action::Aborted as u32
+}
+
+/// Whether the program that runs may know of the buffers behind the first: one of `xdp.frags`, or where nothing is known of programs.
+pub(crate) fn takes_frags(ctx: &Ctx) -> bool {
+    // SAFETY: helpers ask during a run, on its own thread.
+    unsafe { running(ctx) }.is_none_or(|prog| prog.program().code().frags)
 }
 
 /// Runs the hook's programs on each packet in order; actions, ends of packets and redirects are written back. One burst uses one set of programs.
@@ -57,12 +110,13 @@ pub unsafe fn xdp_run_burst(ctx: *mut Ctx, pkts: *mut Pkt, n: u32) {
     unsafe {
         let pkts = core::slice::from_raw_parts_mut(pkts, n as usize);
         let Some(unit) = Hook::of(ctx).unit() else {
-            return each(ctx, pkts, Ends::Stay, |ctx| unit_of_none(ctx));
+            return each(ctx, pkts, Ends::Stay, true, |ctx| unit_of_none(ctx));
         };
+        let frags = unit.takes_frags;
         match (unit.direct, unit.ends) {
-            (Some(entry), Ends::Stay) => each(ctx, pkts, Ends::Stay, |ctx| entry(ctx)),
-            (Some(entry), Ends::Move) => each(ctx, pkts, Ends::Move, |ctx| entry(ctx)),
-            (None, ends) => each(ctx, pkts, ends, |ctx| run_unit(unit, ctx)),
+            (Some(entry), Ends::Stay) => each(ctx, pkts, Ends::Stay, frags, |ctx| entry(ctx)),
+            (Some(entry), Ends::Move) => each(ctx, pkts, Ends::Move, frags, |ctx| entry(ctx)),
+            (None, ends) => each(ctx, pkts, ends, frags, |ctx| run_unit(unit, ctx)),
         }
     }
 }
@@ -74,12 +128,18 @@ pub(super) enum Ends {
     Move,
 }
 
-/// Runs `run` on each packet, between taking the packet over and writing it back.
+/// Runs `run` on each packet, between taking the packet over and writing it back; without `frags` packets in several buffers are refused.
 ///
 /// # Safety
 /// As [`xdp_run`], for each packet.
 #[inline(always)]
-unsafe fn each(ctx: *mut Ctx, pkts: &mut [Pkt], ends: Ends, mut run: impl FnMut(*mut Ctx) -> u32) {
+unsafe fn each(
+    ctx: *mut Ctx,
+    pkts: &mut [Pkt],
+    ends: Ends,
+    frags: bool,
+    mut run: impl FnMut(*mut Ctx) -> u32,
+) {
     for pkt in pkts {
         // SAFETY: handed on; nothing else uses the context while `run` does not.
         unsafe {
@@ -95,7 +155,7 @@ unsafe fn each(ctx: *mut Ctx, pkts: &mut [Pkt], ends: Ends, mut run: impl FnMut(
             if pkt.rx.valid | c.rx.valid != 0 {
                 c.rx = pkt.rx;
             }
-            pkt.action = run(ctx);
+            pkt.action = if in_several_buffers(c) && !frags { refuse_chain(ctx) } else { run(ctx) };
             let c = &*ctx;
             if ends == Ends::Move {
                 word(&mut pkt.data_meta, &c.data_meta);
@@ -121,6 +181,7 @@ pub(super) unsafe extern "C" fn unit_entry(ctx: *mut Ctx) -> u32 {
     // SAFETY: hosts call a hook's entry with a context of that hook.
     unsafe {
         match Hook::of(ctx).unit() {
+            Some(unit) if in_several_buffers(&*ctx) && !unit.takes_frags => refuse_chain(ctx),
             Some(unit) => run_unit(unit, ctx),
             None => unit_of_none(ctx),
         }

@@ -90,6 +90,15 @@ int glue_port_by_name(const char *name)
 	return ret != 0 ? negative_errno(ret) : port;
 }
 
+static uint32_t offers(const struct rte_eth_dev_info *info)
+{
+	uint64_t capa = info->rx_offload_capa;
+
+	return ((capa & RTE_ETH_RX_OFFLOAD_RSS_HASH) && info->flow_type_rss_offloads != 0 ? GLUE_OFFERS_HASH : 0) |
+	       (capa & RTE_ETH_RX_OFFLOAD_VLAN_STRIP ? GLUE_OFFERS_VLAN : 0) |
+	       (capa & RTE_ETH_RX_OFFLOAD_SCATTER ? GLUE_OFFERS_SCATTER : 0);
+}
+
 int glue_port_info(uint16_t port, struct glue_port_info *out)
 {
 	struct rte_eth_dev_info info;
@@ -109,22 +118,46 @@ int glue_port_info(uint16_t port, struct glue_port_info *out)
 	out->max_rx_queues = info.max_rx_queues;
 	out->max_tx_queues = info.max_tx_queues;
 	out->socket = rte_eth_dev_socket_id(port);
+	out->offers = offers(&info);
+	out->ifindex = info.if_index;
+	/* Who cannot tell has the usual one. */
+	if (rte_eth_dev_get_mtu(port, &out->mtu) != 0)
+		out->mtu = RTE_ETHER_MTU;
 	return 0;
 }
 
-int glue_port_configure(uint16_t port, struct rte_mempool *pool, uint16_t *rxd, uint16_t *txd)
+int glue_port_configure(uint16_t port, struct rte_mempool *pool, uint16_t rx_queues, uint32_t use, uint16_t *rxd, uint16_t *txd)
 {
 	struct rte_eth_conf conf;
+	struct rte_eth_dev_info info;
 	int socket = rte_eth_dev_socket_id(port);
 	unsigned node = socket >= 0 ? (unsigned)socket : (unsigned)SOCKET_ID_ANY;
 	int ret;
 
 	memset(&conf, 0, sizeof(conf));
-	if ((ret = rte_eth_dev_configure(port, 1, 1, &conf)) != 0 ||
+	if ((ret = rte_eth_dev_info_get(port, &info)) != 0)
+		return negative_errno(ret);
+	use &= offers(&info);
+	if (rx_queues > 1 || (use & GLUE_OFFERS_HASH))
+		conf.rx_adv_conf.rss_conf.rss_hf =
+			info.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
+	if (conf.rx_adv_conf.rss_conf.rss_hf != 0)
+		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+	if (use & GLUE_OFFERS_HASH)
+		conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_RSS_HASH;
+	if (use & GLUE_OFFERS_VLAN)
+		conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_VLAN_STRIP;
+	if (use & GLUE_OFFERS_SCATTER)
+		conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
+	if ((use & GLUE_OFFERS_SCATTER) && (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS))
+		conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	if ((ret = rte_eth_dev_configure(port, rx_queues, 1, &conf)) != 0 ||
 	    (ret = rte_eth_dev_adjust_nb_rx_tx_desc(port, rxd, txd)) != 0 ||
-	    (ret = rte_eth_rx_queue_setup(port, 0, *rxd, node, NULL, pool)) != 0 ||
 	    (ret = rte_eth_tx_queue_setup(port, 0, *txd, node, NULL)) != 0)
 		return negative_errno(ret);
+	for (uint16_t queue = 0; queue < rx_queues; queue++)
+		if ((ret = rte_eth_rx_queue_setup(port, queue, *rxd, node, NULL, pool)) != 0)
+			return negative_errno(ret);
 	return 0;
 }
 
@@ -178,6 +211,81 @@ int glue_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned 
 	return rte_pktmbuf_alloc_bulk(pool, mbufs, n);
 }
 
+/* Of one segment of a chain. */
+static unsigned segment_refusal(const struct rte_mbuf *m)
+{
+	if (rte_mbuf_refcnt_read(m) != 1)
+		return GLUE_SHARED;
+	if (m->ol_flags & RTE_MBUF_F_INDIRECT)
+		return GLUE_INDIRECT;
+	if ((m->ol_flags & RTE_MBUF_F_EXTERNAL) && rte_mbuf_ext_refcnt_read(m->shinfo) != 1)
+		return GLUE_EXTERNAL;
+	return GLUE_REASONS;
+}
+
+/* GLUE_REASONS: every segment is ours alone, and those behind the first stand in frags. */
+static unsigned read_chain(struct rte_mbuf *m, struct glue_frags *frags)
+{
+	if (m->nb_segs > GLUE_MAX_FRAGS + 1)
+		return GLUE_CHAINED;
+	frags->nr = frags->nr_released = 0;
+	for (struct rte_mbuf *seg = m; seg != NULL; seg = seg->next) {
+		unsigned reason = segment_refusal(seg);
+
+		if (reason != GLUE_REASONS)
+			return reason;
+		if (seg == m)
+			continue;
+		if (frags->nr == GLUE_MAX_FRAGS)
+			return GLUE_CHAINED;
+		struct glue_frag *f = &frags->frags[frags->nr++];
+
+		f->data = rte_pktmbuf_mtod(seg, uint8_t *);
+		f->len = seg->data_len;
+		f->room = (uint32_t)seg->buf_len - seg->data_off;
+		f->cookie = seg;
+	}
+	return GLUE_REASONS;
+}
+
+/* Takes over what became of the segments behind the first; false, and nothing done, where one is not inside its buffer. */
+static int write_chain(struct rte_mbuf *m, const struct glue_frags *frags)
+{
+	struct rte_mbuf *last = m;
+	uint64_t all = (uint64_t)frags->nr + frags->nr_released;
+
+	if (all > GLUE_MAX_FRAGS)
+		return 0;
+	for (uint32_t i = 0; i < frags->nr; i++) {
+		const struct glue_frag *f = &frags->frags[i];
+		const struct rte_mbuf *seg = f->cookie;
+		uint64_t off = (uint64_t)((uintptr_t)f->data - (uintptr_t)seg->buf_addr);
+
+		if (off > seg->buf_len || f->len > seg->buf_len - off)
+			return 0;
+	}
+	for (uint32_t i = 0; i < frags->nr; i++) {
+		const struct glue_frag *f = &frags->frags[i];
+		struct rte_mbuf *seg = f->cookie;
+
+		seg->data_off = (uint16_t)((uintptr_t)f->data - (uintptr_t)seg->buf_addr);
+		seg->data_len = (uint16_t)f->len;
+		m->pkt_len += f->len;
+		last->next = seg;
+		last = seg;
+	}
+	last->next = NULL;
+	m->nb_segs = (uint16_t)(frags->nr + 1);
+	for (uint32_t i = frags->nr; i < all; i++) {
+		struct rte_mbuf *seg = frags->frags[i].cookie;
+
+		seg->next = NULL;
+		seg->nb_segs = 1;
+		rte_pktmbuf_free_seg(seg);
+	}
+	return 1;
+}
+
 /* GLUE_REASONS: none, the program may have it. All that is read lies in the mbuf's first cache line, which the driver just wrote. */
 static inline unsigned refusal(const struct rte_mbuf *m)
 {
@@ -213,9 +321,10 @@ static inline void read_meta(const struct rte_mbuf *m, struct glue_rx_meta *meta
 	}
 }
 
-/* The loop of glue_frames_load, compiled with and without metadata. */
+/* The loop of glue_frames_load, compiled with and without metadata and chains. */
 static __rte_always_inline uint16_t load(struct rte_mbuf **mbufs, uint16_t n, uint8_t *at, size_t stride,
-					 struct glue_rx_meta *meta, uint64_t *reasons, int *vouched)
+					 struct glue_rx_meta *meta, struct glue_frags *frags, size_t frags_at,
+					 uint64_t *reasons, int *vouched)
 {
 	uint64_t any = 0;
 	uint16_t kept = 0;
@@ -225,6 +334,13 @@ static __rte_always_inline uint16_t load(struct rte_mbuf **mbufs, uint16_t n, ui
 		struct glue_frame *frame = (struct glue_frame *)at;
 		unsigned reason = refusal(m);
 
+		if (frags != NULL) {
+			struct glue_frags *chain = m->nb_segs > 1 ? &frags[kept] : NULL;
+
+			if (chain != NULL)
+				reason = read_chain(m, chain);
+			memcpy(at + frags_at, &chain, sizeof(chain));
+		}
 		if (unlikely(reason != GLUE_REASONS)) {
 			reasons[reason]++;
 			continue;
@@ -249,10 +365,11 @@ static __rte_always_inline uint16_t load(struct rte_mbuf **mbufs, uint16_t n, ui
 }
 
 uint16_t glue_frames_load(struct rte_mbuf **mbufs, uint16_t n, void *frames, size_t stride, struct glue_rx_meta *meta,
-			  uint64_t *reasons, int *vouched)
+			  struct glue_frags *frags, size_t frags_at, uint64_t *reasons, int *vouched)
 {
-	uint16_t kept = meta == NULL ? load(mbufs, n, frames, stride, NULL, reasons, vouched)
-				     : load(mbufs, n, frames, stride, meta, reasons, vouched);
+	uint16_t kept = frags != NULL  ? load(mbufs, n, frames, stride, meta, frags, frags_at, reasons, vouched)
+			: meta == NULL ? load(mbufs, n, frames, stride, NULL, NULL, 0, reasons, vouched)
+				       : load(mbufs, n, frames, stride, meta, NULL, 0, reasons, vouched);
 
 	if (likely(kept == n))
 		return n;
@@ -273,7 +390,7 @@ uint16_t glue_frames_load(struct rte_mbuf **mbufs, uint16_t n, void *frames, siz
 	return kept;
 }
 
-uint64_t glue_frames_store(struct rte_mbuf **mbufs, uint16_t n, const void *frames, size_t stride)
+uint64_t glue_frames_store(struct rte_mbuf **mbufs, uint16_t n, const void *frames, size_t stride, size_t frags_at)
 {
 	uint64_t bad = 0;
 	const uint8_t *at = frames;
@@ -285,7 +402,27 @@ uint64_t glue_frames_store(struct rte_mbuf **mbufs, uint16_t n, const void *fram
 		uint64_t off = (uint64_t)((uintptr_t)frame->data - (uintptr_t)m->buf_addr);
 		uint64_t len = (uint64_t)((uintptr_t)frame->data_end - (uintptr_t)frame->data);
 
-		if (unlikely(off != m->data_off || len != m->data_len)) {
+		const struct glue_frags *chain = NULL;
+
+		if (frags_at != 0)
+			memcpy(&chain, at + frags_at, sizeof(chain));
+		if (unlikely(chain != NULL)) {
+			/* The first buffer is looked at before anything is taken over. */
+			if (off > m->buf_len || len > m->buf_len - off) {
+				bad |= UINT64_C(1) << i;
+				continue;
+			}
+			uint32_t before = m->pkt_len;
+
+			m->pkt_len = (uint32_t)len;
+			if (!write_chain(m, chain)) {
+				m->pkt_len = before;
+				bad |= UINT64_C(1) << i;
+				continue;
+			}
+			m->data_off = (uint16_t)off;
+			m->data_len = (uint16_t)len;
+		} else if (unlikely(off != m->data_off || len != m->data_len)) {
 			if (unlikely(off > m->buf_len || len > m->buf_len - off)) {
 				bad |= UINT64_C(1) << i;
 				continue;

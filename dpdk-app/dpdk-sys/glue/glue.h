@@ -26,6 +26,22 @@ struct glue_frame {
 	void *cookie;             /* the mbuf */
 };
 
+/* The segments of a packet behind its first: `struct uxdp_frags`. */
+#define GLUE_MAX_FRAGS 17u
+
+struct glue_frag {
+	uint8_t *data;
+	uint32_t len;
+	uint32_t room; /* bytes from `data` to the end of the segment's buffer */
+	void *cookie;  /* the segment */
+};
+
+struct glue_frags {
+	uint32_t nr;
+	uint32_t nr_released; /* behind those: segments that the program dropped */
+	struct glue_frag frags[GLUE_MAX_FRAGS];
+};
+
 /* What the driver said about a packet beside its bytes. */
 struct glue_rx_meta {
 	uint32_t hash;     /* valid if GLUE_META_HASH */
@@ -36,7 +52,7 @@ struct glue_rx_meta {
 #define GLUE_META_VLAN 2u
 
 /* Why an mbuf is not given to a program. */
-#define GLUE_CHAINED 0u  /* more than one segment */
+#define GLUE_CHAINED 0u  /* more than one segment, or more than a program can have */
 #define GLUE_SHARED 1u   /* reference count above one: someone else reads these bytes */
 #define GLUE_INDIRECT 2u /* attached to the data of another mbuf */
 #define GLUE_EXTERNAL 3u /* attached to an external buffer that has other users */
@@ -49,8 +65,16 @@ struct glue_port_info {
 	uint8_t mac[6];
 	uint16_t max_rx_queues;
 	uint16_t max_tx_queues;
-	int32_t socket; /* NUMA node, -1 unknown */
+	int32_t socket;  /* NUMA node, -1 unknown */
+	uint32_t offers; /* GLUE_OFFERS_* */
+	uint32_t ifindex; /* the interface of the kernel's that it is, 0: none */
+	uint16_t mtu;
 };
+
+/* What a port can be configured to do. */
+#define GLUE_OFFERS_HASH 1u    /* tell the hash by which it chose the queue */
+#define GLUE_OFFERS_VLAN 2u    /* take the VLAN tag off and tell it */
+#define GLUE_OFFERS_SCATTER 4u /* receive packets longer than a buffer, in several */
 
 struct glue_port_stats {
 	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes;
@@ -79,8 +103,9 @@ uint16_t glue_port_count(void);
 uint32_t glue_port_next(uint32_t from); /* the first port >= from; none: UINT32_MAX */
 int glue_port_by_name(const char *name); /* port, or negative */
 int glue_port_info(uint16_t port, struct glue_port_info *out);
-/* Configures one RX and one TX queue; *rxd and *txd are what is wished for, and what the driver made of it. */
-int glue_port_configure(uint16_t port, struct rte_mempool *pool, uint16_t *rxd, uint16_t *txd);
+/* Configures some RX queues, over which flows are spread where the device can, and one TX queue, with what of `use` (GLUE_OFFERS_*) the device offers; *rxd and *txd
+ * are what is wished for, and what the driver made of it. */
+int glue_port_configure(uint16_t port, struct rte_mempool *pool, uint16_t rx_queues, uint32_t use, uint16_t *rxd, uint16_t *txd);
 int glue_port_start(uint16_t port);
 int glue_port_stop(uint16_t port);
 int glue_port_close(uint16_t port);
@@ -96,13 +121,16 @@ int glue_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned 
 
 /* Reads n mbufs into n records of `stride` bytes, each beginning with a struct glue_frame.
  * Those that no program may have are moved behind the others, order kept, and counted in reasons[GLUE_*].
+ * frags: NULL, or room for n packets: then packets of several segments are kept, too, and a pointer to the segments behind the first, or NULL, is written at byte
+ * frags_at of each record.
  * meta may be NULL. *vouched: whether the driver vouched for anything in any of the packets (see glue_frames_store). Returns how many records were written: mbufs[0..ret) belong to them. n <= 64. */
 uint16_t glue_frames_load(struct rte_mbuf **mbufs, uint16_t n, void *frames, size_t stride, struct glue_rx_meta *meta,
-			  uint64_t *reasons, int *vouched);
+			  struct glue_frags *frags, size_t frags_at, uint64_t *reasons, int *vouched);
 
-/* Writes data_off and the lengths of n records back, and clears flags and fields by which the driver vouched for the packet as it
+/* frags_at: 0, or where glue_frames_load wrote pointers: segments that a program dropped are freed.
+ * Writes data_off and the lengths of n records back, and clears flags and fields by which the driver vouched for the packet as it
  * came (hash, checksums, packet type).
  * A record whose pointers are not inside its buffer leaves its mbuf as it was; its bit is set in the result. n <= 64. */
-uint64_t glue_frames_store(struct rte_mbuf **mbufs, uint16_t n, const void *frames, size_t stride);
+uint64_t glue_frames_store(struct rte_mbuf **mbufs, uint16_t n, const void *frames, size_t stride, size_t frags_at);
 
 #endif

@@ -8,8 +8,8 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ptr::{NonNull, null_mut};
 
-use crate::Mempool;
 use crate::ffi::{self, REASONS, RteMbuf};
+use crate::{Mempool, Segments};
 
 /// Packets a burst has room for: DPDK's customary 32.
 pub const BURST: usize = 32;
@@ -47,11 +47,16 @@ impl Frame {
 /// A record that begins with a [`Frame`].
 ///
 /// # Safety
-/// The type is `repr(C)` and its first field is a [`Frame`].
-pub unsafe trait FrameHead {}
+/// The type is `repr(C)` and its first field is a [`Frame`]. At byte `SEGMENTS_AT`, where that is not 0, it has a pointer to [`Segments`].
+pub unsafe trait FrameHead {
+    /// Where the record points to the segments behind the first; 0: nowhere.
+    const SEGMENTS_AT: usize;
+}
 
 // SAFETY: it is one.
-unsafe impl FrameHead for Frame {}
+unsafe impl FrameHead for Frame {
+    const SEGMENTS_AT: usize = 0;
+}
 
 /// What the driver said about a packet beside its bytes.
 #[repr(C)]
@@ -214,16 +219,21 @@ impl<'pool> Burst<'pool> {
     ///
     /// A packet that no program may write to (chained, shared, indirect) is freed and counted in `refused`; those that remain
     /// keep their order. Says how many remain: `records[..n]` belong to them.
+    ///
+    /// With `segments`, packets in several segments remain, too, up to [`crate::MAX_SEGMENTS`] behind the first; the records of all that remain then point to theirs, or
+    /// are null there, until the caller changes that.
     #[inline]
     pub fn load<T: FrameHead>(
         &mut self,
         records: &mut [T; BURST],
         meta: Option<&mut [RxMeta; BURST]>,
+        segments: Option<&mut [Segments; BURST]>,
         refused: &mut Refusals,
     ) -> usize {
         let meta = meta.map_or(null_mut(), |meta| meta.as_mut_ptr());
-        // SAFETY: the first len slots are owned mbufs; records and meta have BURST >= len elements; T begins with a Frame (its
-        // unsafe trait says so); refused has one counter a reason.
+        let segments = segments.filter(|_| T::SEGMENTS_AT != 0).map_or(null_mut(), |s| s.as_mut_ptr());
+        // SAFETY: the first len slots are owned mbufs; records, meta and segments have BURST >= len elements; T begins with a Frame and has its pointer to
+        // segments where it says (its unsafe trait says so); refused has one counter a reason.
         let kept = unsafe {
             ffi::glue_frames_load(
                 self.mbufs.as_mut_ptr().cast(),
@@ -231,6 +241,8 @@ impl<'pool> Burst<'pool> {
                 records.as_mut_ptr().cast(),
                 size_of::<T>(),
                 meta,
+                segments,
+                T::SEGMENTS_AT,
                 refused.0.as_mut_ptr(),
                 &raw mut self.vouched,
             )
@@ -255,13 +267,15 @@ impl<'pool> Burst<'pool> {
             Changes::Bytes if self.vouched == 0 => return 0,
             Changes::Bytes | Changes::Bounds => (),
         }
-        // SAFETY: as in load; the glue checks every pointer against the mbuf's own buffer and follows none.
+        // SAFETY: as in load; the glue checks every pointer against the mbuf's own buffer and follows none but those to segments that load wrote, whose cookies nobody
+        // changes.
         let bad = unsafe {
             ffi::glue_frames_store(
                 self.mbufs.as_mut_ptr().cast(),
                 self.len as u16,
                 records.as_ptr().cast(),
                 size_of::<T>(),
+                T::SEGMENTS_AT,
             )
         };
         if bad != 0 {

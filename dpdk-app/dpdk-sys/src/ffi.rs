@@ -24,6 +24,9 @@ pub(crate) struct PortInfo {
     pub(crate) max_rx_queues: u16,
     pub(crate) max_tx_queues: u16,
     pub(crate) socket: i32,
+    pub(crate) offers: u32,
+    pub(crate) ifindex: u32,
+    pub(crate) mtu: u16,
 }
 
 unsafe extern "C" {
@@ -56,6 +59,8 @@ unsafe extern "C" {
     pub(crate) fn glue_port_configure(
         port: u16,
         pool: *mut RteMempool,
+        rx_queues: u16,
+        offers: u32,
         rxd: *mut u16,
         txd: *mut u16,
     ) -> c_int;
@@ -76,6 +81,8 @@ unsafe extern "C" {
         frames: *mut c_void,
         stride: usize,
         meta: *mut crate::RxMeta,
+        frags: *mut crate::Segments,
+        frags_at: usize,
         reasons: *mut u64,
         vouched: *mut c_int,
     ) -> u16;
@@ -84,5 +91,6 @@ unsafe extern "C" {
         n: u16,
         frames: *const c_void,
         stride: usize,
+        frags_at: usize,
     ) -> u64;
 }

@@ -18,6 +18,7 @@ mod error;
 mod ffi;
 mod mempool;
 mod port;
+mod segments;
 #[cfg(test)]
 mod tests;
 
@@ -25,4 +26,5 @@ pub use burst::{BURST, Burst, Changes, Frame, FrameHead, Mbuf, Refusals, RxMeta}
 pub use eal::{Eal, version};
 pub use error::Error;
 pub use mempool::{InUse, Mempool};
-pub use port::{Descriptors, Port, PortInfo, PortStats, port_by_name};
+pub use port::{Descriptors, Offers, Port, PortInfo, PortStats, Setup, port_by_name};
+pub use segments::{MAX_SEGMENTS, Segment, Segments};

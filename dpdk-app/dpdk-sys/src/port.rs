@@ -1,4 +1,4 @@
-//! Ports with one RX and one TX queue: found, described, opened, closed.
+//! Ports with RX queues and one TX queue: found, described, opened, closed.
 
 use std::ffi::{CStr, CString, c_char};
 use std::marker::PhantomData;
@@ -20,6 +20,46 @@ pub struct PortInfo {
     pub mac: [u8; 6],
     /// The NUMA node, if it has one.
     pub socket: Option<u32>,
+    /// RX queues at most.
+    pub rx_queues: u16,
+    /// Bytes of its largest packet, without Ethernet header.
+    pub mtu: u16,
+    /// The kernel's interface that it is, by number.
+    pub ifindex: Option<u32>,
+    /// What it can do when it is asked to.
+    pub offers: Offers,
+}
+
+/// What a device can do beside receiving and sending.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Offers {
+    /// Tell the hash by which it chose the queue.
+    pub hash: bool,
+    /// Take the VLAN tag off and tell it.
+    pub vlan: bool,
+    /// Receive packets that are longer than a buffer, in several.
+    pub scatter: bool,
+}
+
+impl Offers {
+    const fn from_bits(bits: u32) -> Self {
+        Self { hash: bits & 1 != 0, vlan: bits & 2 != 0, scatter: bits & 4 != 0 }
+    }
+
+    const fn bits(self) -> u32 {
+        self.hash as u32 | (self.vlan as u32) << 1 | (self.scatter as u32) << 2
+    }
+}
+
+/// How a port is to be opened. The driver bends it to what it can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setup {
+    /// Its RX queues, over which flows are spread where the device can.
+    pub rx_queues: u16,
+    /// Sizes of the rings.
+    pub descriptors: Descriptors,
+    /// What of its offers is used.
+    pub used: Offers,
 }
 
 /// What the driver counted. Not every driver counts everything.
@@ -53,10 +93,11 @@ pub struct Descriptors {
     pub tx: u16,
 }
 
-/// A started port with one queue each way. Dropping it stops and closes the device, which gives back the buffers in its rings.
+/// A started port with some RX queues and one TX queue. Dropping it stops and closes the device, which gives back the buffers in its rings.
 #[derive(Debug)]
 pub struct Port<'pool> {
     id: u16,
+    rx_queues: u16,
     _pool: PhantomData<&'pool Mempool<'pool>>,
 }
 
@@ -92,11 +133,24 @@ fn info(id: u16) -> Result<PortInfo, Error> {
         max_rx_queues: 0,
         max_tx_queues: 0,
         socket: 0,
+        offers: 0,
+        ifindex: 0,
+        mtu: 0,
     };
     // SAFETY: raw is a place for the result.
     check(id, "describe it", unsafe { ffi::glue_port_info(id, &raw mut raw) })?;
     let (name, driver) = (text(&raw.name), text(&raw.driver));
-    Ok(PortInfo { id, name, driver, mac: raw.mac, socket: u32::try_from(raw.socket).ok() })
+    Ok(PortInfo {
+        id,
+        name,
+        driver,
+        mac: raw.mac,
+        socket: u32::try_from(raw.socket).ok(),
+        rx_queues: raw.max_rx_queues,
+        mtu: raw.mtu,
+        ifindex: (raw.ifindex != 0).then_some(raw.ifindex),
+        offers: Offers::from_bits(raw.offers),
+    })
 }
 
 fn text(field: &[c_char]) -> String {
@@ -108,15 +162,17 @@ fn text(field: &[c_char]) -> String {
 impl<'pool> Port<'pool> {
     /// Configures and starts a port whose packets come from `pool`. Rings get near the sizes wished for.
     ///
+    /// `setup.rx_queues` is from 1 to what the port has.
+    ///
     /// # Errors
     /// Whatever the driver refuses; the port is then closed.
-    pub fn open(id: u16, pool: &'pool Mempool<'_>, wanted: Descriptors) -> Result<Self, Error> {
-        let Descriptors { mut rx, mut tx } = wanted;
+    pub fn open(id: u16, pool: &'pool Mempool<'_>, setup: Setup) -> Result<Self, Error> {
+        let Setup { rx_queues, descriptors: Descriptors { mut rx, mut tx }, used } = setup;
         // Made first: if a step fails, dropping it closes what the steps before opened.
-        let port = Self { id, _pool: PhantomData };
+        let port = Self { id, rx_queues, _pool: PhantomData };
         // SAFETY: the pool outlives the port (borrow); rx and tx are places for the results.
         check(id, "configure it", unsafe {
-            ffi::glue_port_configure(id, pool.raw(), &raw mut rx, &raw mut tx)
+            ffi::glue_port_configure(id, pool.raw(), rx_queues, used.bits(), &raw mut rx, &raw mut tx)
         })?;
         // SAFETY: the port is configured.
         check(id, "start it", unsafe { ffi::glue_port_start(id) })?;
@@ -126,6 +182,11 @@ impl<'pool> Port<'pool> {
     /// Its number.
     pub fn id(&self) -> u16 {
         self.id
+    }
+
+    /// Its RX queues.
+    pub fn rx_queues(&self) -> u16 {
+        self.rx_queues
     }
 
     /// Lets packets for other addresses in.
@@ -148,13 +209,16 @@ impl<'pool> Port<'pool> {
         Ok(stats)
     }
 
-    /// Fills an empty burst with what has arrived, at most [`crate::BURST`] packets, and says how many.
+    /// Fills an empty burst with what has arrived on an RX queue, at most [`crate::BURST`] packets, and says how many. A queue that it does not have receives nothing.
     #[inline]
-    pub fn receive(&mut self, burst: &mut Burst<'pool>) -> usize {
+    pub fn receive(&mut self, queue: u16, burst: &mut Burst<'pool>) -> usize {
+        if queue >= self.rx_queues {
+            return 0;
+        }
         let room = burst.room();
         burst.append_with(room, |slots| {
-            // SAFETY: the port is started with queue 0; slots has room for `room` pointers.
-            usize::from(unsafe { ffi::glue_rx_burst(self.id, 0, slots.as_mut_ptr().cast(), room as u16) })
+            // SAFETY: the port is started with this queue; slots has room for `room` pointers.
+            usize::from(unsafe { ffi::glue_rx_burst(self.id, queue, slots.as_mut_ptr().cast(), room as u16) })
         })
     }
 

@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 
 use crate::burst::{BURST, Burst, Changes, Frame, Mbuf, Refusals, RxMeta};
 use crate::ffi::{RteMbuf, RteMempool};
-use crate::{Descriptors, Eal, Error, InUse, Mempool, Port, port_by_name};
+use crate::{Descriptors, Eal, Error, InUse, Mempool, Offers, Port, Setup, port_by_name};
 
 type Check = fn(&Mempool<'_>);
 
@@ -95,7 +95,7 @@ fn a_frame_is_the_mbuf_with_its_real_room(pool: &Mempool<'_>) {
     let raw = alloc(pool, 60);
     let mut burst = burst_of(pool, &[raw]);
     let (mut frames, mut refused) = ([Frame::EMPTY; BURST], Refusals::default());
-    assert_eq!(burst.load(&mut frames, None, &mut refused), 1);
+    assert_eq!(burst.load(&mut frames, None, None, &mut refused), 1);
     let frame = frames[0];
     let [data_off, ..] = shape(raw);
     assert_eq!(frame.data as usize - frame.data_hard_start as usize, data_off as usize);
@@ -118,7 +118,7 @@ fn awkward_mbufs_are_refused_and_the_others_keep_their_order(pool: &Mempool<'_>)
     };
     let mut burst = burst_of(pool, &[chained, good[0], shared, good[1], indirect, good[2]]);
     let (mut frames, mut refused) = ([Frame::EMPTY; BURST], Refusals::default());
-    assert_eq!(burst.load(&mut frames, None, &mut refused), 3);
+    assert_eq!(burst.load(&mut frames, None, None, &mut refused), 3);
     assert_eq!(burst.len(), 3);
     for (frame, &raw) in frames.iter().zip(&good) {
         assert_eq!(frame.cookie, raw.cast());
@@ -135,7 +135,7 @@ fn what_changed_is_written_back(pool: &Mempool<'_>) {
     let raw = alloc(pool, 60);
     let mut burst = burst_of(pool, &[raw]);
     let (mut frames, mut refused) = ([Frame::EMPTY; BURST], Refusals::default());
-    burst.load(&mut frames, None, &mut refused);
+    burst.load(&mut frames, None, None, &mut refused);
     let [before, ..] = shape(raw);
     frames[0].data = frames[0].data_hard_start;
     frames[0].data_end = frames[0].frame_end;
@@ -155,7 +155,7 @@ fn what_the_driver_vouched_for_goes_when_the_packet_changed(pool: &Mempool<'_>) 
     let mut burst = burst_of(pool, &[raw, plain]);
     let (mut frames, mut refused) = ([Frame::EMPTY; BURST], Refusals::default());
     let mut meta = [RxMeta::default(); BURST];
-    burst.load(&mut frames, Some(&mut meta), &mut refused);
+    burst.load(&mut frames, Some(&mut meta), None, &mut refused);
     assert_eq!((meta[0].hash(), meta[0].vlan_tci()), (Some(0xfeed), None));
     assert_eq!(meta[1].hash(), None);
     // SAFETY: raw is in the burst, alive.
@@ -174,7 +174,7 @@ fn a_frame_outside_its_buffer_changes_nothing(pool: &Mempool<'_>) {
     let raw = alloc(pool, 60);
     let mut burst = burst_of(pool, &[raw]);
     let (mut frames, mut refused) = ([Frame::EMPTY; BURST], Refusals::default());
-    burst.load(&mut frames, None, &mut refused);
+    burst.load(&mut frames, None, None, &mut refused);
     let (good, before) = (frames[0], shape(raw));
     let outside = [
         Frame { data: good.data_hard_start.wrapping_sub(1), ..good },
@@ -207,8 +207,12 @@ fn a_full_ring_leaves_the_rest_in_the_burst(eal: &Eal, pool: &Mempool<'_>) {
     let ports = eal.ports().unwrap();
     assert_eq!(ports.len(), 1);
     assert_eq!(port_by_name("net_ring0").unwrap(), ports[0].id);
+    assert!(ports[0].rx_queues >= 1 && ports[0].mtu >= 1500, "{:?}", ports[0]);
+    let setup =
+        Setup { rx_queues: 1, descriptors: Descriptors { rx: 512, tx: 512 }, used: Offers::default() };
     assert!(matches!(port_by_name("net_none"), Err(Error::NoSuchPort(_))));
-    let mut port = Port::open(ports[0].id, pool, Descriptors { rx: 512, tx: 512 }).unwrap();
+    let mut port = Port::open(ports[0].id, pool, setup).unwrap();
+    assert_eq!(port.receive(1, &mut Burst::new()), 0, "no such queue");
     let mut burst = Burst::new();
     pool.fill(&mut burst, 20).unwrap();
     let mut sent = 0;
@@ -224,13 +228,13 @@ fn a_full_ring_leaves_the_rest_in_the_burst(eal: &Eal, pool: &Mempool<'_>) {
     assert_eq!(sent, 1023, "what a ring of 1024 holds");
     assert_eq!(pool.in_use() as usize, sent + burst.len());
     burst.free();
-    assert_eq!(port.receive(&mut burst), BURST);
+    assert_eq!(port.receive(0, &mut burst), BURST);
     assert_eq!(burst.free_from(5), BURST - 5);
     assert_eq!(pool.in_use() as usize, sent - BURST + 5);
     let mut received = BURST;
     while {
         burst.free();
-        received += port.receive(&mut burst);
+        received += port.receive(0, &mut burst);
         !burst.is_empty()
     } {}
     assert_eq!((received, pool.in_use()), (sent, 0));

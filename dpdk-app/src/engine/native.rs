@@ -34,7 +34,7 @@ impl Engine for NativeEngine {
         if self.which == Native::Tx { Changes::Bytes } else { Changes::Nothing }
     }
 
-    unsafe fn run_burst(&mut self, _port: u16, pkts: &mut [Pkt]) {
+    unsafe fn run_burst(&mut self, _input: usize, pkts: &mut [Pkt]) {
         for Pkt(pkt) in pkts {
             // SAFETY: what the caller promises for each packet is what the functions need.
             pkt.action = unsafe { (self.function)(pkt) };

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use dpdk_sys::{Burst, Changes, Descriptors, Eal, Mempool, Port};
+use dpdk_sys::{Burst, Changes, Descriptors, Eal, Mempool, Offers, Port, Setup};
 
 use super::{EndedBy, Forwarder, Limits, PassTo};
 use crate::counters::Totals;
@@ -35,10 +35,10 @@ impl Engine for Script {
         Changes::Bounds
     }
 
-    unsafe fn run_burst(&mut self, port: u16, pkts: &mut [Pkt]) {
+    unsafe fn run_burst(&mut self, input: usize, pkts: &mut [Pkt]) {
         for (pkt, (action, ifindex)) in pkts.iter_mut().zip(SCRIPT.into_iter().chain([(XDP_TX, 0)])) {
             let (action, ifindex) =
-                if port == 0 && self.rounds == 0 { (action, ifindex) } else { (XDP_DROP, 0) };
+                if input == 0 && self.rounds == 0 { (action, ifindex) } else { (XDP_DROP, 0) };
             pkt.0.action = action;
             pkt.0.redirect.target = ifindex.into();
         }
@@ -58,7 +58,9 @@ fn each_action_ends_where_it_should_and_is_counted() {
         "test --no-huge -m 64 --no-pci --no-shconf --log-level=warning --vdev=net_ring0 --vdev=net_ring1";
     let eal = Eal::init(eal_args.split(' ')).unwrap();
     let pool = Mempool::new(&eal, "test", 511, 2048).unwrap();
-    let open = |id| Port::open(id, &pool, Descriptors { rx: 256, tx: 256 }).unwrap();
+    let descriptors = Descriptors { rx: 256, tx: 256 };
+    let open =
+        |id| Port::open(id, &pool, Setup { rx_queues: 1, descriptors, used: Offers::default() }).unwrap();
     let mut ports = vec![open(0), open(1)];
 
     // What a ring port sends, it receives: ten packets for port 0, the last of which comes back with an impossible pointer.

@@ -1,7 +1,11 @@
 //! l2fwd as its users start it: virtual devices in, captures, reports and exit codes out.
 
+mod chains;
 mod common;
 mod programs;
+mod renew;
+mod routes;
+mod segments;
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;

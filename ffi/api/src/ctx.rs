@@ -45,6 +45,8 @@ pub enum uxdp_abort_reason {
     UXDP_ABORT_LOCK = 5,
     /// The run took more instructions than `run_limit` of its load allows.
     UXDP_ABORT_LIMIT = 6,
+    /// The packet is in several buffers, and a program that is attached does not take such (section `xdp.frags`): none was run.
+    UXDP_ABORT_SEVERAL_BUFFERS = 7,
 }
 
 /// What kind of target a redirect has.
@@ -235,7 +237,8 @@ const _: () = {
     assert!(A::NoRedirectTarget as u32 == uxdp_abort_reason::UXDP_ABORT_NO_REDIRECT_TARGET as u32);
     assert!(A::Lock as u32 == uxdp_abort_reason::UXDP_ABORT_LOCK as u32);
     assert!(A::Limit as u32 == uxdp_abort_reason::UXDP_ABORT_LIMIT as u32);
-    assert!(A::COUNT == uxdp_abort_reason::UXDP_ABORT_LIMIT as usize + 1);
+    assert!(A::SeveralBuffers as u32 == uxdp_abort_reason::UXDP_ABORT_SEVERAL_BUFFERS as u32);
+    assert!(A::COUNT == uxdp_abort_reason::UXDP_ABORT_SEVERAL_BUFFERS as usize + 1);
     assert!(R::Xskmap as u32 == uxdp_redirect_kind::UXDP_REDIRECT_XSKMAP as u32);
 };
 

@@ -159,7 +159,8 @@ pub unsafe extern "C" fn uxdp_hook_free(h: *mut uxdp_hook) {
     }
 }
 
-/// Whether every attached program takes packets in several buffers (section `xdp.frags`): 1 or 0. Others see the first buffer alone, so a host gives them no such packets.
+/// Whether every attached program takes packets in several buffers (section `xdp.frags`): 1 or 0. Where one does not,
+/// such packets are not run: UXDP_ABORTED, with the reason UXDP_ABORT_SEVERAL_BUFFERS.
 ///
 /// `h` stays the caller's. Any thread; what is attached may change afterwards. -EINVAL for NULL.
 ///

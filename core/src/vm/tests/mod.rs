@@ -2,6 +2,7 @@
 
 mod alloc;
 mod callbacks;
+mod chains;
 mod hooks;
 mod limits;
 mod locks;
@@ -102,6 +103,8 @@ pub(crate) struct Asm {
     starts: Vec<u32>,
     /// Slots that every function clears.
     pub(crate) clear: u64,
+    /// Whether it takes packets in several buffers.
+    pub(crate) frags: bool,
 }
 
 impl Asm {
@@ -176,7 +179,12 @@ impl Asm {
         let ends = self.starts.iter().copied().chain([self.insns.len() as u32]);
         let starts = [0].into_iter().chain(self.starts.iter().copied());
         let subprogs = starts.zip(ends).map(|(start, end)| Subprog { start, end, ..Subprog::default() });
-        let mut code = Code { name: mem::String::from_text("test").unwrap(), attach, ..Code::default() };
+        let mut code = Code {
+            name: mem::String::from_text("test").unwrap(),
+            attach,
+            frags: self.frags,
+            ..Code::default()
+        };
         code.subprogs.extend(subprogs).unwrap();
         code.insns.extend_from_slice(&self.insns).unwrap();
         let frames = code.subprogs.len();

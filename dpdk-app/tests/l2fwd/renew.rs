@@ -1,0 +1,122 @@
+//! New versions of programs on SIGHUP, and runs that take too long.
+
+use std::io::{BufRead, BufReader, Lines};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::chains::{bundled, numbers, test_prog};
+use crate::common::{Bench, packets, parse};
+
+/// l2fwd on a port that always has packets, with an object that the test replaces.
+struct Running {
+    child: Child,
+    said: Lines<BufReader<ChildStderr>>,
+    object: PathBuf,
+}
+
+impl Running {
+    /// Returns once packets run: EAL's last words come before.
+    fn start(bench: &Bench, object: &str, args: &[&str]) -> Self {
+        let path = bench.path("prog.o");
+        std::fs::copy(object, &path).unwrap();
+        let prog = path.display().to_string();
+        let mut child = bench
+            .l2fwd(&["net_null0".to_owned()], &[&["--prog", &prog, "--json"], args].concat())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+        said.next().unwrap().unwrap();
+        Running { child, said, object: path }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(std::process::Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+
+    /// Puts a file in the object's place, sends SIGHUP, and returns what l2fwd says to that.
+    fn reload(&mut self, object: &Path) -> String {
+        let fresh = self.object.with_extension("new");
+        std::fs::copy(object, &fresh).unwrap();
+        std::fs::rename(&fresh, &self.object).unwrap();
+        self.signal("-HUP");
+        let ours = |line: &std::io::Result<String>| line.as_ref().is_ok_and(|l| l.starts_with("l2fwd: "));
+        self.said.find(ours).unwrap().unwrap()
+    }
+
+    fn end(self) -> Value {
+        self.signal("-INT");
+        let Running { child, said, .. } = self;
+        let rest = std::thread::spawn(move || said.count());
+        let report = parse(&child.wait_with_output().unwrap());
+        rest.join().unwrap();
+        report
+    }
+}
+
+/// Packets by version: what version1.o and version2.o count.
+fn counts(report: &Value) -> Vec<u64> {
+    numbers(&report["maps"]["counts"])
+}
+
+#[test]
+fn a_new_version_takes_over_between_two_bursts_and_keeps_the_maps() {
+    for engine in ["jit", "interp"] {
+        let bench = Bench::new();
+        let args = ["--map-dump", "counts", "--map-dump", "shape", "--engine", engine];
+        let mut running = Running::start(&bench, &test_prog("version1.o"), &args);
+        let said = running.reload(Path::new(&test_prog("version2.o")));
+        assert_eq!(said, "l2fwd: reloaded; maps kept: counts", "`shape` has another value");
+        std::thread::sleep(Duration::from_millis(50));
+        let report = running.end();
+
+        // Every packet ran through one of the versions, the first or the second.
+        let counts = counts(&report);
+        let actions = &report["ports"][0]["actions"];
+        assert!(counts[0] > 0 && counts[1] > 0, "{report:#}");
+        assert_eq!((&actions["tx"], &actions["drop"]), (&counts[0].into(), &counts[1].into()));
+        assert_eq!(counts[0] + counts[1], report["rx"].as_u64().unwrap());
+        assert_eq!(numbers(&report["maps"]["shape"]), [counts[1]], "the new one's began at zero");
+        assert_eq!(report["reloads"], serde_json::json!({"done": 1, "failed": 0}));
+    }
+}
+
+#[test]
+fn a_version_that_is_refused_leaves_the_running_one_and_says_why() {
+    let bench = Bench::new();
+    let mut running = Running::start(&bench, &test_prog("version1.o"), &["--map-dump", "counts"]);
+    for (object, why) in [
+        (bundled("xdping_no_check.o"), "invalid access to packet"),
+        (bundled("xdp_metadata.o"), "does not offer what program \"xdp_metadata\" needs: rx_hash"),
+        (format!("{}/Cargo.toml", env!("CARGO_MANIFEST_DIR")), "compile with clang"),
+    ] {
+        let said = running.reload(Path::new(&object));
+        assert!(said.starts_with("l2fwd: not reloaded, the running version stays: "), "{said}");
+        assert!(said.contains(why), "{said}");
+    }
+    let report = running.end();
+    assert_eq!(counts(&report), [report["rx"].as_u64().unwrap(), 0]);
+    assert_eq!(report["reloads"], serde_json::json!({"done": 0, "failed": 3}));
+}
+
+#[test]
+fn runs_over_the_limit_are_aborted_and_counted() {
+    // The packet's first byte is a number of turns.
+    let sent: Vec<Vec<u8>> = packets(8, 64).into_iter().map(|p| [&[200], &p[1..]].concat()).collect();
+    for engine in ["jit", "interp"] {
+        for (limit, aborted) in [("20", 8), ("10000000", 0)] {
+            let bench = Bench::new();
+            let vdevs = [bench.pcap_port(0, &sent, "out.pcap")];
+            let prog = test_prog("loop.o:loop");
+            let args = ["--prog", &prog, "--run-limit", limit, "--engine", engine, "--exit-idle", "50"];
+            let report = bench.report(&vdevs, &args);
+            assert_eq!(report["ports"][0]["actions"]["aborted"], aborted, "{engine}: {report:#}");
+            assert_eq!(report["aborts"]["limit reached"].as_u64().unwrap_or(0), aborted, "{engine}");
+        }
+    }
+}
