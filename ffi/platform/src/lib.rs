@@ -188,9 +188,9 @@ mod tests {
             assert!(bytes.iter().all(|&b| b == 0));
             bytes.fill(1);
         }
-        let start = std::format!("{:x}-", p.as_ptr() as usize);
+        let start = |l: &str| usize::from_str_radix(l.split('-').next()?, 16).ok();
         let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
-        let mut lines = maps.lines().skip_while(|l| !l.starts_with(&start));
+        let mut lines = maps.lines().skip_while(|l| start(l) != Some(p.as_ptr() as usize));
         let flags = lines.find(|l| l.starts_with("VmFlags:")).unwrap();
         // "hg": asked for, which a kernel without huge pages refuses.
         let has_some = std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists();
