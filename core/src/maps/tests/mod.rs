@@ -6,7 +6,6 @@ mod answers;
 mod arrays;
 mod batches;
 mod bloom;
-mod costs;
 mod creation;
 mod hash;
 mod inner;
