@@ -19,6 +19,7 @@ use super::live::{self, called_row};
 use super::log::Log;
 use super::obligation;
 use super::reg::Reg;
+use super::signs;
 use super::state::State;
 use super::trail::Trail;
 use crate::isa::{Callee, Op, Operand, Reg as R};
@@ -388,6 +389,13 @@ impl<'a, 'l, 'o> Verifier<'a, 'l, 'o> {
                 Next::At(pc + 1)
             }
             _ => {
+                if let Some((mut none, r)) = signs::split(state, op).map_err(|e| at(e.into()))? {
+                    // That there are but two results rests on the number.
+                    self.rests_on(&none, r);
+                    self.straight(&mut none, pc, op).map_err(at)?;
+                    let note = core::mem::replace(&mut self.note, Note::Plain);
+                    self.wait(pc + op.slots(), pc, none, Some(Entry { pc, note }))?;
+                }
                 self.straight(state, pc, op).map_err(at)?;
                 Next::At(pc + op.slots())
             }

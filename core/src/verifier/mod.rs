@@ -54,6 +54,7 @@ mod reg;
 mod remedy;
 pub mod scalar;
 mod show;
+mod signs;
 mod stack;
 mod state;
 mod subprog;

@@ -11,8 +11,8 @@ use crate::table::{Side, cases};
 use std::collections::BTreeMap;
 use std::path::Path;
 use uxdp_core::isa::op::{
-    BPF_ALU, BPF_ALU64, BPF_ARSH, BPF_CALL, BPF_DIV, BPF_DW, BPF_EXIT, BPF_JMP, BPF_JMP32, BPF_LD, BPF_LDX,
-    BPF_LSH, BPF_MEM, BPF_MOD, BPF_RSH, BPF_ST, BPF_STX, BPF_SUB, BPF_X,
+    BPF_ALU, BPF_ALU64, BPF_ARSH, BPF_B, BPF_CALL, BPF_DIV, BPF_DW, BPF_EXIT, BPF_H, BPF_JMP, BPF_JMP32,
+    BPF_LD, BPF_LDX, BPF_LSH, BPF_MEM, BPF_MOD, BPF_RSH, BPF_ST, BPF_STX, BPF_SUB, BPF_X,
 };
 use uxdp_core::isa::{Insn, Listing, NoNames};
 use uxdp_core::maps::{MapSpec, MapType};
@@ -161,9 +161,14 @@ fn known(seed: &Seed, mutant: &Assembled, changed: &[usize], why: &str) -> Optio
     let is_difference = |insn: &Insn| insn.code == BPF_ALU | BPF_SUB | BPF_X;
     let differences: Vec<_> =
         (0..mutant.insns.len()).filter(|at| is_difference(&mutant.insns[*at])).collect();
+    let is_small_load = |insn: &Insn| {
+        insn.class() == BPF_LDX && insn.src() == 10 && matches!(insn.code & 0x18, BPF_B | BPF_H)
+    };
+    let small: Vec<_> = (0..mutant.insns.len()).filter(|at| is_small_load(&mutant.insns[*at])).collect();
     let vague: Vec<_> = changed.iter().copied().filter(|at| is_vague(&mutant.insns[*at])).collect();
     let reasons = [
         (vague, "quotients, remainders and shifts by a register have bounds here, none in Linux 6.18"),
+        (small, "numbers of one and two bytes keep their values in the stack here, none in Linux 6.18"),
         (differences, "a 32-bit difference of pointers is below 2^32 here, anything in Linux 6.18"),
     ];
     reasons
