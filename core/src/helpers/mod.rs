@@ -29,8 +29,8 @@ mod timer;
 mod trace;
 
 pub use proto::{
-    Access, ArgType, Callback, DynptrKind, DynptrUse, Handle, Helper, HelperFn, HelperSet, IterUse,
-    KFUNC_BASE, Lock, Proto, RetType,
+    Access, ArgType, Callback, DynptrKind, DynptrUse, HOST_FIRST, Handle, Helper, HelperFn, HelperSet,
+    IterUse, KFUNC_BASE, Lock, Proto, RetType,
 };
 pub use tail::TAIL_CALL;
 

@@ -210,8 +210,15 @@ impl Record {
         }
         self.rows.sort_unstable_by_key(|r| r.id);
         match self.rows.windows(2).find(|pair| matches!(pair, [a, b] if a.id == b.id)) {
-            Some([a, ..]) => Err(fail(Errno::EEXIST, format_args!("two helpers have the number {}", a.id))),
-            _ => Ok(()),
+            Some([a, ..]) => {
+                return Err(fail(Errno::EEXIST, format_args!("two helpers have the number {}", a.id)));
+            }
+            _ => {}
+        }
+        let twice = |name: &&String| self.rows.iter().filter(|r| r.name == name.as_str()).count() > 1;
+        match self.names.iter().find(twice) {
+            Some(name) => Err(fail(Errno::EEXIST, format_args!("two helpers have the name {name}"))),
+            None => Ok(()),
         }
     }
 }
