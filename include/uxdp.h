@@ -208,6 +208,10 @@ enum uxdp_abort_reason {
    * The packet is in several buffers, and a program that is attached does not take such (section `xdp.frags`): none was run.
    */
   UXDP_ABORT_SEVERAL_BUFFERS = 7,
+  /**
+   * The run took more time than `run_time_limit` of its load allows.
+   */
+  UXDP_ABORT_TIME = 8,
 };
 
 /**
@@ -1194,9 +1198,14 @@ struct uxdp_load_opts {
   uint32_t reserved;
   /**
    * Instructions that a run may take before it is aborted (UXDP_ABORT_LIMIT), counted where it could go on and on: entering a function costs its length, a jump back the
-   * slots from its target on. 0: no limit. -EOPNOTSUPP for a program that holds objects of the host.
+   * slots from its target on. 0: no limit. -EOPNOTSUPP for a program that holds objects of the host, with the name of the helper.
    */
   uint64_t run_limit;
+  /**
+   * Nanoseconds that a run may take before it is aborted (UXDP_ABORT_TIME). The clock is read every 4,096 instructions that count, as above, and the time begins with the first
+   * reading; what a helper takes is seen when it is over. 0: no limit. -EOPNOTSUPP as above.
+   */
+  uint64_t run_time_limit;
 };
 
 /**

@@ -1,4 +1,4 @@
-/* What a C host gives to programs: routes, sockets and connections, helpers of its own, packets in several buffers: host mine.o host.o fib.o frags.o named.o */
+/* What a C host gives to programs: routes, sockets and connections, helpers of its own, packets in several buffers: host mine.o host.o fib.o frags.o named.o long.o */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -317,6 +317,11 @@ static void callbacks(const char *path)
 	ops.ct_set_timeout = ct_set_timeout, ops.ct_change_timeout = ct_change_timeout;
 	ops.ct_set_status = ops.ct_change_status = ct_set_status;
 	CHECK(uxdp_env_create(&opts, &env) == 0);
+	/* An aborted run could not give the host's objects back. */
+	object = open_one(path, env, "host_sockets");
+	UXDP_LOAD_OPTS(timed, .run_time_limit = 1000000);
+	CHECK(uxdp_object_load(object, &timed) == -EOPNOTSUPP && strstr(last_error(), "bpf_sk") != NULL);
+	uxdp_object_free(object);
 	run_one(path, env, "host_no_socket", (int64_t[]){0, 0, 0, 0, 0, 0, 0}, 7, 0);
 	run_one(path, env, "host_sockets", (int64_t[]){1, 0, 1, 0, 0, 0, 0, 0}, 8, 0);
 	run_one(path, env, "host_sockets", (int64_t[]){77 | 1460ll << 32, -EINVAL, -EINVAL, -ENOENT, -EINVAL, -ENOENT, 0, -EINVAL}, 8, 16);
@@ -440,15 +445,38 @@ static void fragments(const char *path)
 	uxdp_env_free(env);
 }
 
+/* A run that would take hours ends when its time is over. */
+static void watchdog(const char *path)
+{
+	uint8_t packet[64] = {1};
+
+	for (uint32_t engine = UXDP_ENGINE_AUTO; engine <= UXDP_ENGINE_INTERP; engine++) {
+		struct uxdp_object *object = open_one(path, NULL, "long_run");
+		UXDP_STRUCT(uxdp_test_run_opts, run, .data_in = packet, .data_size_in = sizeof(packet));
+		UXDP_STRUCT(uxdp_prog_stats, stats);
+		UXDP_LOAD_OPTS(load, .engine = engine, .run_time_limit = 500000);
+		struct uxdp_prog *prog = uxdp_object_find_prog(object, "long_run");
+
+		CHECK(uxdp_object_load(object, &load) == 0);
+		CHECK(uxdp_prog_test_run(prog, &run) == 0 && run.retval == UXDP_ABORTED);
+		CHECK(uxdp_prog_stats(prog, UXDP_ALL_SLOTS, &stats) == 0 && stats.aborts[UXDP_ABORT_TIME] == 1);
+		packet[0] = 0;
+		CHECK(uxdp_prog_test_run(prog, &run) == 0 && run.retval == UXDP_PASS);
+		packet[0] = 1;
+		uxdp_object_free(object);
+	}
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 6)
+	if (argc != 7)
 		return 2;
 	helpers(argv[1]);
 	callbacks(argv[2]);
 	routes(argv[3]);
 	fragments(argv[4]);
 	named(argv[5]);
+	watchdog(argv[6]);
 	puts("ok");
 	return 0;
 }

@@ -34,7 +34,7 @@ impl Verifier<'_, '_, '_> {
         }
         // Kernel: where the size is not known, the bits of it that are; so here.
         let bytes = state.reg(R::R5).var.tnum().value();
-        if bytes % 8 != 0 {
+        if !bytes.is_multiple_of(8) {
             return Err(E::FormatArguments { size: bytes });
         }
         let format = self.text(state.reg(R::R3), R::R3.num())?;

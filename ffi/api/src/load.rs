@@ -15,9 +15,7 @@ use uxdp_core::object::{MapOrigin, SlotInit};
 use uxdp_core::program::AttachType;
 use uxdp_core::sync::Arc;
 use uxdp_core::verifier::{Mode, VerifierError, VerifyOptions, verify};
-use uxdp_core::vm::{
-    Counting, EngineChoice, Env, MapDef, ProgOptions, create_maps, install, missing_service,
-};
+use uxdp_core::vm::{Counting, EngineChoice, Env, MapDef, ProgOptions, create_maps, install, unfit};
 
 /// Loads every program that is to be loaded.
 pub(crate) fn load(
@@ -79,7 +77,7 @@ fn settings(opts: &uxdp_load_opts) -> Result<(ProgOptions, VerifyOptions), Faile
         0 => Counting::Aborts,
         _ => Counting::Actions,
     };
-    Ok((ProgOptions { engine, counting, limit: opts.run_limit }, verify_opts))
+    Ok((ProgOptions { engine, counting, limit: opts.run_limit, limit_ns: opts.run_time_limit }, verify_opts))
 }
 
 /// The maps of an object on their way to its handles; each counts one user, given back where the load fails.
@@ -166,9 +164,9 @@ fn load_prog(
             ),
             None => fail(e.errno(), format_args!("program {name} is refused: {e}")),
         })?;
-    if let Some(missing) = missing_service(&obj.env, &verified) {
-        let _ = writeln!(log, "program {name}: {missing}"); // a log takes everything
-        return Err(fail(Errno::EOPNOTSUPP, format_args!("program {name} is refused: {missing}")));
+    if let Some(why) = unfit(&obj.env, &verified, &prog_opts) {
+        let _ = writeln!(log, "program {name}: {why}"); // a log takes everything
+        return Err(fail(why.errno(), format_args!("program {name} is refused: {why}")));
     }
     let prog = install(&obj.env, verified, prog_opts).map_err(|e| {
         let why = if e == Errno::EOPNOTSUPP { "it cannot be compiled on this machine" } else { e.text() };

@@ -12,8 +12,8 @@ use uxdp_core::program::Rewrite;
 use uxdp_core::sync::Arc;
 use uxdp_core::verifier::{self, VerifyOptions};
 use uxdp_core::vm::{
-    Ctx, EngineChoice, Env, Frag, Frags, Hook, MapDef, Prog, Worker, create_maps, ctx_init, install,
-    missing_service, xdp_run,
+    Ctx, EngineChoice, Env, Frag, Frags, Hook, MapDef, Prog, Worker, create_maps, ctx_init, install, unfit,
+    xdp_run,
 };
 
 /// The buffer of Linux's test run: a page, without the shared info at its end.
@@ -71,8 +71,8 @@ pub(crate) fn load(row: &Row, engine: EngineChoice) -> Result<Loaded, String> {
     let list = mem::Vec::from_fn(maps.len(), |i| maps[i].clone()).unwrap();
     let verified = verifier::verify(linked, list, env.helpers(), &VerifyOptions::default(), &mut log)
         .map_err(|e| format!("{e}\n{log}"))?;
-    if let Some(missing) = missing_service(&env, &verified) {
-        return Err(missing.to_string());
+    if let Some(why) = unfit(&env, &verified, &engine.into()) {
+        return Err(why.to_string());
     }
     let prog = install(&env, verified, engine).map_err(|e| format!("{engine:?}: {e}"))?;
     let names = defs.iter().map(|d| d.name.to_owned()).collect();

@@ -189,6 +189,14 @@ impl Masm for Assembler {
         self.spend_op(ext, cost, to);
     }
 
+    fn ask_for_more(&mut self, refill: Label, back: Label, ended: Label) {
+        self.ask_for_more_op(refill, back, ended);
+    }
+
+    fn refill(&mut self, ext: &Externs) {
+        self.refill_op(ext);
+    }
+
     fn ret(&mut self, mode: ReturnMode, value: Opnd, slow: Label) {
         self.ret_op(mode, value, slow);
     }
