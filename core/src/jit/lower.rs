@@ -193,6 +193,9 @@ impl<'a, M: Masm> Lower<'a, M> {
         self.m.buf().dynamic_label(label);
         self.m.enter(&self.ready.spec, &self.ready.alloc)?;
         self.arguments()?;
+        if self.mode == ReturnMode::Action && self.program.externs.redirects {
+            self.m.forget_redirect(&self.program.externs);
+        }
         let mut blocks = func.live_blocks().peekable();
         while let Some((block, data)) = blocks.next() {
             let next = blocks.peek().map(|(b, _)| *b);

@@ -75,6 +75,10 @@ pub(crate) struct Externs {
     pub beyond: Option<[(i32, u64); 3]>,
     /// What is called where the budget is used up: `fn(ctx) -> u32`, 0 where there is no more.
     pub refill: usize,
+    /// Offset of the redirect's kind in the context.
+    pub redirect: i32,
+    /// Whether a run may set a redirect: its entry forgets the one before then, else the way to `on_abort` does.
+    pub redirects: bool,
     /// Tail calls that one run may make.
     pub tail_call_limit: i32,
     /// Finds the target of a tail call: a [`crate::helpers::HelperFn`] of map and index, which gives its address or null.
@@ -140,6 +144,8 @@ pub(crate) trait Masm {
     fn refill(&mut self, ext: &Externs);
     /// Return; in [`ReturnMode::Action`] what is no plain action jumps to `slow`, with the code in the result register.
     fn ret(&mut self, mode: ReturnMode, value: Opnd, slow: Label);
+    /// Forgets the redirect of the run before.
+    fn forget_redirect(&mut self, ext: &Externs);
     /// The slow path of returns: leaves the frame and goes to `on_abort`.
     fn slow_return(&mut self, ext: &Externs);
     /// The host's entry around a raw main function.

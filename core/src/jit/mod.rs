@@ -31,7 +31,7 @@ use crate::ir::{self, Module};
 use crate::mem::{OutOfMemory, Vec};
 use crate::program::{Limit, Program, Verified};
 use crate::regalloc;
-use crate::vm::{Ctx, NO_LIMIT};
+use crate::vm::{Ctx, NO_LIMIT, Redirect};
 use buffer::{BufferError, CodeBuffer, Extern};
 use core::fmt;
 use core::mem::offset_of;
@@ -249,6 +249,8 @@ fn generate<M: Masm>(
             [left, (offset_of!(Ctx, nanos) as i32, l.nanos), (offset_of!(Ctx, deadline) as i32, 0)]
         }),
         refill: crate::vm::refill as unsafe extern "C" fn(*mut Ctx) -> u32 as usize,
+        redirect: (offset_of!(Ctx, redirect) + offset_of!(Redirect, kind)) as i32,
+        redirects: chains::redirects(module, options.helpers),
         tail_call_limit: options.tail_call_limit as i32,
         tail_target: crate::vm::tail_target as HelperFn as usize,
         on_abort: options.on_abort as usize,

@@ -17,7 +17,7 @@ use crate::jit::buffer::Label;
 use crate::jit::masm::{Externs, FrameSpec, Opnd, ReturnMode};
 use crate::maps::ProgArrayGeometry;
 use crate::regalloc::{Allocation, PReg};
-use crate::vm::AbortReason;
+use crate::vm::{AbortReason, RedirectKind};
 use dynasm::dynasm;
 
 /// Bytes below `rsp` that nothing else touches.
@@ -153,11 +153,19 @@ impl Assembler {
         let env = self.frame.env();
         enc::store_imm(&mut self.buf, W::D, Mem::new(env, ext.tail_calls), 0);
         enc::store_imm(&mut self.buf, W::D, Mem::new(env, ext.abort), 0);
+        if !ext.redirects {
+            self.forget_redirect_op(ext);
+        }
         if env != RDI {
             enc::mov(&mut self.buf, W::Q, RDI, env);
         }
         self.epilogue();
         self.far(0xe9, ext.on_abort);
+    }
+
+    pub(crate) fn forget_redirect_op(&mut self, ext: &Externs) {
+        let m = Mem::new(self.frame.env(), ext.redirect);
+        enc::store_imm(&mut self.buf, W::D, m, RedirectKind::None as i32);
     }
 
     /// `call` or `jmp` to an address.
@@ -328,6 +336,9 @@ impl Assembler {
         for (offset, value) in ext.beyond.iter().flatten() {
             self.store_context(*offset, *value);
         }
+        if ext.redirects {
+            enc::store_imm(&mut self.buf, W::D, Mem::new(RDI, ext.redirect), RedirectKind::None as i32);
+        }
         self.call_func_op(main);
         self.check_action(slow);
         enc::arith_imm(&mut self.buf, W::D, Arith::Cmp, Mem::new(RBX, abort), 0);
@@ -343,6 +354,9 @@ impl Assembler {
             ; mov rsi, rax
             ; mov rdi, rbx
             ; pop rbx);
+        if !ext.redirects {
+            enc::store_imm(&mut self.buf, W::D, Mem::new(RDI, ext.redirect), RedirectKind::None as i32);
+        }
         self.far(0xe9, ext.on_abort);
     }
 

@@ -201,6 +201,10 @@ impl Masm for Assembler {
         self.ret_op(mode, value, slow);
     }
 
+    fn forget_redirect(&mut self, ext: &Externs) {
+        self.forget_redirect_op(ext);
+    }
+
     fn slow_return(&mut self, ext: &Externs) {
         self.slow_return_op(ext);
     }
