@@ -61,9 +61,10 @@ pub(crate) fn calls_back(func: &Func, helpers: HelperSet) -> bool {
 
 /// Whether a run may set a redirect, itself or in a program that it tail-calls.
 pub(crate) fn redirects(module: &Module, helpers: HelperSet) -> bool {
-    let insts = module.funcs.iter().flat_map(|func| {
-        func.live_blocks().flat_map(|(_, b)| &b.insts).map(|i| &func.insts[i.index()])
-    });
+    let insts = module
+        .funcs
+        .iter()
+        .flat_map(|func| func.live_blocks().flat_map(|(_, b)| &b.insts).map(|i| &func.insts[i.index()]));
     insts.into_iter().any(|d| match d.op {
         Op::TailCall | Op::TailCallAny => true,
         Op::CallHelper => helper(helpers, d).is_none_or(|h| REDIRECTS.contains(&h.id)),

@@ -20,6 +20,7 @@ mod target;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+pub(crate) mod unit;
 mod x86_64;
 
 pub use listing::Listing;

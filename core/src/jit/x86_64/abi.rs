@@ -169,7 +169,7 @@ impl Assembler {
     }
 
     /// `call` or `jmp` to an address.
-    fn far(&mut self, opcode: u8, target: usize) {
+    pub(super) fn far(&mut self, opcode: u8, target: usize) {
         self.buf.extend(&[opcode, 0, 0, 0, 0]);
         self.buf.extern_field(target);
     }

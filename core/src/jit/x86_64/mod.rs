@@ -9,6 +9,7 @@ mod masm;
 mod regs;
 #[cfg(test)]
 mod tests;
+mod unit;
 
 pub(crate) use masm::Assembler;
 

@@ -10,6 +10,7 @@ mod runs;
 mod tails;
 mod timers;
 mod trace;
+mod units;
 
 use super::*;
 use crate::error::Errno;
