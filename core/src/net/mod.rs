@@ -15,6 +15,7 @@
 //! # Ok::<(), uxdp_core::error::Errno>(())
 //! ```
 
+mod indexed;
 mod intervals;
 mod neighbours;
 mod tables;
@@ -24,6 +25,7 @@ pub use tables::{Found, Query, Refused, Tables};
 use crate::error::Errno;
 use crate::mem::{OutOfMemory, Vec};
 use core::net::IpAddr;
+use indexed::{Indexed, Keyed};
 
 /// The table of routes to addresses of the host itself (`RT_TABLE_LOCAL`).
 pub const LOCAL: u32 = 255;
@@ -193,13 +195,33 @@ impl Route {
         }
     }
 
-    /// What one route of a table is told from another by.
-    fn is_same(&self, other: &Route) -> bool {
+    /// Whether it stands in the place of another.
+    fn replaces(&self, other: &Route) -> bool {
         (self.table, self.metric, self.tos, self.prefix.len)
             == (other.table, other.metric, other.tos, other.prefix.len)
             && self.prefix.address.is_ipv4() == other.prefix.address.is_ipv4()
             && self.prefix.span() == other.prefix.span()
     }
+}
+
+impl Keyed for Route {
+    fn hash(&self) -> u64 {
+        let rest = u64::from(self.table) << 32 | u64::from(self.metric);
+        let family = u64::from(self.prefix.address.is_ipv4());
+        let small = u64::from(self.tos) << 16 | u64::from(self.prefix.len) << 8 | family;
+        hash(self.prefix.span().0, hash(u128::from(rest), small))
+    }
+
+    fn is_same(&self, other: &Route) -> bool {
+        self.replaces(other)
+    }
+}
+
+/// Bits of an address and others, mixed.
+fn hash(key: u128, more: u64) -> u64 {
+    let folded = (key >> 64) as u64 ^ (key as u64).rotate_left(32) ^ more;
+    let wide = u128::from(folded ^ 0x9e37_79b9_7f4a_7c15) * u128::from(0xd6e8_feb8_6659_fd93u64);
+    (wide >> 64) as u64 ^ wide as u64
 }
 
 /// Who is at an address of a link.
@@ -208,6 +230,16 @@ struct Neighbour {
     ifindex: u32,
     address: IpAddr,
     link_address: [u8; 6],
+}
+
+impl Keyed for Neighbour {
+    fn hash(&self) -> u64 {
+        hash(key(self.address), u64::from(self.ifindex))
+    }
+
+    fn is_same(&self, other: &Neighbour) -> bool {
+        (self.ifindex, self.address) == (other.ifindex, other.address)
+    }
 }
 
 /// An address of the host itself.
@@ -219,20 +251,20 @@ struct Own {
 
 /// Links, routes and neighbours of a host, to be published. Changing it changes nothing that programs see.
 ///
-/// Each change looks at all of its kind, to find the one that it replaces: made for thousands of routes and neighbours, not for hundreds of thousands. Lookups take time
-/// with the logarithm of the routes, and find a neighbour at once.
+/// A route or neighbour is put and removed in the same time however many there are; a link or an address looks at all of them. Lookups take time with the logarithm of
+/// the routes, and find a neighbour at once.
 #[derive(Debug, Default)]
 pub struct Fib {
     links: Vec<Link>,
-    routes: Vec<Route>,
-    neighbours: Vec<Neighbour>,
+    routes: Indexed<Route>,
+    neighbours: Indexed<Neighbour>,
     own: Vec<Own>,
 }
 
 impl Fib {
     /// Nothing.
     pub const fn new() -> Fib {
-        Fib { links: Vec::new(), routes: Vec::new(), neighbours: Vec::new(), own: Vec::new() }
+        Fib { links: Vec::new(), routes: Indexed::new(), neighbours: Indexed::new(), own: Vec::new() }
     }
 
     /// Adds an interface, in place of one with its number.
@@ -270,7 +302,7 @@ impl Fib {
         if !route.prefix.is_valid() || wrong {
             return Err(Errno::EINVAL);
         }
-        put(&mut self.routes, route.clone(), |r| r.is_same(route))
+        self.routes.put(route.clone())
     }
 
     /// Says who is at an address of a link.
@@ -283,8 +315,7 @@ impl Fib {
         address: IpAddr,
         link_address: [u8; 6],
     ) -> Result<(), Errno> {
-        let neighbour = Neighbour { ifindex, address, link_address };
-        put(&mut self.neighbours, neighbour, |n| n.ifindex == ifindex && n.address == address)
+        self.neighbours.put(Neighbour { ifindex, address, link_address })
     }
 
     /// Removes an interface.
@@ -308,7 +339,7 @@ impl Fib {
     /// # Errors
     /// ENOENT where there is none.
     pub fn remove_route(&mut self, route: &Route) -> Result<(), Errno> {
-        remove(&mut self.routes, |r| r.is_same(route))
+        self.routes.remove(route)
     }
 
     /// Removes a neighbour.
@@ -316,7 +347,7 @@ impl Fib {
     /// # Errors
     /// ENOENT where there is none.
     pub fn remove_neighbour(&mut self, ifindex: u32, address: IpAddr) -> Result<(), Errno> {
-        remove(&mut self.neighbours, |n| n.ifindex == ifindex && n.address == address)
+        self.neighbours.remove(&Neighbour { ifindex, address, link_address: [0; 6] })
     }
 
     /// Removes everything.

@@ -1,6 +1,7 @@
 //! Who is at an address of a link: an open-addressed table that never changes.
 
-use super::{Neighbour, key};
+use super::indexed::Keyed;
+use super::{Neighbour, hash, key};
 use crate::mem::{OutOfMemory, Vec};
 use core::net::IpAddr;
 
@@ -21,7 +22,7 @@ impl Neighbours {
         let mut slots = Vec::filled(EMPTY, (2 * all.len()).next_power_of_two())?;
         let mask = slots.len() - 1;
         for (i, n) in all.iter().enumerate() {
-            let mut at = hash(n.ifindex, n.address) & mask;
+            let mut at = n.hash() as usize & mask;
             while slots[at] != EMPTY {
                 at = (at + 1) & mask;
             }
@@ -32,7 +33,7 @@ impl Neighbours {
 
     pub(super) fn find(&self, ifindex: u32, address: IpAddr) -> Option<[u8; 6]> {
         let mask = self.slots.len().checked_sub(1)?;
-        let start = hash(ifindex, address);
+        let start = hash(key(address), u64::from(ifindex)) as usize;
         for step in 0..self.slots.len() {
             let index = *self.slots.get(start.wrapping_add(step) & mask)?;
             let n = self.list.get(index as usize)?;
@@ -42,12 +43,4 @@ impl Neighbours {
         }
         None
     }
-}
-
-/// Bits of an address, mixed.
-fn hash(ifindex: u32, address: IpAddr) -> usize {
-    let key = key(address);
-    let folded = (key >> 64) as u64 ^ (key as u64).rotate_left(32) ^ u64::from(ifindex);
-    let wide = u128::from(folded ^ 0x9e37_79b9_7f4a_7c15) * u128::from(0xd6e8_feb8_6659_fd93u64);
-    ((wide >> 64) as u64 ^ wide as u64) as usize
 }

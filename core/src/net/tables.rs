@@ -76,8 +76,8 @@ impl Tables {
     pub(super) fn of(fib: &Fib) -> Result<Tables, OutOfMemory> {
         let mut links = Vec::from_slice(&fib.links)?;
         links.sort_unstable_by_key(|l| l.ifindex);
-        let mut routes = Vec::with_capacity(fib.routes.len())?;
-        routes.extend(fib.routes.iter().cloned())?;
+        let mut routes = Vec::with_capacity(fib.routes.items().len())?;
+        routes.extend(fib.routes.items().iter().cloned())?;
         let place = |r: &Route| {
             let (is_v4, (first, last)) = (r.prefix.address.is_ipv4(), r.prefix.span());
             (merged(r.table, is_v4), is_v4, first, Reverse(last))
@@ -108,7 +108,7 @@ impl Tables {
             tables.push(Table { id, is_v4, prefixes: Intervals::new(spans)? })?;
         }
         let own = Vec::from_slice(&fib.own)?;
-        Ok(Tables { links, routes, tables, neighbours: Neighbours::new(&fib.neighbours)?, own })
+        Ok(Tables { links, routes, tables, neighbours: Neighbours::new(fib.neighbours.items())?, own })
     }
 
     /// An interface.

@@ -67,7 +67,7 @@ fn ports(from: u16, to: u16) -> Vec<u8> {
 fn frames() -> Vec<Packet> {
     let mut all = Vec::new();
     for sides in 0..8u8 {
-        let pick = |bit: u8, known: u8| (sides >> bit & 1 == known) as usize;
+        let pick = |bit: u8, known: u8| usize::from(sides >> bit & 1 == known);
         let mac = |known| [OTHER_MAC, MAC][pick(0, known)];
         let port = |known| [OTHER_PORT, PORT][pick(2, known)];
         for protocol in [6, 17, 1] {
