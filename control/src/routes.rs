@@ -10,12 +10,13 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use std::io;
 use std::net::IpAddr;
 use uxdp_core::error::Errno;
-use uxdp_core::net::{Fib, Link, NextHop, Prefix, Route, RouteKind};
+use uxdp_core::net::{DEFAULT, Fib, LOCAL, Link, MAIN, NextHop, Prefix, Route, RouteKind};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_NEWNEIGH: u16 = 28;
+const RTM_NEWRULE: u16 = 32;
 /// From a message that tells to the one that asks for it.
 const GET: u16 = 2;
 const NLM_F_REQUEST: u16 = 1;
@@ -90,6 +91,19 @@ impl Reader {
         Err(io::ErrorKind::Interrupted.into())
     }
 
+    /// The rules that choose among tables (`ip rule`), as texts: all but those that the kernel has from the start, which are what lookups of programs go by.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn other_rules(&mut self) -> io::Result<Vec<String>> {
+        let mut rules = Vec::new();
+        self.dump(RTM_NEWRULE, &mut |m| {
+            rules.extend(other_rule(m));
+            Ok(())
+        })?;
+        Ok(rules)
+    }
+
     /// Calls `each` with every message of a kind; whether nothing changed meanwhile. What a message makes wrong is left out; memory that is short ends it.
     fn dump(
         &mut self,
@@ -135,8 +149,8 @@ impl Changes {
     /// # Errors
     /// The system's, where it has no such sockets.
     pub fn listen() -> io::Result<Changes> {
-        /// Links, neighbours, addresses and routes of both families, and whether interfaces forward (`RTNLGRP_*`, from 1).
-        const GROUPS: [u32; 8] = [1, 3, 5, 7, 9, 11, 24, 25];
+        /// Links, neighbours, addresses, routes and rules of both families, and whether interfaces forward (`RTNLGRP_*`, from 1).
+        const GROUPS: [u32; 10] = [1, 3, 5, 7, 8, 9, 11, 19, 24, 25];
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind(&SocketAddr::new(0, GROUPS.iter().map(|g| 1 << (g - 1)).sum()))?;
         Ok(Changes(socket))
@@ -187,6 +201,26 @@ fn neighbour(m: &Message<'_>) -> Option<(u32, IpAddr, [u8; 6])> {
     let usable = m.u16(8)? & NUD_VALID != 0;
     let mac = attrs.get(2)?.try_into().ok()?;
     usable.then_some((m.u32(4)?, attrs.ip(1)?, mac))
+}
+
+/// A rule that is none of the kernel's own.
+fn other_rule(m: &Message<'_>) -> Option<String> {
+    const TO_TABLE: u8 = 1;
+    let attrs = m.attrs(12);
+    let priority = attrs.u32(6).unwrap_or(0);
+    let table = attrs.u32(15).or(m.u8(4).map(u32::from))?;
+    let family = match m.u8(0)? {
+        2 => "IPv4",
+        10 => "IPv6",
+        _ => return None, // multicast has rules of its own
+    };
+    // Addresses, marks, interfaces, users, protocols, ports: what a rule of everything does not have. It has one attribute that suppresses nothing.
+    let asks = m.u8(1)? | m.u8(2)? | m.u8(3)? != 0
+        || [3, 10, 12, 13, 17, 19, 20].iter().chain(&[22, 23, 24, 25, 26]).any(|k| attrs.get(*k).is_some())
+        || attrs.u32(14).is_some_and(|suppressed| suppressed != u32::MAX);
+    let own = [(0, LOCAL), (32766, MAIN), (32767, DEFAULT)].contains(&(priority, table));
+    let known = own && !asks && m.u8(7)? == TO_TABLE;
+    (!known).then(|| format!("{family} rule {priority}"))
 }
 
 fn route(m: &Message<'_>, number: &dyn Fn(u32) -> u32) -> Option<Route> {

@@ -71,6 +71,13 @@ fn of_port(port: &PortInfo) -> Link {
     link
 }
 
+/// Says in one line that there are rules which lookups do not follow.
+fn tell_rules(rules: &[String], complain: fn(&str)) {
+    if !rules.is_empty() {
+        complain(&format!("bpf_fib_lookup does not follow the kernel's policy rules: {}", rules.join(", ")));
+    }
+}
+
 fn system(errno: Errno) -> io::Error {
     io::Error::other(errno.to_string())
 }
@@ -79,7 +86,7 @@ fn system(errno: Errno) -> io::Error {
 /// and `complain` is told.
 ///
 /// # Errors
-/// An interface that does not exist; what the system refuses.
+/// An interface that does not exist; what the system refuses. Rules beyond the kernel's own are followed by no lookup: `complain` is told of them.
 pub(super) fn publish(
     env: &Arc<Env>,
     args: &Args,
@@ -98,6 +105,8 @@ pub(super) fn publish(
     let mut reader = Reader::open().map_err(refused)?;
     let interfaces = Interfaces::new(ports, &args.netdev, &mut reader)?;
     interfaces.publish(env, &mut reader).map_err(refused)?;
+    let mut rules = reader.other_rules().map_err(refused)?;
+    tell_rules(&rules, complain);
     let env = env.clone();
     let follow = move || {
         loop {
@@ -107,6 +116,12 @@ pub(super) fn publish(
             std::thread::sleep(FLOCK);
             if let Err(e) = interfaces.publish(&env, &mut reader) {
                 complain(&format!("routes stay as they were: {e}"));
+            }
+            if let Ok(now) = reader.other_rules()
+                && now != rules
+            {
+                tell_rules(&now, complain);
+                rules = now;
             }
         }
     };
