@@ -162,15 +162,13 @@ impl Env {
     /// Sets or clears an entry of a PROG_ARRAY; the program that was there goes after a grace period.
     ///
     /// # Errors
-    /// As [`Map::set_prog`]; EINVAL for a program of another environment, one for entries of a device or CPU map, and one that takes packets in several buffers where those that
-    /// use the map or stand in it do not, or the other way round; ENOMEM.
+    /// As [`Map::set_prog`]; EINVAL for a program of another environment, and one that differs from those that use the map or stand in it: in `xdp.frags`, or in where it
+    /// attaches; ENOMEM.
     pub fn set_prog(&self, map: &Map, index: u32, prog: Option<&Arc<Prog>>) -> Result<(), Errno> {
         let inside = map.spec().kind == MapType::ProgArray && index < map.spec().max_entries;
         let fits = |p: &Arc<Prog>| {
             let code = p.program().code();
-            core::ptr::eq(Arc::as_ptr(p.env()), self)
-                && code.attach == AttachType::Xdp
-                && (!inside || map.admit_entry(code.frags))
+            core::ptr::eq(Arc::as_ptr(p.env()), self) && (!inside || map.admit_entry(code.attach, code.frags))
         };
         if prog.is_some_and(|p| !fits(p)) {
             return Err(Errno::EINVAL);
@@ -212,7 +210,7 @@ impl Env {
             let code = p.program().code();
             core::ptr::eq(Arc::as_ptr(p.env()), self)
                 && Some(code.attach) == wanted
-                && map.admit_entry(code.frags)
+                && map.admit_entry(code.attach, code.frags)
         };
         if prog.is_some_and(|p| !fits(p)) {
             return Err(Errno::EINVAL);

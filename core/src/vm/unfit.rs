@@ -12,17 +12,12 @@ use core::fmt;
 pub enum Unfit<'a> {
     /// It wants a service that the host does not provide.
     Service(MissingService),
-    /// A map that holds programs has the other kind already.
+    /// A map that holds programs goes with others: those that differ in `xdp.frags`, or that attach elsewhere.
     OtherKind {
         /// The map.
         map: &'a str,
-        /// Whether the program takes packets in several buffers, and what is in the map does not; else the other way round.
+        /// Whether the program takes packets in several buffers.
         frags: bool,
-    },
-    /// A program for entries of a device or CPU map uses a PROG_ARRAY.
-    TailCalls {
-        /// The map.
-        map: &'a str,
     },
     /// Its runs are to be limited, and it holds objects of the host, which an aborted run could not give back.
     Holds {
@@ -42,14 +37,12 @@ impl fmt::Display for Unfit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Unfit::Service(missing) => missing.fmt(f),
-            Unfit::OtherKind { map, frags: true } => {
-                write!(f, "its section is xdp.frags, and map {map} goes with programs of other sections")
-            }
-            Unfit::OtherKind { map, frags: false } => {
-                write!(f, "its section is not xdp.frags, and map {map} goes with programs of xdp.frags")
-            }
-            Unfit::TailCalls { map } => {
-                write!(f, "programs for entries of a device or CPU map have no tail calls (map {map})")
+            Unfit::OtherKind { map, frags } => {
+                let not = if frags { "" } else { "not " };
+                write!(
+                    f,
+                    "its section is {not}xdp.frags, and map {map} goes with programs that differ in that or attach elsewhere"
+                )
             }
             Unfit::Holds { helper } => {
                 write!(f, "its runs cannot be limited: an aborted one could not give back what {helper} gave")
@@ -68,7 +61,7 @@ impl Status for Unfit<'_> {
     fn errno(&self) -> Errno {
         match self {
             Unfit::Service(_) | Unfit::Holds { .. } | Unfit::NoClock => Errno::EOPNOTSUPP,
-            Unfit::OtherKind { .. } | Unfit::TailCalls { .. } | Unfit::Cpus { .. } => Errno::EINVAL,
+            Unfit::OtherKind { .. } | Unfit::Cpus { .. } => Errno::EINVAL,
         }
     }
 }
@@ -91,10 +84,7 @@ pub fn unfit<'a>(env: &Env, program: &'a Program<Verified>, options: &ProgOption
     }
     let code = program.code();
     let map = program.maps().iter().find(|map| !map.would_admit_user(code.attach, code.frags))?;
-    Some(match map.may_have_users(code.attach) {
-        true => Unfit::OtherKind { map: map.name(), frags: code.frags },
-        false => Unfit::TailCalls { map: map.name() },
-    })
+    Some(Unfit::OtherKind { map: map.name(), frags: code.frags })
 }
 
 /// The first service of the host that a program wants and the environment does not have.

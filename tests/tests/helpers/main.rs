@@ -6,6 +6,7 @@
 //!
 //! To add a helper: a program in tests/progs that keeps what helpers return in its `.bss`, `make -C tests/progs`, a row.
 
+mod arrays;
 mod chain;
 mod counting;
 mod debian;

@@ -261,16 +261,23 @@ fn programs_that_take_several_buffers_and_others_do_not_meet_in_an_array() {
 }
 
 #[test]
-fn programs_of_device_entries_neither_make_tail_calls_nor_get_them() {
+fn programs_that_attach_at_different_places_do_not_meet_in_an_array() {
     on_every_engine(|| {
         let env = env();
-        let progs = map(&env, PROGS, 4, 4, 2);
-        let of = |asm: Asm, maps: &[Arc<Map>]| {
-            install(&env, asm.verified_as(maps, AttachType::XdpDevmap), CHOICE.get())
+        let of =
+            |attach, asm: Asm, maps: &[Arc<Map>]| install(&env, asm.verified_as(maps, attach), CHOICE.get());
+        let plain = |attach| of(attach, Asm::default().mov(0, 2).exit(), &[]).unwrap();
+        let calls = |attach, progs: &Arc<Map>| {
+            of(attach, tail_call(Asm::default(), 0).mov(0, 2).exit(), std::slice::from_ref(progs))
         };
-        let egress = of(Asm::default().mov(0, 2).exit(), &[]).unwrap();
-        assert_eq!(env.set_prog(&progs, 0, Some(&egress)), Err(Errno::EINVAL));
-        let calls = of(tail_call(Asm::default(), 0).mov(0, 2).exit(), std::slice::from_ref(&progs));
-        assert_eq!(calls.err(), Some(Errno::EINVAL));
+        for (first, other) in
+            [(AttachType::Xdp, AttachType::XdpDevmap), (AttachType::XdpDevmap, AttachType::Xdp)]
+        {
+            let progs = map(&env, PROGS, 4, 4, 2);
+            env.set_prog(&progs, 0, Some(&plain(first))).unwrap();
+            assert_eq!(env.set_prog(&progs, 1, Some(&plain(other))), Err(Errno::EINVAL));
+            assert!(calls(first, &progs).is_ok());
+            assert_eq!(calls(other, &progs).err(), Some(Errno::EINVAL));
+        }
     });
 }
