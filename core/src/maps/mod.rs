@@ -305,8 +305,8 @@ impl Map {
     /// `key` is readable for the key size.
     #[inline]
     pub unsafe fn lookup(&self, key: *const u8, slot: u32) -> *mut u8 {
-        match (&self.kind, self.lookups) {
-            (Kind::Hash(_) | Kind::LruHash(_) | Kind::Ops(Ops::Trie(_)), Some(lookups)) => {
+        match self.lookups {
+            Some(lookups) if !lookups.by_slot => {
                 let map = core::ptr::from_ref(self) as u64;
                 // SAFETY: the caller's word; the functions for these kinds look at no context.
                 unsafe { (lookups.one)(map, key as u64, 0, 0, 0, null_mut()) as *mut u8 }
