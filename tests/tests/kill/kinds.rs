@@ -227,7 +227,7 @@ impl Kind {
         }
     }
 
-    /// Writers of a trie are told EBUSY while its lock's holder is off its CPU, or a grace period has to pass; that comes to an end.
+    /// Writers and control planes of a trie are told EBUSY while its lock's holder is off its CPU, or a grace period has to pass; that comes to an end.
     fn patiently<T>(self, mut access: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
         for _ in 0..10_000 {
             match access() {
@@ -243,7 +243,7 @@ impl Kind {
         let mut out = self.buffer(map);
         let mut there = UNTOUCHED;
         for n in [0u64, 1].iter().flat_map(|slot| (0..OWN).map(move |i| ((slot + 1) << 16) + i)) {
-            match self.read(map, n, &mut out) {
+            match self.patiently(|| self.read(map, n, &mut out)) {
                 Ok(()) => {
                     assert!(out.chunks(16).all(|v| v == [0; 16] || is_whole(n, v)), "key {n}: {out:?}");
                     there += 1;
