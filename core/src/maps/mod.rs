@@ -48,6 +48,7 @@ mod target;
 mod tests;
 mod user_ringbuf;
 mod value_lock;
+mod wake;
 
 pub use attach::check_sharable;
 pub use attach_error::AttachError;
@@ -62,6 +63,7 @@ pub use reclaim::Epochs;
 pub use ringbuf::Commit;
 pub use spec::{InnerSpec, MapSpec, MapType, ValueFields};
 pub use target::Target;
+pub use wake::Wakes;
 
 pub(crate) use ringbuf::commit;
 pub(crate) use target::names_program;

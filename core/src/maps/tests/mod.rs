@@ -39,6 +39,7 @@ pub(in crate::maps) fn config(heap: &'static Heap) -> MapConfig {
         secret: [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03],
         processes: None,
         epochs: None,
+        wakes: None,
     }
 }
 
