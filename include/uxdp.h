@@ -1266,6 +1266,10 @@ struct uxdp_map_spec {
    * As the kernel's `map_extra`: hashes of a bloom filter.
    */
   uint64_t map_extra;
+  /**
+   * Of a map of maps what its inner maps are like, name and NUMA node aside; else NULL.
+   */
+  const struct uxdp_map_spec *inner;
 };
 
 /**
@@ -2021,10 +2025,10 @@ int64_t uxdp_map_memory_size(struct uxdp_env *env,
                              const struct uxdp_map_spec *spec);
 
 /**
- * Makes a map without an object, in the library's own memory: for an inner map, or for uxdp_map_reuse.
+ * Makes a map without an object, in the library's own memory: for an inner map, a map of maps (`spec->inner`), or for uxdp_map_reuse.
  *
- * `*out` is the caller's until uxdp_map_unref; `spec` stays his. Any thread. 0; -EINVAL, -E2BIG and others as the kernel refuses the map; -EOPNOTSUPP for a type
- * that this version lacks; -ENOMEM.
+ * `*out` is the caller's until uxdp_map_unref; `spec` stays his. Any thread. 0; -EINVAL, -E2BIG and others as the kernel refuses the map, -EBADF for a map
+ * of maps without `inner`; -EOPNOTSUPP for a type that this version lacks; -ENOMEM.
  */
 int uxdp_map_create(struct uxdp_env *env,
                     const struct uxdp_map_spec *spec,

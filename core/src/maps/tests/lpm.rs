@@ -1,6 +1,7 @@
 //! LPM_TRIE against a model and the kernel's: every answer, every lookup with every length, the whole order of keys; readers beside a writer; memory.
 
-use super::kernel::{KernelMap, Random};
+use super::kernel::KernelMap;
+use super::random::Random;
 use super::*;
 use crate::sync::AtomicU64;
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
@@ -70,7 +71,7 @@ fn keys_in_order(next: Next<'_>, size: usize) -> Vec<Vec<u8>> {
 
 fn run(data_size: usize, max_entries: u32, steps: u64) {
     let spec = trie(data_size as u32, max_entries);
-    let (map, kernel) = (make(&spec), KernelMap::new(&spec));
+    let (map, kernel) = (make(&spec), KernelMap::create(&spec));
     let mut model = Model::default();
     let mut random = Random(77 + data_size as u64 + u64::from(max_entries));
     let max = 8 * data_size as u32;
