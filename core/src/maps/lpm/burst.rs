@@ -58,7 +58,7 @@ impl Trie {
         }
     }
 
-    /// [`Trie::find_burst`] of a trie that has chunks in front. Their lines are near: asking for them first would cost more than waiting for them.
+    /// [`Trie::find_burst`] of a trie that has chunks in front. Lines and values are near: asking for them first would cost more than waiting for them.
     ///
     /// # Safety
     /// As there.
@@ -67,7 +67,6 @@ impl Trie {
         for (key, out) in keys.iter().zip(out) {
             // SAFETY: the caller's word.
             *out = unsafe { self.find_key_in_chunks(*key) };
-            prefetch(*out);
         }
     }
 }

@@ -10,8 +10,8 @@
 //! Mikuc 2012). A leaf is what a word is, without chunks. One line holds twelve runs; what has more takes nine lines.
 //!
 //! It holds nothing that the trie does not, and "ask" is right at any time. A writer, under the trie's lock, first hides the answers that change, then changes the
-//! trie, then puts the new answers there. A chunk's version is odd while it is hidden or free; a reader believes a leaf if the version was even and is the
-//! same afterwards, and the word still names the chunk. So chunks are rewritten and reused at once.
+//! trie, then puts the new answers there. A chunk says whether it is hidden or free, and has a version that every writing moves; a reader believes a leaf if the chunk was
+//! neither, its version is the same afterwards, and the word still names it. So chunks are rewritten and reused at once.
 //!
 //! Only a map of one process has it: elements wait for grace periods there, so that an answer's element is whole for whoever got it.
 
@@ -40,6 +40,10 @@ const CHUNK: u16 = 1 << 15;
 const ASK: u16 = CHUNK - 1;
 /// The same while a writer is at work where there was no chunk.
 const HIDDEN: u16 = ASK - 1;
+/// A chunk's state: that it is hidden, and the version.
+const HIDDEN_CHUNK: u64 = 1 << 63;
+const VERSION: u64 = !HIDDEN_CHUNK & u64::MAX << 32;
+const VERSION_ONE: u64 = 1 << 32;
 /// Runs that one line holds.
 const NARROW: usize = 12;
 /// Lines of a chunk that holds any number of runs.
@@ -88,11 +92,9 @@ struct Supply {
 struct Chunk {
     /// A bit for each cell in which a run begins; the first is always set.
     starts: [AtomicU64; 4],
-    /// For each of those words a byte: runs that begin before it, less one.
-    before: AtomicU32,
-    /// Odd while the chunk is hidden or free.
-    version: AtomicU32,
-    /// A run's answer; a wide chunk's go on in the lines behind. Of a free chunk the first two are the link.
+    /// For each of those words a byte, runs that begin before it, less one; in the upper half the version, whose highest bit is set while the chunk is hidden or free.
+    state: AtomicU64,
+    /// The runs' answers; a wide chunk's go on in the lines behind. Of a free chunk the first two are the link.
     leaves: [AtomicU16; NARROW],
 }
 
@@ -106,14 +108,23 @@ pub(super) struct Chunks {
     words: NonNull<AtomicU16>,
     chunks: NonNull<Chunk>,
     lines: u32,
+    /// The highest answer that is one.
+    elements: u32,
 }
 
 impl Chunks {
     /// In a section of [`bytes`] bytes, which is not empty and starts on a cache line.
-    pub(super) fn new(section: NonNull<u8>, spec: &MapSpec) -> Chunks {
+    pub(super) fn new(section: NonNull<u8>, spec: &MapSpec, elements: u32) -> Chunks {
         // SAFETY: offsets within the section.
         let (words, chunks) = unsafe { (section.add(CACHE_LINE), section.add(CACHE_LINE + 2 * WORDS)) };
-        Chunks { supply: section.cast(), words: words.cast(), chunks: chunks.cast(), lines: lines(spec) }
+        let elements = elements.min(u32::from(HIDDEN - 1));
+        Chunks {
+            supply: section.cast(),
+            words: words.cast(),
+            chunks: chunks.cast(),
+            lines: lines(spec),
+            elements,
+        }
     }
 
     fn supply(&self) -> &Supply {
@@ -151,15 +162,17 @@ impl Chunks {
         // A word without the mark is a line beyond the end.
         let chunk = self.chunk(u32::from(word ^ CHUNK));
         // Acquire: pairs with the store in `write`.
-        let version = chunk.version.load(Acquire);
+        let state = chunk.state.load(Acquire);
         let cell = address >> (32 - BITS) & (CELLS - 1);
         let starts = chunk.starts[(cell / 64) as usize].load(Relaxed) << (63 - cell % 64);
-        let before = chunk.before.load(Relaxed) >> (cell / 64 * 8);
+        let before = state as u32 >> (cell / 64 * 8);
         let leaf = self.leaf(chunk, before + starts.count_ones()).load(Relaxed);
-        fence(Acquire); // pairs with the fence in `hide_chunk`: of a chunk that was written meanwhile the version is another
-        let torn = version ^ chunk.version.load(Relaxed) | version & 1 | u32::from(word ^ at.load(Relaxed));
-        let answer = select(word & CHUNK != 0, leaf, word);
-        (answer < HIDDEN && torn == 0).then_some(u32::from(answer))
+        fence(Acquire); // pairs with the fence in `hide_chunk`: of a chunk that was written meanwhile the state is another
+        if state.cast_signed() < 0 || chunk.state.load(Relaxed) != state || at.load(Relaxed) != word {
+            return None;
+        }
+        let answer = u32::from(select(word & CHUNK != 0, leaf, word));
+        (answer <= self.elements).then_some(answer)
     }
 
     /// The words that a prefix covers, as the addresses that they begin with.
@@ -170,12 +183,12 @@ impl Chunks {
     }
 
     /// Lets readers ask the trie.
-    fn hide_chunk(chunk: &Chunk) -> u32 {
-        let version = chunk.version.load(Relaxed) | 1;
+    fn hide_chunk(chunk: &Chunk) -> u64 {
+        let state = chunk.state.load(Relaxed) | HIDDEN_CHUNK;
         // Relaxed: whoever sees what is published afterwards, sees this.
-        chunk.version.store(version, Relaxed);
+        chunk.state.store(state, Relaxed);
         fence(Release); // pairs with the fence in `find`
-        version
+        state
     }
 
     fn hide(&self, address: u32) {
@@ -203,7 +216,7 @@ impl Chunks {
     }
 
     fn write(&self, chunk: &Chunk, leaves: &Leaves) {
-        let version = Self::hide_chunk(chunk);
+        let version = Self::hide_chunk(chunk).wrapping_add(VERSION_ONE) & VERSION;
         let (mut runs, mut last, mut before) = (0u32, None, 0u32);
         for (nth, (word, cells)) in chunk.starts.iter().zip(leaves.chunks(64)).enumerate() {
             before |= (runs.wrapping_sub(1) & 255) << (8 * nth);
@@ -217,9 +230,8 @@ impl Chunks {
             }
             word.store(starts, Relaxed);
         }
-        chunk.before.store(before, Relaxed);
         // Release: pairs with the load in `find`.
-        chunk.version.store(version.wrapping_add(1), Release);
+        chunk.state.store(version | u64::from(before), Release);
     }
 
     /// Whether the chunk at a line has nine of them.

@@ -95,11 +95,17 @@ impl Values {
         }
     }
 
-    /// That of the element with index + 1; null for 0 and beyond the end. Without a jump: where many addresses have none, nobody could foretell it.
+    /// That of the element with index + 1; null for 0 and beyond the end.
     #[inline(always)]
     fn at(&self, plus_one: u32) -> *mut u8 {
+        if plus_one <= self.count { self.of(plus_one) } else { null_mut() }
+    }
+
+    /// [`Values::at`] of a number that is known not to lie beyond the end. Without a jump: where many addresses have none, nobody could foretell it.
+    #[inline(always)]
+    fn of(&self, plus_one: u32) -> *mut u8 {
         let at = self.before.wrapping_add(plus_one as usize * self.stride);
-        select_unpredictable(plus_one.wrapping_sub(1) < self.count, at, null_mut())
+        select_unpredictable(plus_one != 0, at, null_mut())
     }
 }
 
@@ -243,7 +249,8 @@ impl Trie {
         let root_bits = root_bits(spec);
         let in_front = |bytes| (bytes != 0).then(|| region.section(l.buckets + l.nr_buckets * 8, bytes));
         let front = in_front(front::bytes(spec)).map(Front::new);
-        let chunks = in_front(chunks::bytes(spec)).map(|section| Chunks::new(section, spec));
+        let chunks =
+            in_front(chunks::bytes(spec)).map(|section| Chunks::new(section, spec, l.nr_elements as u32));
         Trie {
             root: region.section(l.buckets, l.nr_buckets * 8).cast(),
             front,
@@ -409,7 +416,7 @@ impl Trie {
             && limit == 32
             && let Some(found) = chunks.find(address)
         {
-            return self.values.at(found);
+            return self.values.of(found);
         }
         // SAFETY: the caller's word.
         unsafe { self.find_key_slowly(key) }
