@@ -16,7 +16,7 @@
 //! ```
 
 mod intervals;
-mod neighbours;
+mod set;
 mod tables;
 
 pub use tables::{Found, Query, Refused, Tables};
@@ -24,6 +24,7 @@ pub use tables::{Found, Query, Refused, Tables};
 use crate::error::Errno;
 use crate::mem::{OutOfMemory, Vec};
 use core::net::IpAddr;
+use set::{Element, Set};
 
 /// The table of routes to addresses of the host itself (`RT_TABLE_LOCAL`).
 pub const LOCAL: u32 = 255;
@@ -86,6 +87,15 @@ impl Prefix {
         let rest = u128::MAX.checked_shr(u32::from(self.len)).unwrap_or(0);
         let first = key(self.address) & !rest;
         (first, first | rest)
+    }
+
+    /// The first address.
+    fn first(self) -> IpAddr {
+        let (first, _) = self.span();
+        match self.address {
+            IpAddr::V4(_) => IpAddr::V4(((first >> 96) as u32).into()),
+            IpAddr::V6(_) => IpAddr::V6(first.into()),
+        }
     }
 
     /// Whether an address has these bits.
@@ -192,8 +202,18 @@ impl Route {
             next_hops: heapless::Vec::new(),
         }
     }
+}
 
-    /// What one route of a table is told from another by.
+/// One route of a table is told from another by its prefix, metric and type of service.
+impl Element for Route {
+    fn hash(&self) -> usize {
+        let number = u64::from(self.table) << 32
+            ^ u64::from(self.metric) << 16
+            ^ u64::from(self.tos) << 8
+            ^ u64::from(self.prefix.len);
+        set::hash(self.prefix.first(), number)
+    }
+
     fn is_same(&self, other: &Route) -> bool {
         (self.table, self.metric, self.tos, self.prefix.len)
             == (other.table, other.metric, other.tos, other.prefix.len)
@@ -210,6 +230,16 @@ struct Neighbour {
     link_address: [u8; 6],
 }
 
+impl Element for Neighbour {
+    fn hash(&self) -> usize {
+        set::hash(self.address, self.ifindex.into())
+    }
+
+    fn is_same(&self, other: &Neighbour) -> bool {
+        (self.ifindex, self.address) == (other.ifindex, other.address)
+    }
+}
+
 /// An address of the host itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Own {
@@ -219,20 +249,20 @@ struct Own {
 
 /// Links, routes and neighbours of a host, to be published. Changing it changes nothing that programs see.
 ///
-/// Each change looks at all of its kind, to find the one that it replaces: made for thousands of routes and neighbours, not for hundreds of thousands. Lookups take time
-/// with the logarithm of the routes, and find a neighbour at once.
+/// A change of a route or neighbour takes the same time however many there are; one of a link or an address looks at all of them. Lookups take time with the logarithm of
+/// the routes, and find a neighbour at once.
 #[derive(Debug, Default)]
 pub struct Fib {
     links: Vec<Link>,
-    routes: Vec<Route>,
-    neighbours: Vec<Neighbour>,
+    routes: Set<Route>,
+    neighbours: Set<Neighbour>,
     own: Vec<Own>,
 }
 
 impl Fib {
     /// Nothing.
     pub const fn new() -> Fib {
-        Fib { links: Vec::new(), routes: Vec::new(), neighbours: Vec::new(), own: Vec::new() }
+        Fib { links: Vec::new(), routes: Set::new(), neighbours: Set::new(), own: Vec::new() }
     }
 
     /// Adds an interface, in place of one with its number.
@@ -270,7 +300,7 @@ impl Fib {
         if !route.prefix.is_valid() || wrong {
             return Err(Errno::EINVAL);
         }
-        put(&mut self.routes, route.clone(), |r| r.is_same(route))
+        Ok(self.routes.put(route.clone())?)
     }
 
     /// Says who is at an address of a link.
@@ -283,8 +313,7 @@ impl Fib {
         address: IpAddr,
         link_address: [u8; 6],
     ) -> Result<(), Errno> {
-        let neighbour = Neighbour { ifindex, address, link_address };
-        put(&mut self.neighbours, neighbour, |n| n.ifindex == ifindex && n.address == address)
+        Ok(self.neighbours.put(Neighbour { ifindex, address, link_address })?)
     }
 
     /// Removes an interface.
@@ -308,7 +337,7 @@ impl Fib {
     /// # Errors
     /// ENOENT where there is none.
     pub fn remove_route(&mut self, route: &Route) -> Result<(), Errno> {
-        remove(&mut self.routes, |r| r.is_same(route))
+        self.routes.remove(route).then_some(()).ok_or(Errno::ENOENT)
     }
 
     /// Removes a neighbour.
@@ -316,7 +345,8 @@ impl Fib {
     /// # Errors
     /// ENOENT where there is none.
     pub fn remove_neighbour(&mut self, ifindex: u32, address: IpAddr) -> Result<(), Errno> {
-        remove(&mut self.neighbours, |n| n.ifindex == ifindex && n.address == address)
+        let gone = self.neighbours.remove(&Neighbour { ifindex, address, link_address: [0; 6] });
+        gone.then_some(()).ok_or(Errno::ENOENT)
     }
 
     /// Removes everything.

@@ -116,7 +116,10 @@ impl Kind {
                 // An LRU may evict any key, though it has room. These are used all the time, so that hardly one is; more than that would have gone with a writer.
                 Err(Errno::ENOENT) if self == Kind::Lru => {
                     evicted += 1;
-                    assert!(evicted <= UNTOUCHED / 8, "{evicted} of {UNTOUCHED} keys that are in use are lost");
+                    assert!(
+                        evicted <= UNTOUCHED / 8,
+                        "{evicted} of {UNTOUCHED} keys that are in use are lost"
+                    );
                     continue;
                 }
                 Err(e) => panic!("untouched key {n} is lost: {e}"),
