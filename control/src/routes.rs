@@ -1,7 +1,7 @@
 //! What the kernel knows of the network, by rtnetlink: interfaces, addresses, routes and neighbours, as tables for `bpf_fib_lookup`.
 //!
 //! A [`Reader`] asks for all of it at a time; a [`Changes`] tells when it is time to ask again. No message is believed further than its bytes go: what is cut short is
-//! as if it were not there. Source: rtnetlink(7) and the kernel's `include/uapi/linux/rtnetlink.h`, `if_link.h`, `if_addr.h`, `neighbour.h`.
+//! as if it were not there. Source: rtnetlink(7) and the kernel's `include/uapi/linux/rtnetlink.h`, `if_link.h`, `if_addr.h`, `neighbour.h`, `fib_rules.h`.
 
 mod message;
 
@@ -10,12 +10,13 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use std::io;
 use std::net::IpAddr;
 use uxdp_core::error::Errno;
-use uxdp_core::net::{Fib, Link, NextHop, Prefix, Route, RouteKind};
+use uxdp_core::net::{DEFAULT, Fib, LOCAL, Link, MAIN, NextHop, Prefix, Route, RouteKind};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_NEWNEIGH: u16 = 28;
+const RTM_NEWRULE: u16 = 32;
 /// From a message that tells to the one that asks for it.
 const GET: u16 = 2;
 const NLM_F_REQUEST: u16 = 1;
@@ -90,6 +91,20 @@ impl Reader {
         Err(io::ErrorKind::Interrupted.into())
     }
 
+    /// Rules that choose a table (`ip rule`), those aside that every system has: lookups ask the local, main and default tables in their order, and know nothing of others.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn policy_rules(&mut self) -> io::Result<usize> {
+        let mut others = 0;
+        self.dump(RTM_NEWRULE, &mut |m| {
+            // Of IPv4 and IPv6: multicast routing has rules of its own.
+            others += usize::from(matches!(m.u8(0), Some(2 | 10)) && !is_standard_rule(m));
+            Ok(())
+        })?;
+        Ok(others)
+    }
+
     /// Calls `each` with every message of a kind; whether nothing changed meanwhile. What a message makes wrong is left out; memory that is short ends it.
     fn dump(
         &mut self,
@@ -153,6 +168,18 @@ impl Changes {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a rule is one of those that Linux begins with: everything goes to a table at the place where it stands.
+fn is_standard_rule(m: &Message<'_>) -> bool {
+    const FR_ACT_TO_TBL: u8 = 1;
+    let attrs = m.attrs(12);
+    let place = (attrs.u32(6).unwrap_or(0), attrs.u32(15).or(m.u8(4).map(u32::from)));
+    let selects_nothing = [1, 2, 3].iter().all(|at| m.u8(*at) == Some(0))
+        && [3, 10, 17].iter().all(|a| attrs.get(*a).is_none());
+    m.u8(7) == Some(FR_ACT_TO_TBL)
+        && selects_nothing
+        && matches!(place, (0, Some(LOCAL)) | (32766, Some(MAIN)) | (32767, Some(DEFAULT)))
 }
 
 fn link(m: &Message<'_>, number: &dyn Fn(u32) -> u32) -> Option<Link> {

@@ -96,6 +96,12 @@ pub(super) fn publish(
     // Heard from before the first look, so that no change falls between.
     let changes = Changes::listen().map_err(refused)?;
     let mut reader = Reader::open().map_err(refused)?;
+    match reader.policy_rules().map_err(refused)? {
+        0 => {}
+        n => complain(&format!(
+            "{n} rules of `ip rule` are not followed: lookups ask the tables local, main and default, in this order"
+        )),
+    }
     let interfaces = Interfaces::new(ports, &args.netdev, &mut reader)?;
     interfaces.publish(env, &mut reader).map_err(refused)?;
     let env = env.clone();

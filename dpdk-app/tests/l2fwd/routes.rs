@@ -97,3 +97,21 @@ fn an_interface_that_does_not_exist_is_named() {
         assert!(stderr.contains(&format!("--netdev {netdev}: {why}")), "{stderr}");
     }
 }
+
+#[test]
+fn policy_rules_are_said_not_to_be_followed() {
+    let prog = bundled("xdp_forward.o:xdp_forward_fib");
+    let said = "rules of `ip rule` are not followed";
+    for (rules, count) in
+        [("true", 0), ("ip rule add from 192.0.2.0/24 table 100; ip -6 rule add fwmark 7 table 200", 2)]
+    {
+        let bench = Bench::new();
+        let vdevs = [bench.pcap_port(0, &[packet()], "out0.pcap"), bench.pcap_port(1, &[], "out1.pcap")];
+        let l2fwd = bench.l2fwd(&vdevs, &[&args(&prog)[..], &["--exit-idle", "50"]].concat());
+        let output = in_network(&l2fwd, &format!("{rules}; exec \"$@\"")).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(errors.contains(said), count > 0, "{errors}");
+        assert!(count == 0 || errors.contains(&format!("{count} {said}")), "{errors}");
+        parse(&output);
+    }
+}
