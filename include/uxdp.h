@@ -208,6 +208,10 @@ enum uxdp_abort_reason {
    * The packet is in several buffers, and a program that is attached does not take such (section `xdp.frags`): none was run.
    */
   UXDP_ABORT_SEVERAL_BUFFERS = 7,
+  /**
+   * The run took more time than `run_time_limit` of its load allows.
+   */
+  UXDP_ABORT_TIME = 8,
 };
 
 /**
@@ -769,7 +773,8 @@ struct uxdp_host_ops {
 };
 
 /**
- * A helper of the host's own. Programs call it by its number: `static long (*mine)(void *ctx) = (void *)40000;`
+ * A helper of the host's own. Programs call it by its number, `static long (*mine)(void *ctx) = (void *)40000;`, or by its name,
+ * `extern long mine(struct xdp_md *ctx) __ksym;`: with `__weak` as well, and `mine` tested first (`bpf_ksym_exists`), they run where there is none.
  *
  * It is called on a worker's thread, in the middle of a run: it must neither wait nor call uxdp, nor touch memory beyond what its arguments are said to be.
  */
@@ -779,7 +784,7 @@ struct uxdp_helper {
    */
   size_t sz;
   /**
-   * Its name, for messages; copied.
+   * Its name, that programs call it by and that messages show; copied. No other helper or kernel function has it.
    */
   const char *name;
   /**
@@ -1193,9 +1198,14 @@ struct uxdp_load_opts {
   uint32_t reserved;
   /**
    * Instructions that a run may take before it is aborted (UXDP_ABORT_LIMIT), counted where it could go on and on: entering a function costs its length, a jump back the
-   * slots from its target on. 0: no limit. -EOPNOTSUPP for a program that holds objects of the host.
+   * slots from its target on. 0: no limit. -EOPNOTSUPP for a program that holds objects of the host, with the name of the helper.
    */
   uint64_t run_limit;
+  /**
+   * Nanoseconds that a run may take before it is aborted (UXDP_ABORT_TIME). The clock is read every 4,096 instructions that count, as above, and the time begins with the first
+   * reading; what a helper takes is seen when it is over. 0: no limit. -EOPNOTSUPP as above.
+   */
+  uint64_t run_time_limit;
 };
 
 /**
@@ -1500,7 +1510,7 @@ int uxdp_map_update_target(struct uxdp_map *m,
  * Makes an environment of one's own; most programs need none but the default one, which NULL stands for everywhere.
  *
  * `*out` is the caller's until uxdp_env_free. Any thread. 0, -EINVAL for bad options, more than 4,096 CPUs or a helper that is none, -EEXIST for two helpers of one
- * number, -E2BIG for options that this version does not know, -ENOMEM.
+ * number or name, -E2BIG for options that this version does not know, -ENOMEM.
  */
 int uxdp_env_create(const struct uxdp_env_opts *opts,
                     struct uxdp_env **out);

@@ -5,6 +5,7 @@
 //!
 //! `unsafe` stands where foreign code is called: `rbpf_lane` and `native_lane`, and `maps` for what they call back.
 
+mod chains;
 mod lane;
 mod maps;
 mod native_lane;
@@ -23,6 +24,9 @@ use std::path::{Path, PathBuf};
 struct Args {
     /// Programs; all that there are peers for by default.
     programs: Vec<String>,
+    /// Times sets of programs at one hook instead.
+    #[arg(long, conflicts_with = "programs")]
+    chains: bool,
     /// Machine-readable output.
     #[arg(long)]
     json: bool,
@@ -77,6 +81,15 @@ impl Files {
 #[expect(clippy::print_stdout, reason = "the table is what it is for")]
 fn main() -> Result<()> {
     let args = Args::parse();
+    if args.chains {
+        let reports = chains::bench()?;
+        if args.json {
+            println!("{}", serde_json::to_string_pretty(&reports)?);
+        } else {
+            println!("{}", chains::table(&reports).trim_fmt());
+        }
+        return Ok(());
+    }
     let chosen: Vec<String> =
         if args.programs.is_empty() { PROGRAMS.map(str::to_owned).to_vec() } else { args.programs };
     let reports = chosen.iter().map(|name| bench(name)).collect::<Result<Vec<Report>>>()?;

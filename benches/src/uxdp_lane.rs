@@ -5,7 +5,7 @@ use crate::lane::{Lane, Packets};
 use anyhow::{Result, ensure};
 use uxdp_control::session::Session;
 use uxdp_core::sync::Arc;
-use uxdp_core::vm::{EngineChoice, Frame, Hook, Origin, Runner, Worker};
+use uxdp_core::vm::{Action, EngineChoice, Frame, Hook, Link, Origin, Runner, Worker};
 
 pub(crate) struct Uxdp {
     worker: Worker,
@@ -20,6 +20,15 @@ impl Uxdp {
         ensure!(ready.prog.engine().name() == "jit", "this machine compiles no programs");
         let hook = session.hook(&ready)?;
         Ok(Uxdp { worker: Worker::register(session.env(), 0)?, hook, packets: Packets::new() })
+    }
+
+    /// The program that many times at one hook, each after the other's action `next`, in the environment of `session`.
+    pub(crate) fn chain(session: &Session, slot: u32, programs: usize, next: Action) -> Result<Self> {
+        let ready = session.program(session.choose(None)?)?;
+        let hook = Hook::create(session.env())?;
+        let link = Link { prog: ready.prog, chain_call_actions: 1 << next as u32 };
+        hook.set_links(uxdp_core::mem::Vec::from_fn(programs, |_| link.clone())?)?;
+        Ok(Uxdp { worker: Worker::register(session.env(), slot)?, hook, packets: Packets::new() })
     }
 }
 

@@ -151,6 +151,9 @@ pub(crate) struct Run {
     /// Aborts runs that take more than so many instructions, counted where a program could go on and on: entering a function, jumping back.
     #[arg(long, value_name = "INSNS", conflicts_with = "against", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) run_limit: Option<u64>,
+    /// Aborts runs that take longer than so many microseconds; the clock is read every 4,096 instructions that count, as above.
+    #[arg(long, value_name = "MICROSECONDS", conflicts_with = "against", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) run_time_limit: Option<u64>,
     /// Prints what the program says through bpf_trace_printk.
     #[arg(long)]
     pub(crate) trace: bool,

@@ -63,7 +63,12 @@ pub(crate) fn run(args: &Run, out: &mut dyn Write) -> Result<Verdict> {
         return against::run(args, input(args)?, out);
     }
     let engine = engine::choice(args.engine.unwrap_or(EngineArg::Jit));
-    let options = ProgOptions { engine, limit: args.run_limit.unwrap_or(0), ..ProgOptions::default() };
+    let options = ProgOptions {
+        engine,
+        limit: args.run_limit.unwrap_or(0),
+        limit_ns: args.run_time_limit.unwrap_or(0) * 1000,
+        ..ProgOptions::default()
+    };
     let session = Session::open(&args.which.file, args.maps.as_deref(), options)?;
     for name in &args.map_dump {
         session.find_map(name)?;
@@ -278,6 +283,7 @@ const REASONS: [&str; AbortReason::COUNT] = [
     "lock",
     "limit",
     "several_buffers",
+    "time",
 ];
 
 /// The files that packets go to.

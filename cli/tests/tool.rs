@@ -205,6 +205,17 @@ fn run_aborts_what_takes_more_than_the_limit() {
 }
 
 #[test]
+fn run_aborts_what_takes_more_time_than_it_may() {
+    let object = format!("{}/../tests/progs/obj/long.o", env!("CARGO_MANIFEST_DIR"));
+    for engine in ["jit", "interp"] {
+        for (option, reason) in [("--run-time-limit", "time"), ("--run-limit", "limit")] {
+            let args = ["run", &object, "--data-in", FRAME, "--engine", engine, "--json", option, "500"];
+            assert_eq!(uxdp(&args).json()["aborted"], json!({ reason: 1 }), "{engine}");
+        }
+    }
+}
+
+#[test]
 fn run_of_one_packet_gives_action_and_bytes() {
     let out = scratch("one.bin");
     let ran =

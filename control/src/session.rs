@@ -22,7 +22,7 @@ use uxdp_core::object::{FindError, Object, OpenOptions, SlotInit};
 use uxdp_core::program::{Loaded, Program};
 use uxdp_core::sync::Arc;
 use uxdp_core::verifier::{self, VerifyOptions};
-use uxdp_core::vm::{Env, EnvOptions, Hook, Prog, ProgOptions, install, missing_service};
+use uxdp_core::vm::{Env, EnvOptions, Hook, Prog, ProgOptions, install, unfit};
 
 /// A program that can run, and what making it cost.
 #[derive(Clone)]
@@ -252,11 +252,9 @@ impl Session {
                 }
             })?;
         let verify = start.elapsed();
-        if let Some(missing) = missing_service(&self.env, &verified) {
+        if let Some(why) = unfit(&self.env, &verified, &self.options) {
             let file = &self.file;
-            return Err(SessionError::Service(format!(
-                "{file}, program \"{name}\" cannot run here: {missing}"
-            )));
+            return Err(SessionError::Service(format!("{file}, program \"{name}\" cannot run here: {why}")));
         }
         let start = Instant::now();
         let prog = install(&self.env, verified, self.options).map_err(machine)?;

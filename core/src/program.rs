@@ -186,6 +186,8 @@ pub struct Verified {
 pub(crate) struct Limit {
     /// Instructions, as `costs` counts them.
     pub(crate) insns: u64,
+    /// Nanoseconds; 0: as long as it takes.
+    pub(crate) nanos: u64,
     /// One a slot: what reaching it costs.
     pub(crate) costs: Vec<u32>,
 }

@@ -105,6 +105,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "INSNS", conflicts_with = "native", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) run_limit: Option<u64>,
 
+    /// Abort runs that take longer than so many microseconds
+    ///
+    /// The clock is read every 4,096 instructions that count for --run-limit. Aborted runs are counted by reason in the statistics ("time limit reached").
+    #[arg(long, value_name = "MICROSECONDS", conflicts_with = "native", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) run_time_limit: Option<u64>,
+
     /// Answer bpf_fib_lookup from the kernel's routes, neighbours and interfaces, as they change
     ///
     /// Interface n is port n - 1. The kernel's interface of a port is the one that its driver names (net_tap, net_af_packet, net_af_xdp) or --netdev does.

@@ -1,4 +1,4 @@
-/* What a C host gives to programs: routes, sockets and connections, helpers of its own, packets in several buffers: host mine.o host.o fib.o frags.o */
+/* What a C host gives to programs: routes, sockets and connections, helpers of its own, packets in several buffers: host mine.o host.o fib.o frags.o named.o long.o */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,7 +117,11 @@ static void helpers(const char *path)
 	uxdp_env_free(env);
 
 	CHECK(uxdp_env_create(&twice, &env) == -EEXIST && strstr(last_error(), "40000") != NULL);
-	bad.id = 1;
+	two[1].id = 40001;
+	CHECK(uxdp_env_create(&twice, &env) == -EEXIST && strstr(last_error(), "the name host_sum") != NULL);
+	bad.name = "bpf_xdp_metadata_rx_hash";
+	CHECK(refused(bad) == -EEXIST);
+	bad = mine[0], bad.id = 1;
 	CHECK(refused(bad) == -EINVAL && strstr(last_error(), "host_sum: its number") != NULL);
 	bad = mine[0], bad.func = NULL;
 	CHECK(refused(bad) == -EINVAL);
@@ -129,6 +133,45 @@ static void helpers(const char *path)
 	CHECK(refused(bad) == -EINVAL);
 	bad = mine[0], bad.flags = 8;
 	CHECK(refused(bad) == -EINVAL);
+}
+
+/* The verdict of a program on eight known bytes, on an engine. */
+static uint32_t verdict(const char *path, struct uxdp_env *env, const char *program, uint32_t engine)
+{
+	uint8_t packet[64] = {1, 2, 3, 4, 5, 6, 7, 8};
+	UXDP_STRUCT(uxdp_test_run_opts, run, .data_in = packet, .data_size_in = sizeof(packet));
+	UXDP_LOAD_OPTS(load, .engine = engine);
+	struct uxdp_object *object = open_one(path, env, program);
+
+	CHECK(uxdp_object_load(object, &load) == 0);
+	CHECK(uxdp_prog_test_run(uxdp_object_find_prog(object, program), &run) == 0);
+	uxdp_object_free(object);
+	return run.retval;
+}
+
+/* The same helpers, by name. */
+static void named(const char *path)
+{
+	struct uxdp_env *env = NULL, *plain = NULL;
+	struct uxdp_object *object;
+	UXDP_STRUCT(uxdp_env_opts, opts, .nr_cpus = 2, .helpers = mine, .nr_helpers = 3);
+
+	CHECK(uxdp_env_create(&opts, &env) == 0);
+	CHECK(uxdp_env_create(NULL, &plain) == 0);
+	for (uint32_t engine = UXDP_ENGINE_AUTO; engine <= UXDP_ENGINE_INTERP; engine++) {
+		CHECK(verdict(path, env, "named_strong", engine) == UXDP_TX);
+		CHECK(verdict(path, env, "named_weak", engine) == UXDP_TX);
+		CHECK(verdict(path, plain, "named_weak", engine) == UXDP_PASS);
+	}
+	object = open_one(path, env, "named_wrong");
+	CHECK(uxdp_object_load(object, NULL) == -EACCES && strstr(last_error(), "packet") != NULL);
+	uxdp_object_free(object);
+	object = open_one(path, plain, "named_strong");
+	CHECK(uxdp_object_load(object, NULL) == -EOPNOTSUPP);
+	CHECK(strstr(last_error(), "host_sum") != NULL && strstr(last_error(), "uxdp_env_opts.helpers") != NULL);
+	uxdp_object_free(object);
+	uxdp_env_free(plain);
+	uxdp_env_free(env);
 }
 
 /* Sockets and connections: one of each. */
@@ -274,6 +317,11 @@ static void callbacks(const char *path)
 	ops.ct_set_timeout = ct_set_timeout, ops.ct_change_timeout = ct_change_timeout;
 	ops.ct_set_status = ops.ct_change_status = ct_set_status;
 	CHECK(uxdp_env_create(&opts, &env) == 0);
+	/* An aborted run could not give the host's objects back. */
+	object = open_one(path, env, "host_sockets");
+	UXDP_LOAD_OPTS(timed, .run_time_limit = 1000000);
+	CHECK(uxdp_object_load(object, &timed) == -EOPNOTSUPP && strstr(last_error(), "bpf_sk") != NULL);
+	uxdp_object_free(object);
 	run_one(path, env, "host_no_socket", (int64_t[]){0, 0, 0, 0, 0, 0, 0}, 7, 0);
 	run_one(path, env, "host_sockets", (int64_t[]){1, 0, 1, 0, 0, 0, 0, 0}, 8, 0);
 	run_one(path, env, "host_sockets", (int64_t[]){77 | 1460ll << 32, -EINVAL, -EINVAL, -ENOENT, -EINVAL, -ENOENT, 0, -EINVAL}, 8, 16);
@@ -397,14 +445,38 @@ static void fragments(const char *path)
 	uxdp_env_free(env);
 }
 
+/* A run that would take hours ends when its time is over. */
+static void watchdog(const char *path)
+{
+	uint8_t packet[64] = {1};
+
+	for (uint32_t engine = UXDP_ENGINE_AUTO; engine <= UXDP_ENGINE_INTERP; engine++) {
+		struct uxdp_object *object = open_one(path, NULL, "long_run");
+		UXDP_STRUCT(uxdp_test_run_opts, run, .data_in = packet, .data_size_in = sizeof(packet));
+		UXDP_STRUCT(uxdp_prog_stats, stats);
+		UXDP_LOAD_OPTS(load, .engine = engine, .run_time_limit = 500000);
+		struct uxdp_prog *prog = uxdp_object_find_prog(object, "long_run");
+
+		CHECK(uxdp_object_load(object, &load) == 0);
+		CHECK(uxdp_prog_test_run(prog, &run) == 0 && run.retval == UXDP_ABORTED);
+		CHECK(uxdp_prog_stats(prog, UXDP_ALL_SLOTS, &stats) == 0 && stats.aborts[UXDP_ABORT_TIME] == 1);
+		packet[0] = 0;
+		CHECK(uxdp_prog_test_run(prog, &run) == 0 && run.retval == UXDP_PASS);
+		packet[0] = 1;
+		uxdp_object_free(object);
+	}
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 5)
+	if (argc != 7)
 		return 2;
 	helpers(argv[1]);
 	callbacks(argv[2]);
 	routes(argv[3]);
 	fragments(argv[4]);
+	named(argv[5]);
+	watchdog(argv[6]);
 	puts("ok");
 	return 0;
 }

@@ -207,6 +207,14 @@ pub(super) fn check(
     Ok(())
 }
 
+/// Whether it is a format for so many arguments, as far as can be told before they are there.
+///
+/// # Errors
+/// EINVAL where it is none, or has more conversions.
+pub(crate) fn check_constant(format: &[u8], arguments: usize) -> Result<(), Errno> {
+    check(format, arguments, |_, _| Ok(()))
+}
+
 /// Writes a format that [`check`] accepted; anything else ends it.
 pub(crate) fn render(out: &mut dyn Write, format: &[u8], arguments: &dyn Arguments) -> fmt::Result {
     let (mut rest, mut index) = (format, 0);

@@ -253,6 +253,9 @@ pub struct Helper {
 /// The numbers of kernel functions begin here: they have none of their own, programs call them by name.
 pub const KFUNC_BASE: u32 = 1 << 16;
 
+/// The numbers of a host's own helpers begin here and end below [`KFUNC_BASE`].
+pub const HOST_FIRST: u32 = 1 << 15;
+
 impl Helper {
     /// Whether it is a kernel function, called by name.
     pub const fn is_kfunc(&self) -> bool {
@@ -306,6 +309,13 @@ impl HelperSet {
     /// The number of a kernel function.
     pub fn kfunc(&self, name: &str) -> Option<u32> {
         self.rows.iter().find(|h| h.is_kfunc() && h.name == name).map(|h| h.id)
+    }
+
+    /// The number that a program which declares a function of this name calls: a kernel function's, or a helper's of the host. Helpers of the
+    /// kernel are called by number only.
+    pub fn named(&self, name: &str) -> Option<u32> {
+        let own = |h: &&Helper| h.name == name && (HOST_FIRST..KFUNC_BASE).contains(&h.id);
+        self.kfunc(name).or_else(|| self.rows.iter().find(own).map(|h| h.id))
     }
 
     /// All rows.

@@ -30,7 +30,7 @@ pub(super) const TRACE_VPRINTK: Helper = Helper {
     func: Some(trace_vprintk),
 };
 
-pub(super) const SNPRINTF: Helper = Helper {
+pub(crate) const SNPRINTF: Helper = Helper {
     id: 165,
     name: "bpf_snprintf",
     proto: Proto::new(

@@ -2,7 +2,7 @@
 
 use super::machine::Step;
 use super::{Fault, FaultKind};
-use crate::vm::Ctx;
+use crate::vm::{Ctx, refill};
 
 /// One access of an instruction.
 #[derive(Clone, Copy, Debug)]
@@ -54,11 +54,11 @@ impl Memory for Raw {
     }
 }
 
-/// Memory of a verified program whose runs are limited: every access happens, until the budget is used up.
+/// Memory of a verified program whose runs are limited: every access happens, until the budget is used up and there is no more.
 #[derive(Debug)]
 pub(super) struct Limited {
-    /// The context's.
-    pub(super) budget: *mut u64,
+    /// The run's.
+    pub(super) ctx: *mut Ctx,
 }
 
 impl Memory for Limited {
@@ -68,12 +68,12 @@ impl Memory for Limited {
         if cost == 0 {
             return Ok(());
         }
-        // SAFETY: a field of the run's context, which lives as long as the run.
-        let budget = unsafe { &mut *self.budget };
-        let (left, over) = budget.overflowing_sub(u64::from(cost));
-        // Nothing is left, also where a caller goes on behind a tail call.
-        *budget = if over { 0 } else { left };
-        if over { Err(FaultKind::Fuel) } else { Ok(()) }
+        // SAFETY: the run's context lives as long as the run, on this thread alone.
+        unsafe {
+            let (left, over) = (*self.ctx).budget.overflowing_sub(u64::from(cost));
+            (*self.ctx).budget = left;
+            if over && refill(self.ctx) == 0 { Err(FaultKind::Fuel) } else { Ok(()) }
+        }
     }
 
     #[inline(always)]

@@ -55,7 +55,7 @@ pub enum FaultKind {
     BadCallee,
     /// A helper ended the run; the context says why.
     Aborted,
-    /// The watcher's budget of instructions is used up.
+    /// The watcher's budget of instructions is used up, or the run's, or its time.
     Fuel,
     /// The watcher found what must not be.
     Watch,
@@ -99,7 +99,7 @@ unsafe fn run_from(
         match program.limit() {
             None => Machine::new(program, helpers, ctx, args, &mut Raw).run_from(index),
             Some(_) => {
-                let mut limited = Limited { budget: &raw mut (*ctx).budget };
+                let mut limited = Limited { ctx };
                 Machine::new(program, helpers, ctx, args, &mut limited).run_from(index)
             }
         }

@@ -16,6 +16,9 @@ const THUNK_STACK: u32 = 16;
 /// Most stack that a helper takes which calls back: a walk over a map has a key of 512 bytes. A test measures it.
 const HELPER_STACK: u32 = 1024;
 
+/// `bpf_redirect`, `bpf_redirect_map`.
+const REDIRECTS: [u32; 2] = [23, 51];
+
 /// Which functions can end the run, themselves or through what they call.
 pub(crate) fn faulting(module: &Module, helpers: HelperSet) -> Result<Vec<bool>, CompileError> {
     let mut may = Vec::from_fn(module.funcs.len(), |i| {
@@ -54,6 +57,19 @@ pub(crate) fn faulting(module: &Module, helpers: HelperSet) -> Result<Vec<bool>,
 pub(crate) fn calls_back(func: &Func, helpers: HelperSet) -> bool {
     let mut calls = func.live_blocks().flat_map(|(_, b)| &b.insts).map(|i| &func.insts[i.index()]);
     calls.any(|d| d.op == Op::CallHelper && helper(helpers, d).is_some_and(Helper::calls_back))
+}
+
+/// Whether a run may set a redirect, itself or in a program that it tail-calls.
+pub(crate) fn redirects(module: &Module, helpers: HelperSet) -> bool {
+    let insts = module
+        .funcs
+        .iter()
+        .flat_map(|func| func.live_blocks().flat_map(|(_, b)| &b.insts).map(|i| &func.insts[i.index()]));
+    insts.into_iter().any(|d| match d.op {
+        Op::TailCall | Op::TailCallAny => true,
+        Op::CallHelper => helper(helpers, d).is_none_or(|h| REDIRECTS.contains(&h.id)),
+        _ => false,
+    })
 }
 
 /// Bytes of native stack along the deepest chain of calls, the entry's own included.

@@ -145,9 +145,8 @@ struct Lower<'a, M> {
     aborted: Label,
     slow_used: bool,
     aborted_used: bool,
-    /// Where the run's budget is used up.
-    spent: Label,
-    spent_used: bool,
+    /// Where the budget is asked for more, each with the place to go on at.
+    asks: Vec<(Label, Label)>,
     /// Ways out whose moves are written behind the function.
     stubs: Vec<(Label, Block, usize)>,
     pending: Vec<Move>,
@@ -163,7 +162,7 @@ impl<'a, M: Masm> Lower<'a, M> {
         mode: ReturnMode,
         out: &'a mut Written,
     ) -> Self {
-        let (slow, aborted, spent) = (m.buf().new_label(), m.buf().new_label(), m.buf().new_label());
+        let (slow, aborted) = (m.buf().new_label(), m.buf().new_label());
         Lower {
             m,
             program,
@@ -179,8 +178,7 @@ impl<'a, M: Masm> Lower<'a, M> {
             aborted,
             slow_used: false,
             aborted_used: false,
-            spent,
-            spent_used: false,
+            asks: Vec::new(),
             stubs: Vec::new(),
             pending: Vec::new(),
             order: Vec::new(),
@@ -195,6 +193,9 @@ impl<'a, M: Masm> Lower<'a, M> {
         self.m.buf().dynamic_label(label);
         self.m.enter(&self.ready.spec, &self.ready.alloc)?;
         self.arguments()?;
+        if self.mode == ReturnMode::Action && self.program.externs.redirects {
+            self.m.forget_redirect(&self.program.externs);
+        }
         let mut blocks = func.live_blocks().peekable();
         while let Some((block, data)) = blocks.next() {
             let next = blocks.peek().map(|(b, _)| *b);
@@ -366,8 +367,10 @@ impl<'a, M: Masm> Lower<'a, M> {
                 }
             }
             Op::Spend => {
-                self.spent_used = true;
-                self.m.spend(&externs, d.imm as i32, self.spent);
+                let (ask, back) = (self.m.buf().new_label(), self.m.buf().new_label());
+                self.asks.push((ask, back))?;
+                self.m.spend(&externs, d.imm as i32, ask);
+                self.m.buf().dynamic_label(back);
                 return Ok(());
             }
             Op::TailCallAny => {
@@ -470,9 +473,14 @@ impl<'a, M: Masm> Lower<'a, M> {
                 self.leave_by(edge, None)?;
             }
         }
-        if self.spent_used {
-            self.m.buf().dynamic_label(self.spent);
-            self.m.set_abort(&self.program.externs, AbortReason::Limit);
+        if !self.asks.is_empty() {
+            let refill = self.m.buf().new_label();
+            for (ask, back) in core::mem::take(&mut self.asks) {
+                self.m.buf().dynamic_label(ask);
+                self.m.ask_for_more(refill, back, self.aborted);
+            }
+            self.m.buf().dynamic_label(refill);
+            self.m.refill(&self.program.externs);
             self.aborted_used = true;
         }
         if self.aborted_used {

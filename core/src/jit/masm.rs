@@ -71,6 +71,14 @@ pub(crate) struct Externs {
     pub budget: i32,
     /// What the budget is at first.
     pub limit: u64,
+    /// Where runs are limited: offsets in the context of what there is beyond the budget, and the values at first ([`crate::vm::Ctx`]).
+    pub beyond: Option<[(i32, u64); 3]>,
+    /// What is called where the budget is used up: `fn(ctx) -> u32`, 0 where there is no more.
+    pub refill: usize,
+    /// Offset of the redirect's kind in the context.
+    pub redirect: i32,
+    /// Whether a run may set a redirect: its entry forgets the one before then, else the way to `on_abort` does.
+    pub redirects: bool,
     /// Tail calls that one run may make.
     pub tail_call_limit: i32,
     /// Finds the target of a tail call: a [`crate::helpers::HelperFn`] of map and index, which gives its address or null.
@@ -128,10 +136,16 @@ pub(crate) trait Masm {
     fn branch_if_aborted(&mut self, ext: &Externs, to: Label);
     /// Notes that the run is aborted, and why.
     fn set_abort(&mut self, ext: &Externs, why: AbortReason);
-    /// Takes a cost from the run's budget, and jumps where there is less.
+    /// Takes a cost from the run's budget, and jumps where there was less.
     fn spend(&mut self, ext: &Externs, cost: i32, to: Label);
+    /// Where that jumps to: calls `refill`, and goes back where there is more, else to `ended`. Keeps every register.
+    fn ask_for_more(&mut self, refill: Label, back: Label, ended: Label);
+    /// Writes a function's `refill`.
+    fn refill(&mut self, ext: &Externs);
     /// Return; in [`ReturnMode::Action`] what is no plain action jumps to `slow`, with the code in the result register.
     fn ret(&mut self, mode: ReturnMode, value: Opnd, slow: Label);
+    /// Forgets the redirect of the run before.
+    fn forget_redirect(&mut self, ext: &Externs);
     /// The slow path of returns: leaves the frame and goes to `on_abort`.
     fn slow_return(&mut self, ext: &Externs);
     /// The host's entry around a raw main function.

@@ -20,6 +20,7 @@ mod target;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+pub(crate) mod unit;
 mod x86_64;
 
 pub use listing::Listing;
@@ -29,9 +30,9 @@ use crate::error::{Errno, Status};
 use crate::helpers::{HelperFn, HelperSet};
 use crate::ir::{self, Module};
 use crate::mem::{OutOfMemory, Vec};
-use crate::program::{Program, Verified};
+use crate::program::{Limit, Program, Verified};
 use crate::regalloc;
-use crate::vm::{Ctx, NO_LIMIT};
+use crate::vm::{Ctx, NO_LIMIT, Redirect};
 use buffer::{BufferError, CodeBuffer, Extern};
 use core::fmt;
 use core::mem::offset_of;
@@ -243,7 +244,14 @@ fn generate<M: Masm>(
         abort: offset_of!(Ctx, abort) as i32,
         prog: offset_of!(Ctx, prog) as i32,
         budget: offset_of!(Ctx, budget) as i32,
-        limit: program.limit().map_or(NO_LIMIT, |l| l.insns),
+        limit: program.limit().map_or(NO_LIMIT, Limit::first),
+        beyond: program.limit().map(|l| {
+            let left = (offset_of!(Ctx, left) as i32, l.insns - l.first());
+            [left, (offset_of!(Ctx, nanos) as i32, l.nanos), (offset_of!(Ctx, deadline) as i32, 0)]
+        }),
+        refill: crate::vm::refill as unsafe extern "C" fn(*mut Ctx) -> u32 as usize,
+        redirect: (offset_of!(Ctx, redirect) + offset_of!(Redirect, kind)) as i32,
+        redirects: chains::redirects(module, options.helpers),
         tail_call_limit: options.tail_call_limit as i32,
         tail_target: crate::vm::tail_target as HelperFn as usize,
         on_abort: options.on_abort as usize,

@@ -31,6 +31,7 @@ mod machine;
 mod map_of_maps;
 mod memory;
 mod ops;
+mod owner;
 mod percpu_array;
 mod percpu_hash;
 mod perf;
@@ -106,6 +107,8 @@ pub struct Map {
     users: AtomicU32,
     /// Of a map that can be shared: what its header says.
     frozen_by_others: Option<NonNull<AtomicU32>>,
+    /// Of a map of programs: which ones.
+    owner: owner::Owner,
     /// The processes that share it, where its writers have slots.
     peers: Peers,
     /// Dropped last: the kinds have addresses of it.
@@ -248,6 +251,7 @@ impl Map {
             holds,
             users: AtomicU32::new(1),
             frozen_by_others,
+            owner: owner::Owner::new(),
             peers,
             region,
         })?)

@@ -132,3 +132,29 @@ fn what_is_no_route_is_refused() {
     }
     assert_eq!(fib.set_link(Link::forwarding(0)), Err(Errno::EINVAL));
 }
+
+#[test]
+fn a_large_table_of_routes_is_edited_route_by_route() {
+    let mut fib = with_links(3);
+    let prefix = |i: u32| (i << 8).to_be_bytes();
+    let routes = 1u32 << 15;
+    for i in 0..routes {
+        fib.set_route(&v4(MAIN, prefix(i), 24, 1 + i % 2)).unwrap();
+    }
+    for i in (0..routes).step_by(3) {
+        fib.set_route(&v4(MAIN, prefix(i), 24, 3)).unwrap();
+    }
+    for i in (1..routes).step_by(3) {
+        fib.remove_route(&v4(MAIN, prefix(i), 24, 1)).unwrap();
+        assert_eq!(fib.remove_route(&v4(MAIN, prefix(i), 24, 1)), Err(Errno::ENOENT));
+    }
+    let tables = fib.tables().unwrap();
+    for i in (0..routes).step_by(997) {
+        let expected = match i % 3 {
+            0 => Ok(3),
+            1 => Err(Refused::NotForwarded),
+            _ => Ok(1 + i % 2),
+        };
+        assert_eq!(out(&tables, &query(prefix(i))), expected, "{i}");
+    }
+}

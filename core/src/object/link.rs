@@ -10,7 +10,7 @@ use super::error::{ObjectError, Result};
 use super::ext::LineInfo;
 use super::reloc::{Extern, ExternKind};
 use super::section::{Function, TEXT, Target, Text, function_at};
-use crate::helpers;
+use crate::helpers::{HelperSet, KFUNC_BASE};
 use crate::isa::{Insn, op};
 use crate::limits::{BPF_COMPLEXITY_LIMIT_INSNS, BPF_MAX_SUBPROGS};
 use crate::mem::{String, Vec};
@@ -27,14 +27,16 @@ struct Placed {
 
 struct Linker<'o> {
     object: &'o Object,
+    helpers: HelperSet,
     insns: Vec<Insn>,
     placed: Vec<Placed>,
     unresolved: Vec<Unresolved>,
 }
 
-/// Links the program whose main function has that index, into `code`.
-pub(crate) fn link(object: &Object, main: usize, code: &mut Code) -> Result<()> {
-    let mut linker = Linker { object, insns: Vec::new(), placed: Vec::new(), unresolved: Vec::new() };
+/// Links the program whose main function has that index, into `code`, for an environment that has these helpers.
+pub(crate) fn link(object: &Object, main: usize, helpers: HelperSet, code: &mut Code) -> Result<()> {
+    let mut linker =
+        Linker { object, helpers, insns: Vec::new(), placed: Vec::new(), unresolved: Vec::new() };
     linker.place(main)?;
     linker.follow(0)?;
     if let Some(callback) = exception_callback(object, main)?
@@ -163,16 +165,17 @@ impl<'o> Linker<'o> {
     }
 
     /// Resolves a reference to a symbol that the object does not define. A kernel function that is known has a number of its own
-    /// ([`helpers::KFUNC_BASE`]); a call of one that is not known keeps its index among the object's symbols, so that the refusal can name it.
+    /// ([`KFUNC_BASE`]), a host's helper is called by its number; a call of one that is not known keeps its index among the object's symbols, so that the refusal can name it.
     fn external(&mut self, pc: u32, insn: Insn, index: usize) -> Result<()> {
         let Some(symbol) = self.object.externs.get(index) else { return Ok(()) };
         let known = match symbol.kind {
-            ExternKind::Kfunc => helpers::STANDARD.kfunc(essential(&symbol.name)),
+            ExternKind::Kfunc => self.helpers.named(essential(&symbol.name)),
             _ => None,
         };
         let wide = insn.is_wide();
         let constant = |imm: i32| Insn::new(insn.code, insn.dst(), 0, 0, imm);
         let call = |number: i32| Insn::new(insn.code, 0, op::BPF_PSEUDO_KFUNC_CALL, 0, number);
+        let helper = |number: i32| Insn::new(insn.code, 0, 0, 0, number);
         let word = match (symbol.kind, known, symbol.weak) {
             (ExternKind::Kconfig, ..) => {
                 return Err(refuse(symbol, "configuration values (.kconfig) are not supported"));
@@ -180,15 +183,20 @@ impl<'o> Linker<'o> {
             // Whether it is there (`bpf_ksym_exists`) is asked by its address: some number, or zero.
             (_, Some(number), true) if wide => constant(number as i32),
             (_, None, true) if wide => constant(0),
+            (ExternKind::Kfunc, Some(number), _) if !wide && number < KFUNC_BASE => helper(number as i32),
             (ExternKind::Kfunc, Some(number), _) if !wide => call(number as i32),
             (ExternKind::Kfunc, None, true) => {
-                let mut why = String::from_text("kfunc '")?;
-                why.push_str(&symbol.name)?;
-                why.push_str("' is referenced but wasn't resolved")?;
-                self.unresolved.push(Unresolved { pc, why })?;
+                self.note(pc, symbol, "' is referenced but wasn't resolved")?;
                 Insn::new(insn.code, 0, 0, 0, POISON_KFUNC + index as i32)
             }
-            (ExternKind::Kfunc, None, false) if !wide => call(index as i32),
+            (ExternKind::Kfunc, None, false) if !wide => {
+                self.note(
+                    pc,
+                    symbol,
+                    "' is neither a kernel function of this version nor a helper of the host",
+                )?;
+                call(index as i32)
+            }
             (ExternKind::Kfunc | ExternKind::Ksym, ..) => {
                 return Err(refuse(symbol, "addresses of kernel symbols are not supported"));
             }
@@ -201,6 +209,14 @@ impl<'o> Linker<'o> {
             second.imm = 0;
         }
         Ok(())
+    }
+
+    /// Notes what there is to say of a call that leads nowhere.
+    fn note(&mut self, pc: u32, symbol: &Extern, what: &str) -> Result<()> {
+        let mut why = String::from_text("kfunc '")?;
+        why.push_str(&symbol.name)?;
+        why.push_str(what)?;
+        Ok(self.unresolved.push(Unresolved { pc, why })?)
     }
 
     /// Notes the instructions of the placed functions that CO-RE poisoned.

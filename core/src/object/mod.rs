@@ -44,7 +44,7 @@ pub use maps::{MapDef, MapOrigin, RefusedMap, SlotInit};
 pub use names::ObjectNames;
 
 use crate::error::Errno;
-use crate::helpers;
+use crate::helpers::{self, HelperSet};
 use crate::mem::{String, Vec};
 use crate::program::{AttachType, Code, Loaded, Program, RunConfig};
 use btf::Btf;
@@ -308,11 +308,24 @@ impl Object {
         Ok(())
     }
 
-    /// Links a program: its main function first, every function that it reaches behind it.
+    /// Links a program: its main function first, every function that it reaches behind it. It may call the helpers that every environment has.
+    ///
+    /// # Errors
+    /// As [`Object::link_with`].
+    pub fn link(&self, program: usize) -> core::result::Result<Program<Loaded>, ObjectError> {
+        self.link_with(program, helpers::STANDARD)
+    }
+
+    /// Links a program for an environment with these helpers: a function that it declares (`extern … __ksym`) and the object does not have is the kernel
+    /// function or the host's helper of that name.
     ///
     /// # Errors
     /// A program of another type, a symbol that nothing defines, a relocation in error, a map that is refused, a call that leads to no function, more functions or instructions than the kernel takes.
-    pub fn link(&self, program: usize) -> core::result::Result<Program<Loaded>, ObjectError> {
+    pub fn link_with(
+        &self,
+        program: usize,
+        helpers: HelperSet,
+    ) -> core::result::Result<Program<Loaded>, ObjectError> {
         let def = self.programs.get(program);
         let def = def.ok_or_else(|| ObjectError::undefined("the object has no such program"))?;
         if def.foreign {
@@ -327,7 +340,7 @@ impl Object {
             run: def.run,
             ..Code::default()
         };
-        link::link(self, def.function, &mut code)?;
+        link::link(self, def.function, helpers, &mut code)?;
         Ok(Program::new(code))
     }
 }

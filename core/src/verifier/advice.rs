@@ -187,6 +187,10 @@ table! {
         "Copy the bytes to the stack and pass those.";
     NotConstStr: "The text is constant.",
         "Use a string literal or a static const char array (.rodata).";
+    InvalidFormat: "The format has conversions that are known, and an argument for each.",
+        "Use %d %i %u %x %X with l or ll, %c, %s, %p and its kinds (%pi4, %pI4, %pi6, %pI6, %pks, %pus), and pass one number of 64 bits for each.";
+    FormatArguments: "The arguments of a format are an array of 64-bit numbers.",
+        "Make the array one of __u64 and pass its sizeof.";
     NoInnerMap: "A map of maps knows what its inner maps are like.",
         "Declare the inner map in the outer one's definition: __array(values, struct { ... }).";
     KeyWrite: "A key that a callback gets is only read.",

@@ -14,7 +14,6 @@ use super::state::{Held, State};
 use crate::helpers::{Access, ArgType, Handle, Helper, IterUse, Lock};
 use crate::isa::Reg as R;
 use crate::limits::BPF_MAX_VAR_OFF;
-use crate::maps::spec::flags::BPF_F_RDONLY_PROG;
 use crate::maps::{MapSpec, MapType};
 
 /// Helpers that write the map itself: refused for maps that programs may not write.
@@ -113,7 +112,7 @@ impl Verifier<'_, '_, '_> {
                 }
                 self.size_argument(state, helper, call, r, before, ZeroSize::Allowed)
             }
-            ArgType::ConstStr => self.text(&reg, num),
+            ArgType::ConstStr => self.text(&reg, num).map(|_| ()),
             ArgType::Func => match reg.kind {
                 Kind::Func(func) => {
                     call.func = Some(func);
@@ -350,23 +349,6 @@ impl Verifier<'_, '_, '_> {
             call.writes.push((reg, size)).map_err(|_| E::Internal { what: "arguments" })?;
         }
         Ok(())
-    }
-
-    /// Constant text, terminated, in a map that nobody can write.
-    fn text(&self, reg: &Reg, num: u8) -> Result<(), E> {
-        let refused = E::NotConstStr { reg: num };
-        let Kind::MapValue(map) = reg.kind else {
-            return Err(E::ArgType { reg: num, kind: reg.kind.name(), expected: "map_value" });
-        };
-        let info = self.input.map(map).ok_or(E::Internal { what: "map index" })?;
-        let at = i64::from(reg.off) + reg.var.known().ok_or(refused)? as i64;
-        let bytes = info.frozen.filter(|_| info.spec.flags & BPF_F_RDONLY_PROG != 0).ok_or(refused)?;
-        let at = usize::try_from(at).map_err(|_| refused)?;
-        let size = bytes.len().min(info.spec.value_size as usize);
-        match bytes.get(at..size) {
-            Some(text) if text.contains(&0) => Ok(()),
-            _ => Err(refused),
-        }
     }
 }
 

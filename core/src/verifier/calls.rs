@@ -82,6 +82,7 @@ impl Verifier<'_, '_, '_> {
         }
         let mut call = Call { pc, ..Call::default() };
         self.arguments(state, helper, &mut call).map_err(at)?;
+        self.format(state, helper).map_err(at)?;
         let elided = self.never_null(helper, &call);
         self.facts.call(
             pc,

@@ -203,6 +203,10 @@ reasons! {
     HelperPacket = EACCES, "helper access to the packet is not allowed";
     /// Not constant text.
     NotConstStr { reg: u8 } = EACCES, "R{reg} does not point to a readonly map'";
+    /// What `bpf_snprintf` is given is no format, or has more conversions than arguments.
+    InvalidFormat = EINVAL, "Invalid format string";
+    /// The arguments of a format are words.
+    FormatArguments { size: u64 } = EINVAL, "the arguments of the format take {size} bytes, which is no multiple of 8";
 
     // What is held.
     /// The path ends with something held.

@@ -58,6 +58,7 @@ mod signs;
 mod stack;
 mod state;
 mod subprog;
+mod text;
 pub mod tnum;
 mod trail;
 mod transfer;

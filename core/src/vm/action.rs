@@ -61,11 +61,13 @@ pub enum AbortReason {
     Limit = 6,
     /// The packet is in several buffers, and a program that is attached does not take such (`xdp.frags`): none was run.
     SeveralBuffers = 7,
+    /// The run took more time than it may.
+    Time = 8,
 }
 
 impl AbortReason {
     /// All reasons, in order of their numbers.
-    pub const ALL: [AbortReason; 8] = [
+    pub const ALL: [AbortReason; 9] = [
         Self::Returned,
         Self::UnknownCode,
         Self::Fault,
@@ -74,6 +76,7 @@ impl AbortReason {
         Self::Lock,
         Self::Limit,
         Self::SeveralBuffers,
+        Self::Time,
     ];
     /// How many reasons there are.
     pub const COUNT: usize = Self::ALL.len();
@@ -94,6 +97,7 @@ impl AbortReason {
             AbortReason::Lock => "lock not to be had",
             AbortReason::Limit => "limit reached",
             AbortReason::SeveralBuffers => "several buffers without xdp.frags",
+            AbortReason::Time => "time limit reached",
         }
     }
 }

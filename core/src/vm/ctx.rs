@@ -56,9 +56,15 @@ pub struct Ctx {
     pub(crate) lock: *const crate::maps::ValueLock,
     /// Private: the timer whose callback runs, or null.
     pub(crate) timer: *const super::Timer,
-    /// Private: instructions that the run may still take.
+    /// Private: instructions that the run may still take before it asks for more ([`super::limit`]).
     pub(crate) budget: u64,
-    pub(crate) reserved: [u64; 4],
+    /// Private: how many it gets then, all in all.
+    pub(crate) left: u64,
+    /// Private: the time that it may take, in nanoseconds; 0: any.
+    pub(crate) nanos: u64,
+    /// Private: when that ends; 0 before it first asked for more.
+    pub(crate) deadline: u64,
+    pub(crate) reserved: [u64; 1],
 }
 
 impl Ctx {
@@ -100,7 +106,10 @@ impl Ctx {
             lock: null(),
             timer: null(),
             budget: super::NO_LIMIT,
-            reserved: [0; 4],
+            left: 0,
+            nanos: 0,
+            deadline: 0,
+            reserved: [0; 1],
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use super::prog::interpret;
 use super::run::on_abort;
-use super::{Ctx, Entry, Env};
+use super::{Counting, Ctx, Entry, Env, Link};
 use crate::error::{Errno, Status};
 use crate::jit::exec::ExecCode;
+use crate::jit::unit::{self, Member};
 use crate::jit::{self, CompileError, CompileOptions, CpuFeatures, Target, UseFacts};
 use crate::limits::MAX_TAIL_CALL_CNT;
 use crate::maps::TailTarget;
+use crate::mem::Vec;
 use crate::program::{Program, Verified};
 
 /// What a loader asks for.
@@ -95,6 +97,28 @@ pub fn compile_options(env: &Env) -> CompileOptions {
         on_abort,
         tail_call_limit: MAX_TAIL_CALL_CNT,
         facts: UseFacts::Yes,
+    }
+}
+
+/// A set of programs as one function, where all of them are compiled and nothing is to be counted of their runs; `None`: they are run one by one.
+///
+/// # Errors
+/// ENOMEM. Where executable memory cannot be had, they are run one by one.
+pub(super) fn compile_unit(env: &Env, links: &[Link]) -> Result<Option<ExecCode<'static>>, Errno> {
+    let mut members = Vec::with_capacity(links.len())?;
+    for Link { prog, chain_call_actions } in links {
+        let entry = prog.engine().direct_entry().filter(|_| prog.counting() == Counting::Aborts);
+        let Some(entry) = entry else { return Ok(None) };
+        let prog = crate::sync::Arc::as_ptr(prog) as usize;
+        members.push(Member { entry: entry as usize, prog, next: *chain_call_actions })?;
+    }
+    let Some(memory) = env.platform().code_memory() else { return Ok(None) };
+    let code = unit::compile(&members, &compile_options(env))
+        .and_then(|artifact| jit::exec::install(artifact, memory, on_abort as jit::OnAbort as usize));
+    match code {
+        Ok(code) => Ok(Some(code)),
+        Err(CompileError::OutOfMemory) => Err(Errno::ENOMEM),
+        Err(_) => Ok(None),
     }
 }
 

@@ -165,9 +165,17 @@ impl Env {
     /// Sets or clears an entry of a PROG_ARRAY; the program that was there goes after a grace period.
     ///
     /// # Errors
-    /// As [`Map::set_prog`]; EINVAL for a program of another environment; ENOMEM.
+    /// As [`Map::set_prog`]; EINVAL for a program of another environment, one for entries of a device or CPU map, and one that takes packets in several buffers where those that
+    /// use the map or stand in it do not, or the other way round; ENOMEM.
     pub fn set_prog(&self, map: &Map, index: u32, prog: Option<&Arc<Prog>>) -> Result<(), Errno> {
-        if prog.is_some_and(|p| !core::ptr::eq(Arc::as_ptr(p.env()), self)) {
+        let inside = map.spec().kind == MapType::ProgArray && index < map.spec().max_entries;
+        let fits = |p: &Arc<Prog>| {
+            let code = p.program().code();
+            core::ptr::eq(Arc::as_ptr(p.env()), self)
+                && code.attach == AttachType::Xdp
+                && (!inside || map.admit_entry(code.frags))
+        };
+        if prog.is_some_and(|p| !fits(p)) {
             return Err(Errno::EINVAL);
         }
         let place = self.grace.reserve()?;
@@ -188,7 +196,8 @@ impl Env {
     /// Sets an entry of a device, CPU or socket map, with a program for the packets that go there; the former goes after a grace period.
     ///
     /// # Errors
-    /// As [`Map::set_target`]; EINVAL for a program of another environment, or one that is not made for entries of this type.
+    /// As [`Map::set_target`]; EINVAL for a program of another environment, one that is not made for entries of this type, and one that differs in `xdp.frags` from those that use
+    /// the map or stand in it. (Kernel: the last one is ENOMEM in a CPUMAP; uxdp: EINVAL, because memory is not what it lacks.)
     pub fn set_target(
         &self,
         map: &Map,
@@ -203,7 +212,10 @@ impl Env {
             _ => None,
         };
         let fits = |p: &Arc<Prog>| {
-            core::ptr::eq(Arc::as_ptr(p.env()), self) && Some(p.program().code().attach) == wanted
+            let code = p.program().code();
+            core::ptr::eq(Arc::as_ptr(p.env()), self)
+                && Some(code.attach) == wanted
+                && map.admit_entry(code.frags)
         };
         if prog.is_some_and(|p| !fits(p)) {
             return Err(Errno::EINVAL);

@@ -1,12 +1,16 @@
 //! A hook: where programs are attached, and what contexts point to.
 //!
+//! Programs that are all compiled are compiled into one function, which calls each of them directly ([`crate::jit::unit`]); others are run one after the other by `unit_entry`.
+//!
 //! `entry` is what a host calls: `(*ctx->entry)(ctx)`. Beside it stands the unit, the immutable set of programs behind it. Both are published by one store each, the
 //! unit first; whoever runs between them uses the old unit, which lives until every online worker was quiescent.
 
+use super::engine::compile_unit;
 use super::grace::Retired;
 use super::run::{Ends, unit_entry, unit_of_none};
 use super::{Action, Counting, Ctx, Engine, Entry, Env, Needs, PacketUse, Prog};
 use crate::error::Errno;
+use crate::jit::exec::ExecCode;
 use crate::mem::Vec;
 use crate::program::AttachType;
 use crate::sync::{Arc, AtomicPtr, Ordering};
@@ -34,8 +38,10 @@ impl Link {
 /// Programs that run one after the other.
 pub(super) struct Unit {
     pub(super) links: Vec<Link>,
-    /// The whole unit as one function, where there is one.
+    /// The whole unit as one function, where there is one: the only program's, or that of `code`.
     pub(super) direct: Option<Entry>,
+    #[expect(dead_code, reason = "kept to be dropped")]
+    code: Option<ExecCode<'static>>,
     /// What any of them may do to the ends of a packet.
     pub(super) ends: Ends,
     /// Whether all of them take packets in several buffers.
@@ -110,14 +116,16 @@ impl Hook {
             (unit_of_none, null_mut())
         } else {
             let plain = |l: &Link| l.prog.counting() == Counting::Aborts && l.chain_call_actions == ONLY_PASS;
-            let direct = match &links[..] {
+            let only = match &links[..] {
                 [only] if plain(only) => only.prog.engine().direct_entry(),
                 _ => None,
             };
+            let code = if only.is_none() { compile_unit(&self.env, &links)? } else { None };
+            let direct = only.or(code.as_ref().map(ExecCode::entry));
             let moves = links.iter().any(|l| l.prog.packet_use() == PacketUse::Moves);
             let ends = if moves { Ends::Move } else { Ends::Stay };
             let takes_frags = links.iter().all(|l| l.prog.program().code().frags);
-            let unit = Arc::new(Unit { links, direct, ends, takes_frags })?;
+            let unit = Arc::new(Unit { links, direct, code, ends, takes_frags })?;
             (direct.unwrap_or(unit_entry), Arc::into_raw(unit).cast_mut())
         };
         let held = self.replacing.lock();

@@ -1,22 +1,35 @@
-//! The watchdog: a run that takes more instructions than it may is aborted, on every engine at the same place.
+//! The watchdog: a run that takes more instructions or more time than it may is aborted, on every engine at the same place.
 //!
 //! Verified programs end, but callbacks in callbacks may take 8 million turns a level. What is counted are the ways to go on and on: entering a function other than the main one
 //! costs its length, and each time an instruction is reached that a jump leads back to, the slots from there to the jump. Straight-line code of the main function is
 //! free: it is short. The budget stands in the context; a program that is reached by tail call goes on with what is left.
 //!
+//! Time is looked at where instructions are counted: such a run has a budget of [`TURN`] at a time, and asks for more where that is used up ([`refill`]). It is then that the clock is
+//! read; the first reading is what its time begins with. Runs that end before cost no reading.
+//!
 //! An aborted run gives back its lock and the records that it had reserved in rings. Objects of the host cannot be given back so, so that a program that holds some cannot be
 //! limited.
 
-use super::Ctx;
 use super::prog::maps_of;
-use crate::error::Errno;
+use super::{AbortReason, Ctx};
 use crate::helpers::{HelperSet, RetType};
 use crate::isa::{self, Op};
 use crate::mem::{OutOfMemory, Vec};
+use crate::platform::Clock;
 use crate::program::{Edge, Limit, Program, Rewrite, Verified};
 
 /// What a run without a limit starts with.
 pub(crate) const NO_LIMIT: u64 = u64::MAX;
+
+/// Instructions between two looks at the clock: some microseconds.
+pub(crate) const TURN: u64 = 4096;
+
+impl Limit {
+    /// What a run starts with; the rest is there to be asked for.
+    pub(crate) fn first(&self) -> u64 {
+        if self.nanos == 0 { self.insns } else { self.insns.min(TURN) }
+    }
+}
 
 /// What reaching each slot costs. Jumps that no run takes lead nowhere: compiled code may not have them.
 fn costs(program: &Program<Verified>) -> Result<Vec<u32>, OutOfMemory> {
@@ -49,28 +62,72 @@ fn costs(program: &Program<Verified>) -> Result<Vec<u32>, OutOfMemory> {
     Ok(costs)
 }
 
-/// Limits the runs of a program.
+/// Limits the runs of a program, to instructions and to nanoseconds; 0 is no limit of that kind.
 ///
 /// # Errors
-/// EINVAL for a limit of 0 or one that stands for none; EOPNOTSUPP for a program that holds objects of the host; ENOMEM.
-pub(super) fn set(program: &mut Program<Verified>, helpers: HelperSet, insns: u64) -> Result<(), Errno> {
-    let holds = |rewrite: &Rewrite| match rewrite {
-        Rewrite::CallHelper { row, .. } => {
-            helpers.get(*row).is_some_and(|h| matches!(h.proto.ret, RetType::HandleOrNull(_)))
-        }
-        _ => false,
-    };
-    if program.rewrites().insns.iter().any(holds) {
-        return Err(Errno::EOPNOTSUPP);
-    }
+/// Where memory is short.
+pub(super) fn set(program: &mut Program<Verified>, insns: u64, nanos: u64) -> Result<(), OutOfMemory> {
     let costs = costs(program)?;
-    program.set_limit(Limit { insns: insns.min(NO_LIMIT - 1), costs });
+    let insns = if insns == 0 { NO_LIMIT } else { insns };
+    program.set_limit(Limit { insns: insns.min(NO_LIMIT - 1), nanos, costs });
     Ok(())
 }
 
-/// What the runs of a program may take.
-pub(super) fn budget(program: &Program<Verified>) -> u64 {
-    program.limit().map_or(NO_LIMIT, |l| l.insns)
+/// The helper by which a program gets objects of the host, which an aborted run could not give back: its runs cannot be limited.
+pub(super) fn holder(program: &Program<Verified>, helpers: HelperSet) -> Option<&'static str> {
+    program.rewrites().insns.iter().find_map(|rewrite| {
+        let Rewrite::CallHelper { row, .. } = *rewrite else { return None };
+        helpers.get(row).filter(|h| matches!(h.proto.ret, RetType::HandleOrNull(_))).map(|h| h.name)
+    })
+}
+
+/// What a run of a program starts with.
+pub(super) fn begin(c: &mut Ctx, program: &Program<Verified>) {
+    c.budget = NO_LIMIT;
+    if let Some(limit) = program.limit() {
+        c.budget = limit.first();
+        (c.left, c.nanos, c.deadline) = (limit.insns - c.budget, limit.nanos, 0);
+    }
+}
+
+/// What engines call where the budget is used up, which they have taken the cost from all the same: 1 where there is more, 0 where the run ends, with the reason in the
+/// context.
+///
+/// # Safety
+/// `ctx` is the run's context.
+pub(crate) unsafe extern "C" fn refill(ctx: *mut Ctx) -> u32 {
+    // SAFETY: the caller's.
+    let c = unsafe { &mut *ctx };
+    match more(c) {
+        Ok(()) => 1,
+        Err(reason) => {
+            // Nothing is left, also where a caller goes on behind a tail call.
+            (c.budget, c.left, c.nanos) = (0, 0, 0);
+            c.set_abort(reason);
+            0
+        }
+    }
+}
+
+fn more(c: &mut Ctx) -> Result<(), AbortReason> {
+    let owed = c.budget.wrapping_neg();
+    if owed > c.left {
+        return Err(AbortReason::Limit);
+    }
+    if c.nanos != 0 {
+        // SAFETY: null, or the context's services, which outlive it.
+        let env = unsafe { c.env.as_ref() };
+        let now = env.and_then(|e| e.platform.clock_ns(Clock::Monotonic)).unwrap_or(u64::MAX);
+        match c.deadline {
+            0 => c.deadline = now.saturating_add(c.nanos),
+            deadline if now >= deadline => return Err(AbortReason::Time),
+            _ => {}
+        }
+    }
+    let part = TURN.max(owed).min(c.left);
+    c.left -= part;
+    c.budget = part - owed;
+    Ok(())
 }
 
 /// Discards the records that an aborted run had reserved in the rings of its program.

@@ -1,12 +1,11 @@
 //! From an object's parts to things of an environment: maps made from their specs, programs given an engine. What fails leaves nothing behind.
 
-use super::{Counting, Engine, EngineChoice, Env, Prog};
+use super::{Counting, Engine, EngineChoice, Env, Prog, unfit};
 use crate::error::{Errno, Status};
-use crate::host::MissingService;
 use crate::maps::{Map, MapSpec};
 use crate::mem::Vec;
 use crate::platform::MapMemory;
-use crate::program::{Program, Rewrite, Verified};
+use crate::program::{Program, Verified};
 use crate::sync::Arc;
 
 /// One map that an object asks for.
@@ -49,35 +48,28 @@ pub fn create_maps(
 /// A verified program as one that can run.
 ///
 /// # Errors
-/// EOPNOTSUPP where the host does not provide what it wants ([`missing_service`] says what), or the engine cannot be had; EINVAL where the program was verified for
-/// fewer CPUs than the environment has; ENOMEM.
+/// Where it does not fit the environment ([`unfit`] says why): EOPNOTSUPP or EINVAL. EOPNOTSUPP where the engine cannot be had; ENOMEM.
 pub fn install(
     env: &Arc<Env>,
     program: Program<Verified>,
     options: impl Into<ProgOptions>,
 ) -> Result<Arc<Prog>, Errno> {
-    if missing_service(env, &program).is_some() {
-        return Err(Errno::EOPNOTSUPP);
+    let options: ProgOptions = options.into();
+    if let Some(why) = unfit(env, &program, &options) {
+        return Err(why.errno());
     }
-    let ProgOptions { engine, counting, limit } = options.into();
+    let ProgOptions { engine, counting, limit, limit_ns } = options;
     let mut program = program;
-    if limit != 0 {
-        super::limit::set(&mut program, env.helpers(), limit)?;
-    }
-    if program.nr_cpus() != 0 && program.nr_cpus() < env.nr_cpus() {
-        return Err(Errno::EINVAL);
+    if limit != 0 || limit_ns != 0 {
+        super::limit::set(&mut program, limit, limit_ns)?;
     }
     let engine = Engine::select(env, &program, engine)?;
+    let code = program.code();
+    // Kernel: at this point, too, and where the load fails later on the map keeps its kind.
+    if !program.maps().iter().all(|map| map.admit_user(code.attach, code.frags)) {
+        return Err(Errno::EINVAL);
+    }
     Prog::new(env, program, engine, counting)
-}
-
-/// The first service of the host that a program wants and the environment does not have.
-pub fn missing_service(env: &Env, program: &Program<Verified>) -> Option<MissingService> {
-    program.rewrites().insns.iter().find_map(|rewrite| {
-        let Rewrite::CallHelper { row, .. } = *rewrite else { return None };
-        let helper = env.helpers().get(row)?;
-        MissingService::of(helper.name, helper.id, |service| env.provides(service))
-    })
 }
 
 /// How a verified program is to run.
@@ -90,6 +82,9 @@ pub struct ProgOptions {
     /// Instructions that a run may take before it is aborted, counted where it could go on and on: entering a function costs its length, a jump back the slots from its
     /// target. 0: no limit.
     pub limit: u64,
+    /// Nanoseconds that a run may take before it is aborted. The clock is read every 4,096 instructions that count, and the time begins with the first reading; what a helper
+    /// takes is seen when it is over. 0: no limit.
+    pub limit_ns: u64,
 }
 
 impl From<EngineChoice> for ProgOptions {

@@ -5,7 +5,7 @@
 //! for the program that ran last and for the worker.
 
 use super::hook::{Hook, Link, Unit};
-use super::limit::{budget, give_records};
+use super::limit::{self, give_records};
 use super::{AbortReason, Action, Counting, Ctx, Func, Pkt, Prog, RedirectKind, Worker, WorkerBlock};
 use crate::error::Errno;
 use crate::limits::MAX_TAIL_CALL_CNT;
@@ -221,7 +221,7 @@ unsafe fn run_unit(unit: &Unit, ctx: *mut Ctx) -> u32 {
         // SAFETY: the target's own entry and address; the context is the run's.
         let code = unsafe {
             begin(ctx);
-            (*ctx).budget = budget(prog.program());
+            limit::begin(&mut *ctx, prog.program());
             (*ctx).prog = crate::sync::Arc::as_ptr(prog).cast();
             let code = finish((target.entry)(ctx, target), ctx);
             (*ctx).prog = core::ptr::null();

@@ -52,7 +52,12 @@ impl ProgramEngine {
             EngineKind::Jit => EngineChoice::Best,
             EngineKind::Interp => EngineChoice::Interp,
         };
-        let options = ProgOptions { engine, limit: args.run_limit.unwrap_or(0), ..ProgOptions::default() };
+        let options = ProgOptions {
+            engine,
+            limit: args.run_limit.unwrap_or(0),
+            limit_ns: args.run_time_limit.unwrap_or(0) * 1000,
+            ..ProgOptions::default()
+        };
         let wanted = Wanted { progs: args.prog.clone(), contents: args.maps.clone(), options };
         let env = environment()?;
         publish_network(&env)?;

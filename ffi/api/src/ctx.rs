@@ -47,6 +47,8 @@ pub enum uxdp_abort_reason {
     UXDP_ABORT_LIMIT = 6,
     /// The packet is in several buffers, and a program that is attached does not take such (section `xdp.frags`): none was run.
     UXDP_ABORT_SEVERAL_BUFFERS = 7,
+    /// The run took more time than `run_time_limit` of its load allows.
+    UXDP_ABORT_TIME = 8,
 }
 
 /// What kind of target a redirect has.
@@ -238,7 +240,8 @@ const _: () = {
     assert!(A::Lock as u32 == uxdp_abort_reason::UXDP_ABORT_LOCK as u32);
     assert!(A::Limit as u32 == uxdp_abort_reason::UXDP_ABORT_LIMIT as u32);
     assert!(A::SeveralBuffers as u32 == uxdp_abort_reason::UXDP_ABORT_SEVERAL_BUFFERS as u32);
-    assert!(A::COUNT == uxdp_abort_reason::UXDP_ABORT_SEVERAL_BUFFERS as usize + 1);
+    assert!(A::Time as u32 == uxdp_abort_reason::UXDP_ABORT_TIME as u32);
+    assert!(A::COUNT == uxdp_abort_reason::UXDP_ABORT_TIME as usize + 1);
     assert!(R::Xskmap as u32 == uxdp_redirect_kind::UXDP_REDIRECT_XSKMAP as u32);
 };
 

@@ -49,7 +49,7 @@ pub(crate) unsafe fn resolve(env: *const uxdp_env, nr_cpus: u32) -> Result<Arc<E
 /// Makes an environment of one's own; most programs need none but the default one, which NULL stands for everywhere.
 ///
 /// `*out` is the caller's until uxdp_env_free. Any thread. 0, -EINVAL for bad options, more than 4,096 CPUs or a helper that is none, -EEXIST for two helpers of one
-/// number, -E2BIG for options that this version does not know, -ENOMEM.
+/// number or name, -E2BIG for options that this version does not know, -ENOMEM.
 ///
 /// # Safety
 /// `opts` is NULL or points at `opts->sz` bytes, and what it points to is as its structs say; `out` can be written.

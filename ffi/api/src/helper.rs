@@ -57,7 +57,10 @@ pub const UXDP_HELPER_TAKES_PACKET: u32 = 2;
 /// The numbers of a host's helpers begin here; they end below 65536.
 pub const UXDP_HELPER_FIRST: u32 = 32768;
 
-/// A helper of the host's own. Programs call it by its number: `static long (*mine)(void *ctx) = (void *)40000;`
+const _: () = assert!(UXDP_HELPER_FIRST == uxdp_core::helpers::HOST_FIRST);
+
+/// A helper of the host's own. Programs call it by its number, `static long (*mine)(void *ctx) = (void *)40000;`, or by its name,
+/// `extern long mine(struct xdp_md *ctx) __ksym;`: with `__weak` as well, and `mine` tested first (`bpf_ksym_exists`), they run where there is none.
 ///
 /// It is called on a worker's thread, in the middle of a run: it must neither wait nor call uxdp, nor touch memory beyond what its arguments are said to be.
 #[repr(C)]
@@ -65,7 +68,7 @@ pub const UXDP_HELPER_FIRST: u32 = 32768;
 pub struct uxdp_helper {
     /// `sizeof(struct uxdp_helper)`.
     pub sz: usize,
-    /// Its name, for messages; copied.
+    /// Its name, that programs call it by and that messages show; copied. No other helper or kernel function has it.
     pub name: *const c_char,
     /// The function: the arguments as the program gives them, and the run's context.
     pub func:

@@ -209,9 +209,14 @@ impl Record {
             self.rows.push(row(&h, name)?)?;
         }
         self.rows.sort_unstable_by_key(|r| r.id);
-        match self.rows.windows(2).find(|pair| matches!(pair, [a, b] if a.id == b.id)) {
-            Some([a, ..]) => Err(fail(Errno::EEXIST, format_args!("two helpers have the number {}", a.id))),
-            _ => Ok(()),
+        let pair = self.rows.windows(2).find(|pair| matches!(pair, [a, b] if a.id == b.id));
+        if let Some([a, ..]) = pair {
+            return Err(fail(Errno::EEXIST, format_args!("two helpers have the number {}", a.id)));
+        }
+        let twice = |name: &&String| self.rows.iter().filter(|r| r.name == name.as_str()).count() > 1;
+        match self.names.iter().find(twice) {
+            Some(name) => Err(fail(Errno::EEXIST, format_args!("two helpers have the name {name}"))),
+            None => Ok(()),
         }
     }
 }

@@ -14,10 +14,8 @@ use uxdp_core::mem::Vec;
 use uxdp_core::object::{MapOrigin, SlotInit};
 use uxdp_core::program::AttachType;
 use uxdp_core::sync::Arc;
-use uxdp_core::verifier::{Mode, VerifyOptions, verify};
-use uxdp_core::vm::{
-    Counting, EngineChoice, Env, MapDef, ProgOptions, create_maps, install, missing_service,
-};
+use uxdp_core::verifier::{Mode, VerifierError, VerifyOptions, verify};
+use uxdp_core::vm::{Counting, EngineChoice, Env, MapDef, ProgOptions, create_maps, install, unfit};
 
 /// Loads every program that is to be loaded.
 pub(crate) fn load(
@@ -79,7 +77,7 @@ fn settings(opts: &uxdp_load_opts) -> Result<(ProgOptions, VerifyOptions), Faile
         0 => Counting::Aborts,
         _ => Counting::Actions,
     };
-    Ok((ProgOptions { engine, counting, limit: opts.run_limit }, verify_opts))
+    Ok((ProgOptions { engine, counting, limit: opts.run_limit, limit_ns: opts.run_time_limit }, verify_opts))
 }
 
 /// The maps of an object on their way to its handles; each counts one user, given back where the load fails.
@@ -149,7 +147,7 @@ fn load_prog(
     log: &mut LogBuf<'_>,
 ) -> Result<Loaded, Failed> {
     let name = parts.inner.programs().get(index).map_or("?", |p| p.name.as_str());
-    let linked = parts.inner.link(index).map_err(|e| {
+    let linked = parts.inner.link_with(index, obj.env.helpers()).map_err(|e| {
         let _ = writeln!(log, "program {name}: {e}"); // a log takes everything
         fail(e.errno(), format_args!("program {name}: {e}"))
     })?;
@@ -157,10 +155,18 @@ fn load_prog(
     let list = Vec::from_slice(maps)?;
     let opts = VerifyOptions { nr_cpus: obj.env.nr_cpus(), ..*opts };
     let verified = verify(linked, list, obj.env.helpers(), &opts, log)
-        .map_err(|e| fail(e.errno(), format_args!("program {name} is refused: {e}")))?;
-    if let Some(missing) = missing_service(&obj.env, &verified) {
-        let _ = writeln!(log, "program {name}: {missing}"); // a log takes everything
-        return Err(fail(Errno::EOPNOTSUPP, format_args!("program {name} is refused: {missing}")));
+        .map_err(|e| match unprovided(parts, &e.error) {
+            Some(function) => fail(
+                e.errno(),
+                format_args!(
+                    "program {name} is refused: it calls {function}, which is neither a kernel function of this version nor a helper of the environment (uxdp_env_opts.helpers)"
+                ),
+            ),
+            None => fail(e.errno(), format_args!("program {name} is refused: {e}")),
+        })?;
+    if let Some(why) = unfit(&obj.env, &verified, &prog_opts) {
+        let _ = writeln!(log, "program {name}: {why}"); // a log takes everything
+        return Err(fail(why.errno(), format_args!("program {name} is refused: {why}")));
     }
     let prog = install(&obj.env, verified, prog_opts).map_err(|e| {
         let why = if e == Errno::EOPNOTSUPP { "it cannot be compiled on this machine" } else { e.text() };
@@ -171,6 +177,14 @@ fn load_prog(
         AttachType::XdpDevmap | AttachType::XdpCpumap => None,
     };
     Ok(Loaded { prog, hook })
+}
+
+/// The function that a program declares and that nobody provides, where it is refused for that.
+fn unprovided<'a>(parts: &'a Parts, error: &VerifierError) -> Option<&'a str> {
+    match *error {
+        VerifierError::Kfunc { id } => parts.inner.kfunc_name(id),
+        _ => None,
+    }
 }
 
 /// Puts programs and inner maps where the object says that they stand from the start.

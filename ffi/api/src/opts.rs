@@ -107,8 +107,11 @@ pub struct uxdp_load_opts {
     /// 0.
     pub reserved: u32,
     /// Instructions that a run may take before it is aborted (UXDP_ABORT_LIMIT), counted where it could go on and on: entering a function costs its length, a jump back the
-    /// slots from its target on. 0: no limit. -EOPNOTSUPP for a program that holds objects of the host.
+    /// slots from its target on. 0: no limit. -EOPNOTSUPP for a program that holds objects of the host, with the name of the helper.
     pub run_limit: u64,
+    /// Nanoseconds that a run may take before it is aborted (UXDP_ABORT_TIME). The clock is read every 4,096 instructions that count, as above, and the time begins with the first
+    /// reading; what a helper takes is seen when it is over. 0: no limit. -EOPNOTSUPP as above.
+    pub run_time_limit: u64,
 }
 
 /// How an environment is made. Declare one with `UXDP_STRUCT(uxdp_env_opts, opts, .nr_cpus = 4)`.
@@ -312,7 +315,7 @@ macro_rules! opts {
 
 opts! {
     uxdp_open_opts = 80 { numa_node: -1 }
-    uxdp_load_opts = 56 {}
+    uxdp_load_opts = 64 {}
     uxdp_env_opts = 40 {}
     uxdp_hook_opts = 24 {}
     uxdp_attach_opts = 32 {}

@@ -1,6 +1,6 @@
 //! A row on Linux: the same object through libbpf and BPF_PROG_TEST_RUN, on the CPU whose number is our slot's.
 
-use crate::ours::{SLOT, file};
+use crate::ours::{SLOT, file, name};
 use crate::row::{Content, Left, Outcome, Packet, Row};
 use libbpf_sys as bpf;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -44,7 +44,7 @@ fn last_error() -> std::io::Error {
 /// The row's program and object, loaded alone.
 fn load(row: &Row) -> Result<(Obj, c_int), String> {
     let path = CString::new(file(row.object).to_str().unwrap()).unwrap();
-    let name = CString::new(row.object).unwrap();
+    let name = CString::new(name(row.object)).unwrap();
     let mut log = vec![0u8; 1 << 20];
     let opts = bpf::bpf_object_open_opts {
         sz: size_of::<bpf::bpf_object_open_opts>() as _,
@@ -75,6 +75,22 @@ fn load(row: &Row) -> Result<(Obj, c_int), String> {
         }
         if chosen.is_null() {
             return Err(format!("no program {}", row.program));
+        }
+        let mut map = ptr::null_mut();
+        loop {
+            map = bpf::bpf_object__next_map(obj.0, map);
+            if map.is_null() {
+                break;
+            }
+            // Objects of others ask for places in the file system of the machine.
+            bpf::bpf_map__set_pin_path(map, ptr::null());
+            for (section, value) in &row.initial {
+                let set = text(bpf::bpf_map__name(map)).ends_with(section)
+                    && bpf::bpf_map__set_initial_value(map, value.as_ptr().cast(), value.len() as _) != 0;
+                if set {
+                    return Err(format!("{section}: {}", last_error()));
+                }
+            }
         }
         if bpf::bpf_object__load(obj.0) != 0 {
             let end = log.iter().position(|b| *b == 0).unwrap_or(log.len());

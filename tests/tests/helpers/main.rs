@@ -8,6 +8,7 @@
 
 mod chain;
 mod counting;
+mod debian;
 mod fib;
 mod host;
 mod linux;

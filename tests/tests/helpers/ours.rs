@@ -12,8 +12,8 @@ use uxdp_core::program::Rewrite;
 use uxdp_core::sync::Arc;
 use uxdp_core::verifier::{self, VerifyOptions};
 use uxdp_core::vm::{
-    Ctx, EngineChoice, Env, Frag, Frags, Hook, MapDef, Prog, Worker, create_maps, ctx_init, install,
-    missing_service, xdp_run,
+    Ctx, EngineChoice, Env, Frag, Frags, Hook, MapDef, Prog, Worker, create_maps, ctx_init, install, unfit,
+    xdp_run,
 };
 
 /// The buffer of Linux's test run: a page, without the shared info at its end.
@@ -26,9 +26,17 @@ const GUARD_BYTE: u8 = 0xa5;
 /// The slot that runs: Linux's run is bound to the CPU of that number.
 pub(crate) const SLOT: u32 = 0;
 
-/// The file of an object of tests/progs.
+/// The file of an object of tests/progs, or of a path.
 pub(crate) fn file(object: &str) -> PathBuf {
+    if object.starts_with('/') {
+        return object.into();
+    }
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("progs/obj").join(format!("{object}.o"))
+}
+
+/// What an object is opened as: maps of global data are named after it.
+pub(crate) fn name(object: &str) -> &str {
+    object.rsplit('/').next().map_or(object, |n| n.trim_end_matches(".o"))
 }
 
 /// A row's program, loaded.
@@ -52,8 +60,12 @@ pub(crate) fn load(row: &Row, engine: EngineChoice) -> Result<Loaded, String> {
     let env = (row.env)();
     let path = file(row.object);
     let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let object = Object::open(&bytes, &OpenOptions { name: row.object, ..OpenOptions::default() })
+    let mut object = Object::open(&bytes, &OpenOptions { name: name(row.object), ..OpenOptions::default() })
         .map_err(|e| e.to_string())?;
+    for (section, value) in &row.initial {
+        let map = object.find_map(section).ok_or(format!("no {section}"))?;
+        object.set_initial_value(map, value).map_err(|e| format!("{section}: {e}"))?;
+    }
     let defs: Vec<MapDef<'_>> =
         object.maps().iter().map(|m| MapDef { name: m.name.as_str(), spec: m.spec, reuse: None }).collect();
     let maps = create_maps(&env, &defs, None).map_err(|(i, e)| format!("map {}: {e}", defs[i].name))?;
@@ -71,8 +83,8 @@ pub(crate) fn load(row: &Row, engine: EngineChoice) -> Result<Loaded, String> {
     let list = mem::Vec::from_fn(maps.len(), |i| maps[i].clone()).unwrap();
     let verified = verifier::verify(linked, list, env.helpers(), &VerifyOptions::default(), &mut log)
         .map_err(|e| format!("{e}\n{log}"))?;
-    if let Some(missing) = missing_service(&env, &verified) {
-        return Err(missing.to_string());
+    if let Some(why) = unfit(&env, &verified, &engine.into()) {
+        return Err(why.to_string());
     }
     let prog = install(&env, verified, engine).map_err(|e| format!("{engine:?}: {e}"))?;
     let names = defs.iter().map(|d| d.name.to_owned()).collect();

@@ -58,12 +58,14 @@ pub(crate) struct Element {
 /// A program, what it is given, and how its runs are compared. Made by [`row`], changed by its methods.
 #[derive(Clone)]
 pub(crate) struct Row {
-    /// File of tests/progs, without `.c`.
+    /// File of tests/progs, without `.c`; or the path of an object.
     pub(crate) object: &'static str,
     /// Function of that file.
     pub(crate) program: &'static str,
     pub(crate) packets: Vec<Packet>,
     pub(crate) before: Vec<Element>,
+    /// First values of global data, by section.
+    pub(crate) initial: Vec<(&'static str, Vec<u8>)>,
     pub(crate) masks: Vec<Mask>,
     pub(crate) judge: Judge,
     /// Makes the environment that it runs in.
@@ -79,6 +81,7 @@ pub(crate) fn row(object: &'static str, program: &'static str) -> Row {
         program,
         packets: vec![Packet::counting(64)],
         before: Vec::new(),
+        initial: Vec::new(),
         masks: Vec::new(),
         judge: Judge::Linux,
         env: plain_env,
@@ -94,6 +97,12 @@ impl Row {
     /// An element that is in a map before.
     pub(crate) fn with(mut self, map: &'static str, key: &[u8], value: &[u8]) -> Row {
         self.before.push(Element { map, key: key.into(), value: value.into() });
+        self
+    }
+
+    /// The first value of a section of global data.
+    pub(crate) fn initially(mut self, section: &'static str, value: &[u8]) -> Row {
+        self.initial.push((section, value.into()));
         self
     }
 

@@ -17,7 +17,7 @@ use crate::jit::buffer::Label;
 use crate::jit::masm::{Externs, FrameSpec, Opnd, ReturnMode};
 use crate::maps::ProgArrayGeometry;
 use crate::regalloc::{Allocation, PReg};
-use crate::vm::AbortReason;
+use crate::vm::{AbortReason, RedirectKind};
 use dynasm::dynasm;
 
 /// Bytes below `rsp` that nothing else touches.
@@ -153,6 +153,9 @@ impl Assembler {
         let env = self.frame.env();
         enc::store_imm(&mut self.buf, W::D, Mem::new(env, ext.tail_calls), 0);
         enc::store_imm(&mut self.buf, W::D, Mem::new(env, ext.abort), 0);
+        if !ext.redirects {
+            self.forget_redirect_op(ext);
+        }
         if env != RDI {
             enc::mov(&mut self.buf, W::Q, RDI, env);
         }
@@ -160,8 +163,13 @@ impl Assembler {
         self.far(0xe9, ext.on_abort);
     }
 
+    pub(crate) fn forget_redirect_op(&mut self, ext: &Externs) {
+        let m = Mem::new(self.frame.env(), ext.redirect);
+        enc::store_imm(&mut self.buf, W::D, m, RedirectKind::None as i32);
+    }
+
     /// `call` or `jmp` to an address.
-    fn far(&mut self, opcode: u8, target: usize) {
+    pub(super) fn far(&mut self, opcode: u8, target: usize) {
         self.buf.extend(&[opcode, 0, 0, 0, 0]);
         self.buf.extern_field(target);
     }
@@ -255,10 +263,6 @@ impl Assembler {
         self.branch_if_aborted_op(ext, known);
         let m = Mem::new(self.frame.env(), ext.abort);
         enc::store_imm(&mut self.buf, W::D, m, why as i32 + 1);
-        if why == AbortReason::Limit {
-            // Nothing is left, also where a caller goes on behind a tail call.
-            enc::store_imm(&mut self.buf, W::Q, Mem::new(self.frame.env(), ext.budget), 0);
-        }
         self.buf.dynamic_label(known);
     }
 
@@ -267,6 +271,56 @@ impl Assembler {
         let m = Mem::new(self.frame.env(), ext.budget);
         enc::arith_imm(&mut self.buf, W::Q, Arith::Sub, m, cost);
         enc::jcc(&mut self.buf, Cc::B, to);
+    }
+
+    /// Beneath the red zone, which holds the frames of small functions.
+    pub(crate) fn ask_for_more_op(&mut self, refill: Label, back: Label, ended: Label) {
+        let buf = &mut self.buf;
+        dynasm!(buf ; .arch x64 ; lea rsp, [rsp - RED_ZONE]);
+        self.call_func_op(refill);
+        let buf = &mut self.buf;
+        dynasm!(buf ; .arch x64 ; lea rsp, [rsp + RED_ZONE]);
+        enc::jcc(&mut self.buf, Cc::Ne, back);
+        enc::jmp(&mut self.buf, ended);
+    }
+
+    /// The answer is in the flags, which what follows the test leaves alone.
+    pub(crate) fn refill_op(&mut self, ext: &Externs) {
+        const CLOBBERED: [PReg; 9] = [RAX, RCX, RDX, RSI, RDI, R8, R9, R10, R11];
+        for r in CLOBBERED {
+            enc::push(&mut self.buf, r);
+        }
+        let env = self.frame.env();
+        if env != RDI {
+            enc::mov(&mut self.buf, W::Q, RDI, env);
+        }
+        let buf = &mut self.buf;
+        dynasm!(buf ; .arch x64
+            ; mov rax, rsp
+            ; and rsp, -16
+            ; push rax
+            ; push rax);
+        self.far(0xe8, ext.refill);
+        let buf = &mut self.buf;
+        dynasm!(buf ; .arch x64
+            ; mov rsp, [rsp]
+            ; test eax, eax);
+        for r in CLOBBERED.iter().rev() {
+            enc::pop(&mut self.buf, *r);
+        }
+        self.buf.push(0xc3);
+    }
+
+    /// Stores a constant of 64 bits into the context, which is in `rdi`; takes `rax` where it is wide.
+    fn store_context(&mut self, offset: i32, value: u64) {
+        let m = Mem::new(RDI, offset);
+        match i32::try_from(value as i64) {
+            Ok(value) => enc::store_imm(&mut self.buf, W::Q, m, value),
+            Err(_) => {
+                enc::mov_imm(&mut self.buf, RAX, value as i64);
+                modrm(&mut self.buf, W::Q, op(0x89), RAX.0, m);
+            }
+        }
     }
 
     pub(crate) fn wrapper_op(&mut self, ext: &Externs, main: Label) {
@@ -278,13 +332,12 @@ impl Assembler {
             ; mov rbx, rdi
             ; mov DWORD [rdi + tail_calls], 0
             ; mov DWORD [rdi + abort], 0);
-        let budget = Mem::new(RDI, ext.budget);
-        match i32::try_from(ext.limit as i64) {
-            Ok(limit) => enc::store_imm(&mut self.buf, W::Q, budget, limit),
-            Err(_) => {
-                enc::mov_imm(&mut self.buf, RAX, ext.limit as i64);
-                modrm(&mut self.buf, W::Q, op(0x89), RAX.0, budget);
-            }
+        self.store_context(ext.budget, ext.limit);
+        for (offset, value) in ext.beyond.iter().flatten() {
+            self.store_context(*offset, *value);
+        }
+        if ext.redirects {
+            enc::store_imm(&mut self.buf, W::D, Mem::new(RDI, ext.redirect), RedirectKind::None as i32);
         }
         self.call_func_op(main);
         self.check_action(slow);
@@ -301,6 +354,9 @@ impl Assembler {
             ; mov rsi, rax
             ; mov rdi, rbx
             ; pop rbx);
+        if !ext.redirects {
+            enc::store_imm(&mut self.buf, W::D, Mem::new(RDI, ext.redirect), RedirectKind::None as i32);
+        }
         self.far(0xe9, ext.on_abort);
     }
 

@@ -9,6 +9,7 @@ mod masm;
 mod regs;
 #[cfg(test)]
 mod tests;
+mod unit;
 
 pub(crate) use masm::Assembler;
 
@@ -189,8 +190,20 @@ impl Masm for Assembler {
         self.spend_op(ext, cost, to);
     }
 
+    fn ask_for_more(&mut self, refill: Label, back: Label, ended: Label) {
+        self.ask_for_more_op(refill, back, ended);
+    }
+
+    fn refill(&mut self, ext: &Externs) {
+        self.refill_op(ext);
+    }
+
     fn ret(&mut self, mode: ReturnMode, value: Opnd, slow: Label) {
         self.ret_op(mode, value, slow);
+    }
+
+    fn forget_redirect(&mut self, ext: &Externs) {
+        self.forget_redirect_op(ext);
     }
 
     fn slow_return(&mut self, ext: &Externs) {

@@ -882,7 +882,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     case(
         "helper",
-        "r1 = r10; r1 += -8; u64[r1+0] = 0; r2 = 4; r3 = map3[16]; call 182; exit",
+        "r1 = r10; r1 += -8; u64[r1+0] = 0; r2 = 4; r3 = map3[20]; call 182; exit",
         "does not point to a readonly map",
         "r1 = r10; r1 += -8; u64[r1+0] = 0; r2 = 4; r3 = map3[8]; call 182; exit",
     ),
@@ -891,6 +891,50 @@ pub(crate) const CASES: &[Case] = &[
         "r1 = r10; r1 += -8; u64[r1+0] = 0; r2 = 4; r3 = map4[8]; call 182; exit",
         "map_value|readonly|read-only",
         "r1 = r10; r1 += -8; u64[r1+0] = 0; r2 = 4; r3 = map3[8]; call 182; exit",
+    ),
+    case(
+        "format",
+        "r4 = r10; r4 += -16; u64[r4+0] = 1; u64[r4+8] = 2; r1 = map4[0]; r2 = 8; r3 = map3[15]; r5 = 8; call 165; r0 = 0; exit",
+        "Invalid format string",
+        "r4 = r10; r4 += -16; u64[r4+0] = 1; u64[r4+8] = 2; r1 = map4[0]; r2 = 8; r3 = map3[12]; r5 = 8; call 165; r0 = 0; exit",
+    ),
+    case(
+        "format",
+        "r4 = r10; r4 += -16; u64[r4+0] = 1; u64[r4+8] = 2; r1 = map4[0]; r2 = 8; r3 = map3[12]; r4 = 0; r5 = 0; call 165; r0 = 0; exit",
+        "Invalid format string",
+        "r4 = r10; r4 += -16; u64[r4+0] = 1; u64[r4+8] = 2; r1 = map4[0]; r2 = 8; r3 = map3[8]; r4 = 0; r5 = 0; call 165; r0 = 0; exit",
+    ),
+    case(
+        "format",
+        "r4 = r10; r4 += -16; u64[r4+0] = 1; u64[r4+8] = 2; r1 = map4[0]; r2 = 8; r3 = map3[12]; r5 = 12; call 165; r0 = 0; exit",
+        "no multiple of 8",
+        "r4 = r10; r4 += -16; u64[r4+0] = 1; u64[r4+8] = 2; r1 = map4[0]; r2 = 8; r3 = map3[12]; r5 = 16; call 165; r0 = 0; exit",
+    ),
+    case(
+        "format",
+        "r4 = r10; r4 += -16; u64[r4+0] = 1; u64[r4+8] = 2; r1 = map4[0]; r2 = 8; r3 = map3[15]; r5 = 16; call 165; r0 = 0; exit",
+        "Invalid format string",
+        "r4 = r10; r4 += -16; u64[r4+0] = 1; u64[r4+8] = 2; r1 = map4[0]; r2 = 8; r3 = map3[8]; r5 = 16; call 165; r0 = 0; exit",
+    ),
+    case(
+        "format",
+        "r4 = r10; r4 += -16; u64[r4+0] = 1; u64[r4+8] = 2; r1 = map4[0]; r2 = 8; r3 = map3[0]; r4 = 0; r5 = 0; call 165; r0 = 0; exit",
+        "Invalid format string",
+        "r4 = r10; r4 += -16; u64[r4+0] = 1; u64[r4+8] = 2; r1 = map4[0]; r2 = 8; r3 = map3[1]; r4 = 0; r5 = 0; call 165; r0 = 0; exit",
+    ),
+    // A size that is not known counts with its known bits.
+    case(
+        "format",
+        "RAND; r6 = r0; r4 = r10; r4 += -16; u64[r4+0] = 1; u64[r4+8] = 2; r6 &= 8; r5 = r6; r1 = map4[0]; r2 = 8; r3 = map3[12]; call 165; r0 = 0; exit",
+        "Invalid format string",
+        "RAND; r6 = r0; r4 = r10; r4 += -24; u64[r4+0] = 1; u64[r4+8] = 2; u64[r4+16] = 3; r6 &= 16; r6 |= 8; r5 = r6; r1 = map4[0]; r2 = 8; r3 = map3[12]; call 165; r0 = 0; exit",
+    ),
+    // Formats that need not be constant are judged when they are called.
+    case(
+        "format",
+        "r1 = map3[15]; r2 = 0; call 6; r0 = 0; exit",
+        "invalid zero-sized read",
+        "r1 = map3[15]; r2 = 3; call 6; r0 = 0; exit",
     ),
     case(
         "helper",

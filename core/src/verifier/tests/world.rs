@@ -12,7 +12,7 @@ const fn spec(kind: MapType, key_size: u32, value_size: u32, max_entries: u32, f
     MapSpec::new(kind, key_size, value_size, max_entries).with_flags(flags)
 }
 
-/// map0: array of 4 values of 64 bytes; map1: hash, 8-byte keys, 16-byte values; map2: programs; map3: frozen constants ("GET" at 8, 7 at 0);
+/// map0: array of 4 values of 64 bytes; map1: hash, 8-byte keys, 16-byte values; map2: programs; map3: frozen constants ("GET" at 8, "%d" at 12, "%y" at 15, 7 at 0, no NUL from 18 on);
 /// map4: one value of 32 bytes, as .bss; map5: programs may not read it; map6: per-CPU array; map7: hash with 4-byte keys.
 pub(crate) const SPECS: [MapSpec; 8] = [
     spec(MapType::Array, 4, 64, 4, 0),
@@ -25,7 +25,7 @@ pub(crate) const SPECS: [MapSpec; 8] = [
     spec(MapType::Hash, 4, 8, 8, 0),
 ];
 
-pub(crate) const FROZEN: [u8; 32] = *b"\x07\0\0\0\0\0\0\0GET\0aaaaaaaaaaaaaaaaaaaa";
+pub(crate) const FROZEN: [u8; 32] = *b"\x07\0\0\0\0\0\0\0GET\0%d\0%y\0aaaaaaaaaaaaaa";
 
 pub(crate) fn maps() -> Vec<MapInfo<'static>> {
     let info = |(i, spec): (usize, &MapSpec)| MapInfo {

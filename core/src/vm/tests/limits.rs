@@ -173,6 +173,134 @@ fn an_aborted_run_leaves_no_record_in_a_ring() {
     });
 }
 
+/// An environment whose clock goes on by one nanosecond with each reading.
+fn ticking() -> Arc<Env> {
+    let platform = platform();
+    platform.step.store(1, Ordering::Relaxed);
+    Env::new(platform, &EnvOptions::default()).unwrap()
+}
+
+/// The action, what was counted, and why, with a limit of instructions and one of readings of the clock.
+fn within(asm: Asm, limit: u64, limit_ns: u64) -> (u32, [u64; 2], Option<AbortReason>) {
+    let env = ticking();
+    let counted = map(&env, MapType::Array, 4, 8, 2);
+    let options = ProgOptions { engine: CHOICE.get(), limit, limit_ns, ..ProgOptions::default() };
+    let prog = install(&env, asm.verified(std::slice::from_ref(&counted)), options).unwrap();
+    let mut bench = Bench::with(&env, &prog);
+    let action = bench.run();
+    let aborts = prog.stats().sum(None).aborts;
+    assert_eq!(aborts.iter().sum::<u64>(), u64::from(action == 0));
+    if let Some(reason) = bench.ctx.abort_reason() {
+        assert_eq!(aborts[reason as usize], 1);
+    }
+    (action, [read(&counted, 0), read(&counted, 1)], bench.ctx.abort_reason())
+}
+
+#[test]
+fn runs_end_where_their_time_does_on_every_engine_alike() {
+    const TURN: u64 = crate::vm::limit::TURN;
+    let seen = std::cell::RefCell::new(std::collections::BTreeMap::new());
+    on_every_engine(|| {
+        for (limit, nanos) in
+            [(0, 1), (0, 3), (0, 1 << 40), (2 * TURN, 3), (100_000, 1 << 40), (5, 1), (5, 0)]
+        {
+            for (name, program) in
+                [("loop", loops as fn(i32) -> Asm), ("callbacks", |n| loops_in_loops(n, 5))]
+            {
+                let result = within(program(10_000), limit, nanos);
+                let expected = *seen.borrow_mut().entry((name, limit, nanos)).or_insert(result);
+                assert_eq!(result, expected, "{name}, {limit}, {nanos}");
+            }
+        }
+    });
+    let seen = seen.into_inner();
+    // Six a turn. The first reading says when it began, the next one that a nanosecond is over.
+    assert_eq!(seen[&("loop", 0, 1)], (0, [2 * TURN / 6, 0], Some(AbortReason::Time)));
+    assert_eq!(seen[&("loop", 0, 3)], (0, [4 * TURN / 6, 0], Some(AbortReason::Time)));
+    assert_eq!((seen[&("loop", 0, 1 << 40)].0, seen[&("loop", 0, 1 << 40)].1), (3, [10_000, 0]));
+    // Whichever is over first.
+    assert_eq!(seen[&("loop", 2 * TURN, 3)], (0, [2 * TURN / 6, 0], Some(AbortReason::Limit)));
+    assert_eq!(seen[&("loop", 5, 1)], seen[&("loop", 5, 0)]);
+    assert_eq!(seen[&("callbacks", 0, 1)].2, Some(AbortReason::Time));
+    assert_eq!(
+        (seen[&("callbacks", 0, 1 << 40)].0, seen[&("callbacks", 0, 1 << 40)].1),
+        (3, [10_000, 50_000])
+    );
+}
+
+#[test]
+fn short_runs_do_not_look_at_the_clock() {
+    on_every_engine(|| {
+        let platform = platform();
+        platform.step.store(1, Ordering::Relaxed);
+        let env = Env::new(platform, &EnvOptions::default()).unwrap();
+        let counted = map(&env, MapType::Array, 4, 8, 2);
+        let options = ProgOptions { engine: CHOICE.get(), limit_ns: 1, ..ProgOptions::default() };
+        let prog = install(&env, loops(10).verified(std::slice::from_ref(&counted)), options).unwrap();
+        let mut bench = Bench::with(&env, &prog);
+        let before = platform.now.load(Ordering::Relaxed);
+        for _ in 0..1000 {
+            assert_eq!(bench.run(), 3);
+        }
+        assert_eq!(platform.now.load(Ordering::Relaxed), before);
+    });
+}
+
+#[test]
+fn a_tail_call_goes_on_with_the_time_that_is_left() {
+    on_every_engine(|| {
+        let env = ticking();
+        let progs = map(&env, MapType::ProgArray, 4, 4, 1);
+        let counted = map(&env, MapType::Array, 4, 8, 2);
+        let load = |asm: Asm, maps: &[Arc<Map>], limit, limit_ns| {
+            let options = ProgOptions { engine: CHOICE.get(), limit, limit_ns, ..ProgOptions::default() };
+            install(&env, asm.verified(maps), options).unwrap()
+        };
+        // The target's own limit is of instructions, and more than a turn.
+        let target = load(loops(10_000), std::slice::from_ref(&counted), 100_000, 0);
+        env.set_prog(&progs, 0, Some(&target)).unwrap();
+        let calls = || Asm::default().map(2, 0).mov(3, 0).helper(12).mov(0, 1).exit();
+        let maps = std::slice::from_ref(&progs);
+        for (limit, limit_ns, action, reason) in [
+            (0, 3, 0, Some(AbortReason::Time)),
+            (0, 1 << 40, 3, None),
+            (50_000, 1 << 40, 0, Some(AbortReason::Limit)),
+            (0, 0, 3, None),
+        ] {
+            let prog = load(calls(), maps, limit, limit_ns);
+            let mut bench = Bench::with(&env, &prog);
+            assert_eq!((bench.run(), bench.ctx.abort_reason()), (action, reason), "{limit}, {limit_ns}");
+        }
+    });
+}
+
+/// Many values live in registers over a look at the clock.
+#[test]
+fn registers_survive_a_look_at_the_clock() {
+    on_every_engine(|| {
+        let env = ticking();
+        let mut asm = Asm::default();
+        for r in 0..6u8 {
+            asm = asm.mov(r, i32::from(r) * 100 + 1);
+        }
+        asm = asm.mov(6, 5_000).mov(7, 3).mov(8, 4).mov(9, 5);
+        // r6 counts down; the others go up by one a turn.
+        for r in [0, 1, 2, 3, 4, 5, 7, 8, 9] {
+            asm = asm.add(r, 1);
+        }
+        asm = asm.add(6, -1).put(Insn::new(BPF_JMP | BPF_JNE | BPF_K, 6, 0, -11, 0));
+        for r in [1, 2, 3, 4, 5, 7, 8, 9] {
+            asm = asm.put(Insn::new(BPF_ALU64 | BPF_ADD | BPF_X, 0, r, 0, 0));
+        }
+        // 9 sums of 5,000 turns, (0 + .. + 500 + 6) and 3 + 4 + 5.
+        let sum = 9 * 5_000 + 1_506 + 12;
+        let asm = asm.add(0, 3 - sum).exit();
+        let options = ProgOptions { engine: CHOICE.get(), limit_ns: 1 << 40, ..ProgOptions::default() };
+        let prog = install(&env, asm.verified(&[]), options).unwrap();
+        assert_eq!(Bench::with(&env, &prog).run(), 3);
+    });
+}
+
 #[test]
 fn a_timers_callback_has_the_limit_of_its_program() {
     on_every_engine(|| {

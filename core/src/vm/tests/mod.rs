@@ -10,6 +10,7 @@ mod runs;
 mod tails;
 mod timers;
 mod trace;
+mod units;
 
 use super::*;
 use crate::error::Errno;
@@ -27,6 +28,8 @@ use std::ptr::NonNull;
 /// A platform over std: a clock that the test sets, random bytes that count up.
 pub(crate) struct TestPlatform {
     pub(crate) now: AtomicU64,
+    /// What each reading of the clock moves it on by.
+    pub(crate) step: AtomicU64,
     random: AtomicU64,
     code: Option<&'static dyn CodeMemory>,
 }
@@ -37,7 +40,12 @@ pub(crate) fn platform() -> &'static TestPlatform {
 
 /// The same with other executable memory, or none.
 pub(crate) fn platform_with(code: Option<&'static dyn CodeMemory>) -> &'static TestPlatform {
-    Box::leak(Box::new(TestPlatform { now: AtomicU64::new(1), random: AtomicU64::new(1), code }))
+    Box::leak(Box::new(TestPlatform {
+        now: AtomicU64::new(1),
+        step: AtomicU64::new(0),
+        random: AtomicU64::new(1),
+        code,
+    }))
 }
 
 impl MapMemory for TestPlatform {
@@ -59,7 +67,8 @@ impl Platform for TestPlatform {
         self.code
     }
     fn clock_ns(&self, _clock: Clock) -> Option<u64> {
-        Some(self.now.load(Ordering::Relaxed))
+        let step = self.step.load(Ordering::Relaxed);
+        Some(self.now.fetch_add(step, Ordering::Relaxed))
     }
     fn random(&self, out: &mut [u8]) -> bool {
         out.fill(self.random.fetch_add(1, Ordering::Relaxed) as u8);
@@ -209,7 +218,8 @@ impl Asm {
 
     /// As `load`; every action is counted.
     pub(crate) fn load_counting(self, env: &Arc<Env>, maps: &[Arc<Map>]) -> Arc<Prog> {
-        let options = ProgOptions { engine: CHOICE.get(), counting: Counting::Actions, limit: 0 };
+        let options =
+            ProgOptions { engine: CHOICE.get(), counting: Counting::Actions, ..ProgOptions::default() };
         install(env, self.verified(maps), options).unwrap()
     }
 }

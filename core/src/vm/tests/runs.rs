@@ -216,3 +216,22 @@ fn without_executable_memory_the_interpreter_serves_and_says_so() {
         assert_eq!(insisted.unwrap_err(), Errno::EOPNOTSUPP);
     }
 }
+
+#[test]
+fn a_redirect_without_a_target_is_aborted_whatever_the_run_before_did() {
+    on_every_engine(|| {
+        let env = env();
+        // bpf_redirect(7, 0), for the first packet alone.
+        let goes = Asm::default().mov(1, 7).mov(2, 0).helper(23).exit();
+        let bare = || Asm::default().mov(0, 4).exit();
+        let calling = || Asm::default().helper(5).mov(0, 4).exit();
+        let goes = goes.load(&env, &[]);
+        let mut bench = Bench::new(&env);
+        for next in [bare().load(&env, &[]), calling().load(&env, &[])] {
+            bench.hook.set(std::slice::from_ref(&goes)).unwrap();
+            assert_eq!((bench.run(), bench.ctx.redirect.kind), (4, RedirectKind::Ifindex));
+            bench.hook.set(std::slice::from_ref(&next)).unwrap();
+            assert_eq!((bench.run(), bench.ctx.abort_reason()), (0, Some(AbortReason::NoRedirectTarget)));
+        }
+    });
+}

@@ -223,3 +223,54 @@ fn engines_tail_call_each_other() {
         assert_eq!(blamed, [0, 1], "{from:?} to {to:?}");
     }
 }
+
+/// The kernel's answers to the same questions: a program array takes programs of `xdp.frags` or others, as the first one says.
+#[test]
+fn programs_that_take_several_buffers_and_others_do_not_meet_in_an_array() {
+    on_every_engine(|| {
+        let env = env();
+        let verified = |frags: bool, maps: &[Arc<Map>]| {
+            let asm = Asm { frags, ..Asm::default() };
+            match maps {
+                [] => asm.mov(0, 2).exit(),
+                _ => tail_call(asm, 0).mov(0, 2).exit(),
+            }
+            .verified(maps)
+        };
+        let load = |frags, maps: &[Arc<Map>]| install(&env, verified(frags, maps), CHOICE.get());
+        let (plain, frags) = (load(false, &[]).unwrap(), load(true, &[]).unwrap());
+        // The first entry decides, for good.
+        let progs = map(&env, PROGS, 4, 4, 2);
+        assert_eq!(env.set_prog(&progs, 2, Some(&frags)), Err(Errno::E2BIG), "decides nothing");
+        env.set_prog(&progs, 0, Some(&plain)).unwrap();
+        assert_eq!(env.set_prog(&progs, 1, Some(&frags)), Err(Errno::EINVAL));
+        env.set_prog(&progs, 0, None).unwrap();
+        assert_eq!(env.set_prog(&progs, 1, Some(&frags)), Err(Errno::EINVAL));
+        assert_eq!(load(true, std::slice::from_ref(&progs)).err(), Some(Errno::EINVAL));
+        let refused = verified(true, std::slice::from_ref(&progs));
+        let why = unfit(&env, &refused, &ProgOptions::default()).unwrap();
+        assert_eq!(why, Unfit::OtherKind { map: progs.name(), frags: true });
+        assert!(load(false, std::slice::from_ref(&progs)).is_ok());
+        // So does the first program that uses it.
+        let progs = map(&env, PROGS, 4, 4, 2);
+        assert!(load(true, std::slice::from_ref(&progs)).is_ok());
+        assert_eq!(env.set_prog(&progs, 0, Some(&plain)), Err(Errno::EINVAL));
+        env.set_prog(&progs, 0, Some(&frags)).unwrap();
+        assert_eq!(load(false, std::slice::from_ref(&progs)).err(), Some(Errno::EINVAL));
+    });
+}
+
+#[test]
+fn programs_of_device_entries_neither_make_tail_calls_nor_get_them() {
+    on_every_engine(|| {
+        let env = env();
+        let progs = map(&env, PROGS, 4, 4, 2);
+        let of = |asm: Asm, maps: &[Arc<Map>]| {
+            install(&env, asm.verified_as(maps, AttachType::XdpDevmap), CHOICE.get())
+        };
+        let egress = of(Asm::default().mov(0, 2).exit(), &[]).unwrap();
+        assert_eq!(env.set_prog(&progs, 0, Some(&egress)), Err(Errno::EINVAL));
+        let calls = of(tail_call(Asm::default(), 0).mov(0, 2).exit(), std::slice::from_ref(&progs));
+        assert_eq!(calls.err(), Some(Errno::EINVAL));
+    });
+}

@@ -22,7 +22,7 @@ mod wheel;
 pub(crate) use table::{TimerCell, TimerTable};
 pub(crate) use timer::{Armed, Callback, Timer};
 
-use super::limit::{budget, give_records};
+use super::limit::{self, give_records};
 use super::run::{count_abort, give_lock};
 use super::{Ctx, Prog, Worker};
 use crate::error::Errno;
@@ -223,7 +223,7 @@ fn run_callback(worker: &Worker, timer: &Timer, callback: Callback) {
         // SAFETY: the reference is that of a program: its target is its first field.
         let prog = unsafe { Prog::of(callback.prog.target()) };
         ctx.prog = core::ptr::from_ref(prog).cast();
-        ctx.budget = budget(prog.program());
+        limit::begin(&mut ctx, prog.program());
         let args = [map as u64, key.address() as u64, value as u64, 0, 0];
         let [a, b, c, d, e] = args;
         // SAFETY: the verifier proved the callback for a map, key and value of this map; `callback` holds the program, and that its maps; the context is ours.
