@@ -43,7 +43,7 @@ pub(crate) fn miri(sh: &Shell, effort: Effort) -> Result<()> {
 }
 
 /// What miri can run in minutes; the first two in one.
-const MIRI: [&str; 4] = ["maps::table::", "sync::", "maps::tests::batches::", "maps::tests::threads::"];
+const MIRI: [&str; 3] = ["maps::table::", "sync::", "maps::tests::threads::"];
 
 /// Threads that read, write, walk and evict, under ThreadSanitizer with a standard library built for it.
 pub(crate) fn tsan(sh: &Shell) -> Result<()> {
