@@ -15,6 +15,8 @@
 //! Refuses: maps without a table (those that no environment made, and those in memory that processes share).
 //! Source of the semantics: `bpf_timer_init` and its neighbours in the kernel's `kernel/bpf/helpers.c`.
 
+#[cfg(all(loom, test))]
+mod loom;
 mod table;
 mod timer;
 mod wheel;

@@ -135,6 +135,13 @@ impl Timer {
         self.is_asked.swap(0, Ordering::AcqRel);
     }
 
+    /// Accesses what models look at, before threads begin.
+    #[cfg(all(loom, test))]
+    pub(super) fn touch(&self) {
+        self.is_asked.load(Relaxed);
+        self.next_asked.load(Relaxed);
+    }
+
     /// `bpf_timer_init`.
     ///
     /// # Errors
