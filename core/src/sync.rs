@@ -12,11 +12,11 @@ use core::ptr::NonNull;
 #[cfg(all(loom, test))]
 pub(crate) mod model;
 
-pub use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+pub use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 #[cfg(not(all(loom, test)))]
-pub use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, fence};
+pub use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, fence};
 #[cfg(all(loom, test))]
-pub use model::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, fence};
+pub use model::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, fence};
 
 struct Inner<T> {
     count: AtomicUsize,

@@ -218,3 +218,85 @@ atomics! {
     AtomicU32: u32;
     AtomicU64: u64;
 }
+
+/// As the one of the same name in [`core::sync::atomic`]: inside a model a number, the address.
+#[repr(transparent)]
+pub struct AtomicPtr<T>(plain::AtomicPtr<T>);
+
+impl<T> core::fmt::Debug for AtomicPtr<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[expect(missing_docs, reason = "as in core::sync::atomic")]
+impl<T> AtomicPtr<T> {
+    pub const fn new(value: *mut T) -> Self {
+        Self(plain::AtomicPtr::new(value))
+    }
+
+    pub fn get_mut(&mut self) -> &mut *mut T {
+        self.0.get_mut()
+    }
+
+    fn shadow(&self) -> Option<Arc<Shadow<loom::sync::atomic::AtomicUsize>>> {
+        shadow(self.0.as_ptr().addr(), || {
+            loom::sync::atomic::AtomicUsize::new(self.0.load(Ordering::Relaxed).expose_provenance())
+        })
+    }
+
+    pub fn load(&self, order: Ordering) -> *mut T {
+        match self.shadow() {
+            Some(s) => pointer(ordered(order, || s.atomic.load(unless_seq(order, Ordering::Acquire)))),
+            None => self.0.load(order),
+        }
+    }
+
+    pub fn store(&self, value: *mut T, order: Ordering) {
+        match self.shadow() {
+            Some(s) => ordered(order, || {
+                s.atomic.store(value.expose_provenance(), unless_seq(order, Ordering::Release))
+            }),
+            None => self.0.store(value, order),
+        }
+    }
+
+    pub fn swap(&self, value: *mut T, order: Ordering) -> *mut T {
+        match self.shadow() {
+            Some(s) => pointer(ordered(order, || {
+                s.atomic.swap(value.expose_provenance(), unless_seq(order, Ordering::AcqRel))
+            })),
+            None => self.0.swap(value, order),
+        }
+    }
+
+    pub fn compare_exchange(
+        &self,
+        from: *mut T,
+        to: *mut T,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<*mut T, *mut T> {
+        let Some(s) = self.shadow() else { return self.0.compare_exchange(from, to, success, failure) };
+        let (from, to) = (from.expose_provenance(), to.expose_provenance());
+        let done = ordered(success, || {
+            let failure = unless_seq(failure, Ordering::Acquire);
+            s.atomic.compare_exchange(from, to, unless_seq(success, Ordering::AcqRel), failure)
+        });
+        done.map(pointer).map_err(pointer)
+    }
+
+    pub fn compare_exchange_weak(
+        &self,
+        from: *mut T,
+        to: *mut T,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<*mut T, *mut T> {
+        self.compare_exchange(from, to, success, failure)
+    }
+}
+
+fn pointer<T>(address: usize) -> *mut T {
+    core::ptr::with_exposed_provenance_mut(address)
+}
