@@ -98,8 +98,13 @@ fn both(state: State, spare: &mut State) -> Result<Ways, OutOfMemory> {
 
 fn scalars(mut state: State, spare: &mut State, j: Jump, a: &Reg, b: &Reg) -> Result<Ways, OutOfMemory> {
     let (cond, width) = (abstracted(j.cond), abstract_width(j.width));
-    let taken = refine(cond, width, &a.var, &b.var);
-    let fall = refine(cond.negate(), width, &a.var, &b.var);
+    // Of a number that is compared with itself both sides are told.
+    let both_sides = |(x, y): (Scalar, Scalar)| match j.src == Operand::Reg(j.dst) {
+        true => x.meet(&y).map(|met| (met, met)),
+        false => Some((x, y)),
+    };
+    let taken = refine(cond, width, &a.var, &b.var).and_then(both_sides);
+    let fall = refine(cond.negate(), width, &a.var, &b.var).and_then(both_sides);
     let apply = |state: &mut State, (x, y): (Scalar, Scalar)| {
         learn(state, j.dst, a, x);
         if let Operand::Reg(src) = j.src
