@@ -1276,6 +1276,10 @@ struct uxdp_map_spec {
    * As the kernel's `map_extra`: hashes of a bloom filter.
    */
   uint64_t map_extra;
+  /**
+   * Of a map of maps what its inner maps are like, name and NUMA node aside; else NULL.
+   */
+  const struct uxdp_map_spec *inner;
 };
 
 /**
@@ -1963,6 +1967,17 @@ int uxdp_ringbuf_consume(struct uxdp_map *m,
                          void *arg);
 
 /**
+ * Tells `fd`, an eventfd that does not block or alike, when whoever is at the other end of a ring should wake up: the reader of a ring buffer and of a perf event array, the producer
+ * of a user ring buffer. -1 ends it.
+ *
+ * `fd` stays the caller's, who closes it only after a call with -1 or when the map is gone. Eight bytes, the number 1, are written to it once at this moment, since something may be there, and then
+ * by workers, in uxdp_worker_quiescent, uxdp_worker_offline and when they end, as the flags of the programs' calls say (BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP); a record of an inner map tells all.
+ * A map has one `fd`; of a shared map each process tells its own. Any thread. 0; -EINVAL for NULL, maps of other types and numbers below -1; what writing to `fd` answers, -ENOMEM: nothing changes then.
+ */
+int uxdp_map_notify(struct uxdp_map *m,
+                    int fd);
+
+/**
  * Opens the ring of a slot in a perf event array: samples of its worker are kept from now on.
  *
  * `m` stays the caller's. Any thread. 0; -EINVAL for NULL and maps of other types, -E2BIG beyond the entries and slots, -EPERM where the map may only be read.
@@ -2020,10 +2035,10 @@ int64_t uxdp_map_memory_size(struct uxdp_env *env,
                              const struct uxdp_map_spec *spec);
 
 /**
- * Makes a map without an object, in the library's own memory: for an inner map, or for uxdp_map_reuse.
+ * Makes a map without an object, in the library's own memory: for an inner map, a map of maps (`spec->inner`), or for uxdp_map_reuse.
  *
- * `*out` is the caller's until uxdp_map_unref; `spec` stays his. Any thread. 0; -EINVAL, -E2BIG and others as the kernel refuses the map; -EOPNOTSUPP for a type
- * that this version lacks; -ENOMEM.
+ * `*out` is the caller's until uxdp_map_unref; `spec` stays his. Any thread. 0; -EINVAL, -E2BIG and others as the kernel refuses the map, -EBADF for a map
+ * of maps without `inner`; -EOPNOTSUPP for a type that this version lacks; -ENOMEM.
  */
 int uxdp_map_create(struct uxdp_env *env,
                     const struct uxdp_map_spec *spec,

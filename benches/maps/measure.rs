@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 /// Operations of a chunk.
 pub(crate) const CHUNK: usize = 4096;
-/// How long a lane goes on before the next lane's turn: its first chunks bring its tables back to the caches.
-const TURN: Duration = Duration::from_millis(4);
+/// How often a lane goes through all keys before the next lane's turn: the first time brings its tables back to the caches, for each lane alike.
+const PASSES: usize = 3;
+/// A lane so slow that it would take longer has its turn cut short.
+const TURN: Duration = Duration::from_millis(60);
 /// Stretches of which the best counts, one core and two in turn.
 const STRETCHES: usize = 8;
 
@@ -47,11 +49,11 @@ pub(crate) fn alone(lanes: &[Make<'_>], keys: &Keys, time: Duration) -> Result<V
     let mut made = lanes.iter().map(|make| make(0)).collect::<Result<Vec<_>>>()?;
     let mut best = vec![f64::MAX; lanes.len()];
     let begin = Instant::now();
-    let mut asks = keys.chunks();
+    let per_turn = PASSES * (keys.order.len() / CHUNK);
     while begin.elapsed() < time || best.contains(&f64::MAX) {
         for (lane, best) in made.iter_mut().zip(&mut best) {
             let turn = Instant::now();
-            for ask in asks.by_ref() {
+            for ask in keys.chunks().take(per_turn) {
                 let start = Instant::now();
                 std::hint::black_box(lane.run(&ask));
                 *best = best.min(start.elapsed().as_nanos() as f64 / CHUNK as f64);

@@ -37,8 +37,13 @@ fn lookup(map: u64, key: u64, _: u64, _: u64, _: u64) -> u64 {
     unsafe { maps::lookup(map as *const _, key as *const u8) as u64 }
 }
 
-/// Helper 2 as rbpf calls it.
+/// Its place on the stack has that alignment, and so has what is called from there.
+#[repr(align(64))]
+struct Aligned(#[expect(dead_code, reason = "its place is what counts")] u64);
+
+/// Helper 2 as rbpf calls it, which does not keep the stack aligned as the ABI wants it.
 fn update(map: u64, key: u64, value: u64, flags: u64, _: u64) -> u64 {
+    std::hint::black_box(&Aligned(0));
     // SAFETY: as above, and a value on its stack.
     unsafe { maps::update(map as *const _, key as *const u8, value as *const u8, flags) as u64 }
 }

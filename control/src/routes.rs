@@ -1,7 +1,7 @@
 //! What the kernel knows of the network, by rtnetlink: interfaces, addresses, routes and neighbours, as tables for `bpf_fib_lookup`.
 //!
 //! A [`Reader`] asks for all of it at a time; a [`Changes`] tells when it is time to ask again. No message is believed further than its bytes go: what is cut short is
-//! as if it were not there. Source: rtnetlink(7) and the kernel's `include/uapi/linux/rtnetlink.h`, `if_link.h`, `if_addr.h`, `neighbour.h`.
+//! as if it were not there. Source: rtnetlink(7) and the kernel's `include/uapi/linux/rtnetlink.h`, `if_link.h`, `if_addr.h`, `neighbour.h`, `fib_rules.h`.
 
 mod message;
 
@@ -91,17 +91,18 @@ impl Reader {
         Err(io::ErrorKind::Interrupted.into())
     }
 
-    /// The rules that choose among tables (`ip rule`), as texts: all but those that the kernel has from the start, which are what lookups of programs go by.
+    /// Rules that choose a table (`ip rule`), those aside that every system has: lookups ask the local, main and default tables in their order, and know nothing of others.
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn other_rules(&mut self) -> io::Result<Vec<String>> {
-        let mut rules = Vec::new();
+    pub fn policy_rules(&mut self) -> io::Result<usize> {
+        let mut others = 0;
         self.dump(RTM_NEWRULE, &mut |m| {
-            rules.extend(other_rule(m));
+            // Of IPv4 and IPv6: multicast routing has rules of its own.
+            others += usize::from(matches!(m.u8(0), Some(2 | 10)) && !is_standard_rule(m));
             Ok(())
         })?;
-        Ok(rules)
+        Ok(others)
     }
 
     /// Calls `each` with every message of a kind; whether nothing changed meanwhile. What a message makes wrong is left out; memory that is short ends it.
@@ -149,8 +150,8 @@ impl Changes {
     /// # Errors
     /// The system's, where it has no such sockets.
     pub fn listen() -> io::Result<Changes> {
-        /// Links, neighbours, addresses, routes and rules of both families, and whether interfaces forward (`RTNLGRP_*`, from 1).
-        const GROUPS: [u32; 10] = [1, 3, 5, 7, 8, 9, 11, 19, 24, 25];
+        /// Links, neighbours, addresses and routes of both families, and whether interfaces forward (`RTNLGRP_*`, from 1).
+        const GROUPS: [u32; 8] = [1, 3, 5, 7, 9, 11, 24, 25];
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind(&SocketAddr::new(0, GROUPS.iter().map(|g| 1 << (g - 1)).sum()))?;
         Ok(Changes(socket))
@@ -167,6 +168,18 @@ impl Changes {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a rule is one of those that Linux begins with: everything goes to a table at the place where it stands.
+fn is_standard_rule(m: &Message<'_>) -> bool {
+    const FR_ACT_TO_TBL: u8 = 1;
+    let attrs = m.attrs(12);
+    let place = (attrs.u32(6).unwrap_or(0), attrs.u32(15).or(m.u8(4).map(u32::from)));
+    let selects_nothing = [1, 2, 3].iter().all(|at| m.u8(*at) == Some(0))
+        && [3, 10, 17].iter().all(|a| attrs.get(*a).is_none());
+    m.u8(7) == Some(FR_ACT_TO_TBL)
+        && selects_nothing
+        && matches!(place, (0, Some(LOCAL)) | (32766, Some(MAIN)) | (32767, Some(DEFAULT)))
 }
 
 fn link(m: &Message<'_>, number: &dyn Fn(u32) -> u32) -> Option<Link> {
@@ -201,26 +214,6 @@ fn neighbour(m: &Message<'_>) -> Option<(u32, IpAddr, [u8; 6])> {
     let usable = m.u16(8)? & NUD_VALID != 0;
     let mac = attrs.get(2)?.try_into().ok()?;
     usable.then_some((m.u32(4)?, attrs.ip(1)?, mac))
-}
-
-/// A rule that is none of the kernel's own.
-fn other_rule(m: &Message<'_>) -> Option<String> {
-    const TO_TABLE: u8 = 1;
-    let attrs = m.attrs(12);
-    let priority = attrs.u32(6).unwrap_or(0);
-    let table = attrs.u32(15).or(m.u8(4).map(u32::from))?;
-    let family = match m.u8(0)? {
-        2 => "IPv4",
-        10 => "IPv6",
-        _ => return None, // multicast has rules of its own
-    };
-    // Addresses, marks, interfaces, users, protocols, ports: what a rule of everything does not have. It has one attribute that suppresses nothing.
-    let asks = m.u8(1)? | m.u8(2)? | m.u8(3)? != 0
-        || [3, 10, 12, 13, 17, 19, 20].iter().chain(&[22, 23, 24, 25, 26]).any(|k| attrs.get(*k).is_some())
-        || attrs.u32(14).is_some_and(|suppressed| suppressed != u32::MAX);
-    let own = [(0, LOCAL), (32766, MAIN), (32767, DEFAULT)].contains(&(priority, table));
-    let known = own && !asks && m.u8(7)? == TO_TABLE;
-    (!known).then(|| format!("{family} rule {priority}"))
 }
 
 fn route(m: &Message<'_>, number: &dyn Fn(u32) -> u32) -> Option<Route> {

@@ -122,6 +122,15 @@ pub trait Platform: MapMemory {
         None
     }
 
+    /// Writes a one to a descriptor that somebody waits for, an eventfd or alike: how the readers of rings are woken. Never blocks.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP where there are no descriptors; what the system says.
+    fn notify(&self, fd: i32) -> Result<(), Errno> {
+        let _ = fd;
+        Err(Errno::EOPNOTSUPP)
+    }
+
     /// Lets another thread run: what a bounded wait calls between its tries.
     fn yield_now(&self);
 

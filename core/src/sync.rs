@@ -54,7 +54,8 @@ impl<T> Arc<T> {
 
     /// The address of the value; stable while a reference lives.
     pub fn as_ptr(this: &Self) -> *const T {
-        &raw const this.inner().value
+        // SAFETY: this reference keeps the allocation alive. No reference is made on the way: `from_raw` goes back from the value to what stands before it.
+        unsafe { &raw const (*this.inner.as_ptr()).value }
     }
 
     /// References at this moment; another thread may change it at once.

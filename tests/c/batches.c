@@ -6,7 +6,7 @@
 
 #include "check.h"
 
-enum { HASH = 1, ARRAY = 2, PERCPU_HASH = 5, LPM_TRIE = 11, QUEUE = 22, NO_PREALLOC = 1, NOTSUPP = 524 };
+enum { HASH = 1, ARRAY = 2, PERCPU_HASH = 5, LPM_TRIE = 11, HASH_OF_MAPS = 13, QUEUE = 22, NO_PREALLOC = 1, NOTSUPP = 524 };
 
 static struct uxdp_map *map_of(uint32_t type, uint32_t key_size, uint32_t value_size, uint32_t flags)
 {
@@ -142,6 +142,38 @@ static void bursts(void)
 	uxdp_map_unref(map);
 }
 
+/* Maps of maps without an object. */
+static void maps_of_maps(void)
+{
+	UXDP_STRUCT(uxdp_map_spec, inner, .type = HASH, .key_size = 4, .value_size = 8, .max_entries = 10);
+	UXDP_STRUCT(uxdp_map_spec, spec, .type = HASH_OF_MAPS, .key_size = 8, .value_size = 4, .max_entries = 2, .inner = &inner);
+	struct uxdp_map *outer = NULL, *like = NULL, *unlike = map_of(HASH, 8, 8, 0);
+	UXDP_STRUCT(uxdp_map_info, info);
+	uint64_t key = 77;
+	uint32_t id = 0;
+
+	CHECK(uxdp_map_create(NULL, &inner, &like) == 0 && uxdp_map_create(NULL, &spec, &outer) == 0);
+	CHECK(uxdp_map_memory_size(NULL, &spec) > 0);
+	CHECK(uxdp_map_update_map(outer, &key, like, 0) == 0 && uxdp_map_update_map(outer, &key, unlike, 0) == -EINVAL);
+	CHECK(uxdp_map_get_info(like, &info) == 0 && uxdp_map_lookup_elem(outer, &key, &id, 0) == 0 && id == info.id);
+	/* The inner map lives as long as it is there. */
+	uxdp_map_unref(like);
+	CHECK(uxdp_map_delete_elem(outer, &key) == 0 && uxdp_map_lookup_elem(outer, &key, &id, 0) == -ENOENT);
+	uxdp_map_unref(outer);
+
+	spec.inner = NULL;
+	CHECK(uxdp_map_create(NULL, &spec, &outer) == -EBADF);
+	spec.inner = &inner, inner.type = HASH_OF_MAPS;
+	CHECK(uxdp_map_create(NULL, &spec, &outer) == -EINVAL);
+	inner.type = 12345;
+	CHECK(uxdp_map_create(NULL, &spec, &outer) == -EINVAL);
+	inner.type = HASH, inner.value_size = 0;
+	CHECK(uxdp_map_create(NULL, &spec, &outer) == -EINVAL);
+	inner.value_size = 8, spec.type = ARRAY;
+	CHECK(uxdp_map_create(NULL, &spec, &outer) == -EINVAL);
+	uxdp_map_unref(unlike);
+}
+
 static void references(const char *kinds, const char *egress)
 {
 	UXDP_STRUCT(uxdp_map_spec, same, .name = "n", .type = ARRAY, .key_size = 4, .value_size = 8, .max_entries = 1);
@@ -186,6 +218,7 @@ int main(int argc, char **argv)
 	one_by_one();
 	walks();
 	bursts();
+	maps_of_maps();
 	references(argv[1], argv[2]);
 	puts("ok");
 	return 0;

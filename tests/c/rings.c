@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <uxdp.h>
 
@@ -30,6 +32,57 @@ static void run(struct uxdp_prog *prog, const uint8_t first[4], uint32_t expecte
 	UXDP_STRUCT(uxdp_test_run_opts, run, .data_in = packet, .data_size_in = sizeof(packet));
 
 	CHECK(uxdp_prog_test_run(prog, &run) == 0 && run.retval == expected);
+}
+
+/* How often a descriptor was told since the last look. */
+static uint64_t told(int fd)
+{
+	uint64_t n = 0;
+
+	return read(fd, &n, sizeof(n)) == sizeof(n) ? n : 0;
+}
+
+/* Readers are woken at quiescent points: a test run has one at its end. */
+static void wake_ups(const char *file)
+{
+	struct uxdp_object *object;
+	struct uxdp_map *events, *samples;
+	struct uxdp_prog *prog;
+	struct seen seen = { 0 };
+	int fd = eventfd(0, EFD_NONBLOCK), other = eventfd(0, EFD_NONBLOCK);
+
+	CHECK(fd >= 0 && other >= 0);
+	CHECK(uxdp_object_open_file(file, NULL, &object) == 0);
+	events = uxdp_object_find_map(object, "events"), samples = uxdp_object_find_map(object, "samples");
+	CHECK(events && samples && uxdp_map_notify(events, fd) == -EINVAL);
+	CHECK(uxdp_object_load(object, NULL) == 0);
+	prog = uxdp_object_next_prog(object, NULL);
+
+	CHECK(uxdp_map_notify(NULL, fd) == -EINVAL && uxdp_map_notify(events, -2) == -EINVAL);
+	CHECK(uxdp_map_notify(events, 4000) == -EBADF && uxdp_map_notify(events, -1) == 0);
+	CHECK(uxdp_map_notify(events, fd) == 0 && told(fd) == 1);
+	/* The reader has read all: the next record wakes it. It is behind then: another record does not. */
+	run(prog, (const uint8_t[]){ 1, 0, 0, 0 }, UXDP_DROP);
+	CHECK(told(fd) == 1);
+	run(prog, (const uint8_t[]){ 2, 0, 0, 0 }, UXDP_DROP);
+	CHECK(told(fd) == 0);
+	CHECK(uxdp_ringbuf_consume(events, see, &seen) == 2);
+	CHECK(uxdp_map_notify(events, other) == 0 && told(other) == 1);
+	run(prog, (const uint8_t[]){ 3, 0, 0, 0 }, UXDP_DROP);
+	CHECK(told(fd) == 0 && told(other) == 1);
+	CHECK(uxdp_ringbuf_consume(events, see, &seen) == 1 && uxdp_map_notify(events, -1) == 0);
+	run(prog, (const uint8_t[]){ 4, 0, 0, 0 }, UXDP_DROP);
+	CHECK(told(other) == 0);
+
+	for (uint32_t i = 0; uxdp_perf_open(samples, i) == 0; i++)
+		;
+	CHECK(uxdp_map_notify(samples, other) == 0 && told(other) == 1);
+	run(prog, (const uint8_t[]){ 5, 0, 0, 0 }, UXDP_DROP);
+	run(prog, (const uint8_t[]){ 6, 0, 0, 0 }, UXDP_DROP);
+	CHECK(told(other) == 2);
+	/* A listener does not keep the map. */
+	uxdp_object_free(object);
+	close(fd), close(other);
 }
 
 /* What programs tell: a ring buffer and a perf event array. */
@@ -110,6 +163,7 @@ int main(int argc, char **argv)
 	if (argc != 3)
 		return 2;
 	from_programs(argv[1]);
+	wake_ups(argv[1]);
 	to_programs(argv[2]);
 	puts("ok");
 	return 0;

@@ -37,6 +37,10 @@ pub(crate) fn run(sh: &Shell) -> Result<()> {
     step("tests");
     cmd!(sh, "cargo test --workspace {ALONE...}").run()?;
     cmd!(sh, "cargo test --package uxdp --features kernel --test against").run()?;
+    step("ThreadSanitizer");
+    proofs::tsan(sh)?;
+    step("miri, briefly");
+    proofs::miri(sh, proofs::Effort::Brief)?;
     step("fuzz, briefly");
     fuzz::run(sh, None, 10)?;
     Ok(())

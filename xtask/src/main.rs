@@ -127,7 +127,7 @@ fn run() -> Result<()> {
         Task::ConformanceDriver => ci::conformance_driver(&sh),
         Task::RunPath => runpath::run(&sh),
         Task::Loom => proofs::loom(&sh),
-        Task::Miri => proofs::miri(&sh),
+        Task::Miri => proofs::miri(&sh, proofs::Effort::Whole),
         Task::Aarch64 => proofs::aarch64(&sh),
         Task::Tsan => proofs::tsan(&sh),
         Task::Kill { times } => proofs::kill(&sh, times),

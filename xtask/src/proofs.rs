@@ -16,22 +16,34 @@ pub(crate) fn loom(sh: &Shell) -> Result<()> {
     Ok(())
 }
 
-/// The portable paths of maps in miri: undefined behaviour, and some of what weak memory may show.
-pub(crate) fn miri(sh: &Shell) -> Result<()> {
+/// How much of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// As much as CI has time for.
+    Brief,
+    Whole,
+}
+
+/// The portable paths of maps in miri: undefined behaviour.
+pub(crate) fn miri(sh: &Shell, effort: Effort) -> Result<()> {
     if !has(sh, "miri")? {
         return Ok(());
     }
     // Map memory is shared by address, with other processes too: its pointers have no one origin.
-    let _flags = sh.push_env("MIRIFLAGS", "-Zmiri-permissive-provenance -Zmiri-disable-isolation");
+    // Tests leak their memory, so that maps may live for ever. The emulation of weak memory ends in an error of miri's own where a value is stored by words and loaded by bytes;
+    // what it would show, loom does.
+    let _flags = sh.push_env(
+        "MIRIFLAGS",
+        "-Zmiri-permissive-provenance -Zmiri-disable-isolation -Zmiri-ignore-leaks -Zmiri-disable-weak-memory-emulation",
+    );
     let _target = sh.push_env("CARGO_TARGET_DIR", archive::target_dir(sh)?.join("miri"));
-    for filter in MIRI {
-        cmd!(sh, "cargo +nightly miri test --quiet --package uxdp-core --lib -- {filter}").run()?;
-    }
+    let filters: &[&str] = if effort == Effort::Brief { &MIRI[..2] } else { &MIRI };
+    cmd!(sh, "cargo +nightly miri test --quiet --package uxdp-core --lib -- {filters...}").run()?;
     Ok(())
 }
 
-/// What miri can run in minutes.
-const MIRI: [&str; 4] = ["maps::table::", "maps::tests::batches::", "maps::tests::threads::", "sync::"];
+/// What miri can run in minutes; the first two in one.
+const MIRI: [&str; 3] = ["maps::table::", "sync::", "maps::tests::threads::"];
 
 /// Threads that read, write, walk and evict, under ThreadSanitizer with a standard library built for it.
 pub(crate) fn tsan(sh: &Shell) -> Result<()> {

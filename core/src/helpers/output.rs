@@ -183,16 +183,30 @@ unsafe extern "C" fn ringbuf_reserve(map: u64, size: u64, flags: u64, _: u64, _:
     unsafe { (*(map as *const Map)).ringbuf_reserve(size, (*ctx).slot) as u64 }
 }
 
+/// Ends a reservation; of a ring that the program does not name, an inner map, all readers are told.
+///
+/// # Safety
+/// `bytes` is a reservation that did not end yet, `ctx` a context of a worker.
+unsafe fn end_record(bytes: u64, how: Commit, flags: u64, ctx: *mut Ctx) -> u64 {
+    // SAFETY: the caller's word.
+    let told = unsafe { commit(bytes as *mut u8, how, flags, maps_of(&*ctx).iter().map(|m| &**m)) };
+    // SAFETY: null, or the environment of the worker whose context it is.
+    if let Some(env) = unsafe { (*ctx).env.as_ref() }
+        && !told
+    {
+        env.wakes.ring_all();
+    }
+    0
+}
+
 unsafe extern "C" fn ringbuf_submit(bytes: u64, flags: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
     // SAFETY: the verifier proved that r1 is a reservation that did not end yet.
-    unsafe { commit(bytes as *mut u8, Commit::Submit, flags, maps_of(&*ctx).iter().map(|m| &**m)) };
-    0
+    unsafe { end_record(bytes, Commit::Submit, flags, ctx) }
 }
 
 unsafe extern "C" fn ringbuf_discard(bytes: u64, flags: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
     // SAFETY: as `ringbuf_submit`.
-    unsafe { commit(bytes as *mut u8, Commit::Discard, flags, maps_of(&*ctx).iter().map(|m| &**m)) };
-    0
+    unsafe { end_record(bytes, Commit::Discard, flags, ctx) }
 }
 
 unsafe extern "C" fn submit_dynptr(at: u64, flags: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {

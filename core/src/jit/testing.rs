@@ -94,6 +94,7 @@ pub(crate) fn map(kind: MapType, value_size: u32, max_entries: u32) -> Arc<Map> 
         secret: [1, 2],
         processes: None,
         epochs: None,
+        wakes: None,
     };
     let spec = MapSpec::new(kind, 4, value_size, max_entries);
     Map::create("m", 1, &spec, &config).expect("a map on the heap")

@@ -1,6 +1,7 @@
 //! What a map takes from the environment that makes it.
 
 use super::reclaim::Epochs;
+use super::wake::Wakes;
 use crate::platform::{MapMemory, Processes};
 use crate::sync::Arc;
 use core::fmt;
@@ -24,6 +25,8 @@ pub struct MapConfig {
     pub processes: Option<&'static dyn Processes>,
     /// The environment's workers, for maps that reuse memory when no program can hold it any more. None: no program runs while the map changes.
     pub epochs: Option<Arc<Epochs>>,
+    /// Whom the environment wakes for its rings. None: nobody.
+    pub wakes: Option<Arc<Wakes>>,
 }
 
 impl fmt::Debug for MapConfig {

@@ -48,6 +48,8 @@ impl Kinds for Clock {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lookups {
     pub(super) one: HelperFn,
+    /// Whether `one` asks which slot the caller has, by its context.
+    pub(super) by_slot: bool,
     pub(super) burst: Burst,
 }
 
@@ -62,14 +64,14 @@ impl Lookups {
             Kind::LruHash(_) => Some(Lookups::in_hash::<Clock>(key_size)),
             Kind::PercpuHash(_) => Some(Lookups::in_percpu::<FreeLists>(key_size)),
             Kind::LruPercpuHash(_) => Some(Lookups::in_percpu::<Clock>(key_size)),
-            Kind::Ops(Ops::Trie(t)) => Some(Lookups::in_trie(t.has_front())),
+            Kind::Ops(Ops::Trie(t)) => Some(Lookups::in_trie(t)),
             _ => None,
         }
     }
 
     fn in_hash<S: Kinds>(key_size: u32) -> Lookups {
         fn both<S: Kinds, K: Key, const LEN: usize>() -> Lookups {
-            Lookups { one: in_hash::<S, K, LEN>, burst: hash_burst::<S, K, LEN> }
+            Lookups { one: in_hash::<S, K, LEN>, by_slot: false, burst: hash_burst::<S, K, LEN> }
         }
         match key_size {
             4 => both::<S, OneWord, 4>(),
@@ -81,17 +83,19 @@ impl Lookups {
         }
     }
 
-    fn in_trie(has_front: bool) -> Lookups {
-        let (one, burst): (HelperFn, Burst) = match counts_bits() {
-            true => (in_trie_quick, trie_burst_quick),
-            false => (in_trie, trie_burst),
+    fn in_trie(t: &Trie) -> Lookups {
+        let (one, burst): (HelperFn, Burst) = match (t.has_chunks(), counts_bits()) {
+            (true, true) => (in_chunks_quick, chunks_burst_quick),
+            (true, false) => (in_chunks, chunks_burst),
+            (false, true) => (in_trie_quick, trie_burst_quick),
+            (false, false) => (in_trie, trie_burst),
         };
-        Lookups { one: if has_front { in_trie_with_front } else { one }, burst }
+        Lookups { one: if t.has_front() { in_trie_with_front } else { one }, by_slot: false, burst }
     }
 
     fn in_percpu<S: Kinds>(key_size: u32) -> Lookups {
         fn both<S: Kinds, K: Key, const LEN: usize>() -> Lookups {
-            Lookups { one: in_percpu::<S, K, LEN>, burst: percpu_burst::<S, K, LEN> }
+            Lookups { one: in_percpu::<S, K, LEN>, by_slot: true, burst: percpu_burst::<S, K, LEN> }
         }
         match key_size {
             4 => both::<S, OneWord, 4>(),
@@ -187,6 +191,17 @@ on_both! {
     }
 }
 
+on_both! {
+    /// # Safety
+    /// As [`in_hash`], of a trie with chunks in front.
+    in_chunks, in_chunks_quick, "C" (map: u64, key: u64, _r3: u64, _r4: u64, _r5: u64, _ctx: *mut Ctx) -> u64 {
+        // SAFETY: the caller's word.
+        let Some(t) = trie(unsafe { &(*(map as *const Map)).kind }) else { return 0 };
+        // SAFETY: the caller's word.
+        unsafe { t.find_key_in_chunks(key as *const u8) as u64 }
+    }
+}
+
 /// # Safety
 /// As [`in_hash`], of a trie with a table in front.
 unsafe extern "C" fn in_trie_with_front(map: u64, key: u64, _: u64, _: u64, _: u64, _: *mut Ctx) -> u64 {
@@ -203,5 +218,16 @@ on_both! {
         let (Some(t), Some(out)) = (trie(kind), out.get_mut(..keys.len())) else { return };
         // SAFETY: the caller's word.
         unsafe { t.find_burst(keys, out) }
+    }
+}
+
+on_both! {
+    /// # Safety
+    /// As [`hash_burst`].
+    chunks_burst, chunks_burst_quick, (kind: &Kind, keys: &[*const u8], out: &mut [*mut u8], _cpu: u32) {
+        if let Some(t) = trie(kind) {
+            // SAFETY: the caller's word.
+            unsafe { t.find_burst_in_chunks(keys, out) }
+        }
     }
 }

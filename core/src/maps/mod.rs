@@ -49,6 +49,7 @@ mod target;
 mod tests;
 mod user_ringbuf;
 mod value_lock;
+mod wake;
 
 pub use attach::check_sharable;
 pub use attach_error::AttachError;
@@ -63,6 +64,7 @@ pub use reclaim::Epochs;
 pub use ringbuf::Commit;
 pub use spec::{InnerSpec, MapSpec, MapType, ValueFields};
 pub use target::Target;
+pub use wake::Wakes;
 
 pub(crate) use ringbuf::commit;
 pub(crate) use target::names_program;
@@ -309,8 +311,8 @@ impl Map {
     /// `key` is readable for the key size.
     #[inline]
     pub unsafe fn lookup(&self, key: *const u8, slot: u32) -> *mut u8 {
-        match (&self.kind, self.lookups) {
-            (Kind::Hash(_) | Kind::LruHash(_) | Kind::Ops(Ops::Trie(_)), Some(lookups)) => {
+        match self.lookups {
+            Some(lookups) if !lookups.by_slot => {
                 let map = core::ptr::from_ref(self) as u64;
                 // SAFETY: the caller's word; the functions for these kinds look at no context.
                 unsafe { (lookups.one)(map, key as u64, 0, 0, 0, null_mut()) as *mut u8 }

@@ -12,6 +12,7 @@ use super::queue::{Order, Queue};
 use super::redirect::{DevmapHash, Indexed};
 use super::ringbuf::Ring;
 use super::user_ringbuf::UserRing;
+use super::wake::Ringer;
 use super::{Kind, Making, Map, MapError, MapType, ProgRef, Target};
 use crate::error::Errno;
 use crate::sync::Arc;
@@ -131,6 +132,11 @@ pub(super) trait MapOps: Debug {
         None
     }
 
+    /// What wakes whoever is at the other end of a ring.
+    fn ringer(&self) -> Option<&Ringer> {
+        None
+    }
+
     /// As a perf event array.
     fn perf(&self) -> Option<&PerfArray> {
         None
@@ -215,8 +221,8 @@ impl Ops {
             MapType::Stack => boxed(Queue::new(m, Order::Last)),
             MapType::BloomFilter => boxed(Bloom::new(m)),
             MapType::LpmTrie => return Ok(Ops::Trie(Trie::new(m))),
-            MapType::Ringbuf => boxed(Ring::new(m)),
-            MapType::UserRingbuf => boxed(UserRing::new(m)),
+            MapType::Ringbuf => boxed(Ring::new(m)?),
+            MapType::UserRingbuf => boxed(UserRing::new(m)?),
             MapType::PerfEventArray => boxed(PerfArray::new(m)?),
             other => Err(MapError::Type(other)),
         };

@@ -8,6 +8,7 @@
 use super::layout::{CACHE_LINE, Cursor, Layout};
 use super::ops::{MapOps, Reference};
 use super::spec::flags::{BPF_F_NUMA_NODE, BPF_F_RDONLY, BPF_F_WRONLY};
+use super::wake::Ringer;
 use super::{Making, Map, MapConfig, MapError, MapSpec};
 use crate::error::Errno;
 use crate::mem::Vec;
@@ -57,6 +58,7 @@ pub(super) struct PerfArray {
     page: usize,
     max_entries: u32,
     states: Vec<State>,
+    wake: Ringer,
     reading: spin::Mutex<()>,
 }
 
@@ -142,6 +144,7 @@ impl PerfArray {
             page: l.stride,
             max_entries: m.spec.max_entries,
             states: Vec::from_fn(n, |_| State::default())?,
+            wake: Ringer::new(m.cfg.wakes.as_ref())?,
             reading: spin::Mutex::new(()),
         })
     }
@@ -205,6 +208,7 @@ impl PerfArray {
         let padding = start + size - at;
         at = pages.put(at, (0..padding).map(|_| 0));
         pages.word(HEAD).store(at, Ordering::Release); // pairs with the reader's load
+        self.wake.ring();
         Ok(())
     }
 
@@ -251,6 +255,10 @@ impl PerfArray {
 impl MapOps for PerfArray {
     fn perf(&self) -> Option<&PerfArray> {
         Some(self)
+    }
+
+    fn ringer(&self) -> Option<&Ringer> {
+        Some(&self.wake)
     }
 
     fn write(&self, _: u32, key: &[u8], _: &[u8], flags: u64) -> Result<(), Errno> {

@@ -5,7 +5,7 @@
 //! bit; the consumer stops at the first busy record (Acquire). Positions count bytes and never wrap.
 //! Kernel: data pages are mapped twice, so that a record may wrap; uxdp: it never does: what is left at the end becomes a discarded record, which a consumer with a
 //! doubled mapping reads right. A record that is so long that it fits only behind such a filler is refused once, until the consumer has passed the filler.
-//! Whoever waits for records is woken by its host: a commit that should wake notes it in the private side, for the next quiescent point.
+//! Whoever waits for records is woken at the next quiescent point: a commit that should wake rings the map's bell ([`super::wake`]).
 //! Source: the kernel's `kernel/bpf/ringbuf.c` and libbpf's `ringbuf.c`.
 
 use super::holders::Peers;
@@ -13,9 +13,11 @@ use super::layout::{CACHE_LINE, Cursor, Layout};
 use super::lock::{Lock, Locked};
 use super::ops::MapOps;
 use super::spec::flags::BPF_F_NUMA_NODE;
+use super::wake::Ringer;
 use super::{Making, Map, MapConfig, MapError, MapSpec};
 use crate::error::Errno;
-use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::mem::OutOfMemory;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use core::ops::ControlFlow;
 use core::ptr::NonNull;
 
@@ -72,8 +74,8 @@ pub(super) struct Ring {
     produced: NonNull<AtomicU64>,
     data: NonNull<u8>,
     size: u64,
-    /// A commit wants the consumer to be woken.
-    wake: AtomicBool,
+    /// Wakes the consumer.
+    wake: Ringer,
     /// One consumer at a time.
     consuming: spin::Mutex<()>,
 }
@@ -104,19 +106,19 @@ pub(super) fn layout(spec: &MapSpec, cfg: &MapConfig, at: &mut Cursor, l: &mut L
 }
 
 impl Ring {
-    pub(super) fn new(m: &Making<'_>) -> Ring {
+    pub(super) fn new(m: &Making<'_>) -> Result<Ring, OutOfMemory> {
         let (region, l) = (m.region, m.l);
         let (page, size) = (l.stride, m.spec.max_entries as usize);
-        Ring {
+        Ok(Ring {
             peers: m.peers.clone(),
             producers: region.section(l.pool, size_of::<Producers>()).cast(),
             consumed: region.section(l.values, 8).cast(),
             produced: region.section(l.values + page, 8).cast(),
             data: region.section(l.values + 2 * page, size),
             size: size as u64,
-            wake: AtomicBool::new(false),
+            wake: Ringer::new(m.cfg.wakes.as_ref())?,
             consuming: spin::Mutex::new(()),
-        }
+        })
     }
 
     fn producers(&self) -> &Producers {
@@ -155,13 +157,9 @@ impl Ring {
         self.size - (position & self.mask())
     }
 
-    /// Somebody is to be woken.
-    pub(super) fn note_wake(&self) {
-        self.wake.store(true, Ordering::Release); // pairs with `take_wake`
-    }
-
-    pub(super) fn take_wake(&self) -> bool {
-        self.wake.swap(false, Ordering::Acquire) // pairs with the stores
+    /// Wakes whoever is at the other end.
+    pub(super) fn wake(&self) -> &Ringer {
+        &self.wake
     }
 
     fn mask(&self) -> u64 {
@@ -263,7 +261,7 @@ impl Ring {
         let position = bytes.addr().wrapping_sub(self.data.as_ptr().addr() + HEADER as usize) as u64;
         let waits = || self.consumed().load(Ordering::Acquire) & self.mask() == position;
         if flags & flags::BPF_RB_FORCE_WAKEUP != 0 || (flags & flags::BPF_RB_NO_WAKEUP == 0 && waits()) {
-            self.wake.store(true, Ordering::Release); // pairs with `take_wake`
+            self.wake.ring();
         }
     }
 
@@ -321,7 +319,8 @@ pub(super) unsafe fn end(bytes: *mut u8, commit: Commit) {
     word.swap(len | discard, Ordering::SeqCst);
 }
 
-/// Commits or discards a record of whatever ring. `rings` are those that are told to wake their consumers.
+/// Commits or discards a record of whatever ring. `rings` are those that are told to wake their consumers; false where it was of none of them, though its consumer may
+/// want to be woken.
 ///
 /// # Safety
 /// `bytes` came from a reservation that did not end yet.
@@ -330,12 +329,14 @@ pub(crate) unsafe fn commit<'a>(
     commit: Commit,
     flags: u64,
     rings: impl Iterator<Item = &'a Map>,
-) {
+) -> bool {
     // SAFETY: the caller's word.
     unsafe { end(bytes, commit) };
-    if let Some(ring) = rings.filter_map(Map::ring).find(|r| r.has(bytes)) {
-        ring.committed(bytes, flags);
+    match rings.filter_map(Map::ring).find(|r| r.has(bytes)) {
+        Some(ring) => ring.committed(bytes, flags),
+        None => return flags & flags::BPF_RB_NO_WAKEUP != 0,
     }
+    true
 }
 
 impl Ring {
@@ -380,7 +381,7 @@ impl MapOps for Ring {
             let seen = word.load(Ordering::Relaxed);
             if seen & BUSY != 0 && is_gone(self.owner(at).load(Ordering::Relaxed)) {
                 word.swap(seen & !BUSY | DISCARD, Ordering::SeqCst); // as in `end`
-                self.wake.store(true, Ordering::Release); // pairs with `take_wake`
+                self.wake.ring();
             }
             at = at.wrapping_add(Self::taken(seen));
         }
@@ -389,6 +390,10 @@ impl MapOps for Ring {
 
     fn ring(&self) -> Option<&Ring> {
         Some(self)
+    }
+
+    fn ringer(&self) -> Option<&Ringer> {
+        Some(&self.wake)
     }
 }
 
@@ -461,7 +466,6 @@ impl Map {
 
     /// Whether a commit since the last call wants the consumer of a RINGBUF to be woken.
     pub fn ringbuf_take_wake(&self) -> bool {
-        // Acquire: pairs with the commit.
-        self.ring().is_some_and(|r| r.wake.swap(false, Ordering::Acquire))
+        self.ring().is_some_and(|r| r.wake.take())
     }
 }

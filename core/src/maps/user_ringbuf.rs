@@ -9,8 +9,10 @@
 
 use super::ops::MapOps;
 use super::ringbuf::{BUSY, DISCARD, HEADER, Ring, flags};
+use super::wake::Ringer;
 use super::{Making, Map};
 use crate::error::Errno;
+use crate::mem::OutOfMemory;
 use crate::sync::{AtomicBool, Ordering};
 use core::ops::ControlFlow;
 
@@ -47,8 +49,8 @@ impl Drop for Draining<'_> {
 }
 
 impl UserRing {
-    pub(super) fn new(m: &Making<'_>) -> UserRing {
-        UserRing { ring: Ring::new(m), draining: AtomicBool::new(false) }
+    pub(super) fn new(m: &Making<'_>) -> Result<UserRing, OutOfMemory> {
+        Ok(UserRing { ring: Ring::new(m)?, draining: AtomicBool::new(false) })
     }
 
     /// Looks at the consumer's position; everything there is the producer's word, and bounded.
@@ -116,7 +118,7 @@ impl UserRing {
             }
         }
         if wake & flags::BPF_RB_FORCE_WAKEUP != 0 || wake & flags::BPF_RB_NO_WAKEUP == 0 && samples > 0 {
-            self.ring.note_wake();
+            self.ring.wake().ring();
         }
         result.map(|()| samples)
     }
@@ -159,6 +161,10 @@ impl MapOps for UserRing {
     fn user_ring(&self) -> Option<&UserRing> {
         Some(self)
     }
+
+    fn ringer(&self) -> Option<&Ringer> {
+        Some(self.ring.wake())
+    }
 }
 
 impl Map {
@@ -198,6 +204,6 @@ impl Map {
 
     /// Whether a drain since the last call wants the producer of a USER_RINGBUF to be woken: there is room again.
     pub fn user_ringbuf_take_wake(&self) -> bool {
-        self.user_ring().is_ok_and(|u| u.ring.take_wake())
+        self.user_ring().is_ok_and(|u| u.ring.wake().take())
     }
 }

@@ -15,9 +15,8 @@
 //! # Ok::<(), uxdp_core::error::Errno>(())
 //! ```
 
-mod indexed;
 mod intervals;
-mod neighbours;
+mod set;
 mod tables;
 
 pub use tables::{Found, Query, Refused, Tables};
@@ -25,7 +24,7 @@ pub use tables::{Found, Query, Refused, Tables};
 use crate::error::Errno;
 use crate::mem::{OutOfMemory, Vec};
 use core::net::IpAddr;
-use indexed::{Indexed, Keyed};
+use set::{Element, Set};
 
 /// The table of routes to addresses of the host itself (`RT_TABLE_LOCAL`).
 pub const LOCAL: u32 = 255;
@@ -88,6 +87,15 @@ impl Prefix {
         let rest = u128::MAX.checked_shr(u32::from(self.len)).unwrap_or(0);
         let first = key(self.address) & !rest;
         (first, first | rest)
+    }
+
+    /// The first address.
+    fn first(self) -> IpAddr {
+        let (first, _) = self.span();
+        match self.address {
+            IpAddr::V4(_) => IpAddr::V4(((first >> 96) as u32).into()),
+            IpAddr::V6(_) => IpAddr::V6(first.into()),
+        }
     }
 
     /// Whether an address has these bits.
@@ -194,34 +202,24 @@ impl Route {
             next_hops: heapless::Vec::new(),
         }
     }
+}
 
-    /// Whether it stands in the place of another.
-    fn replaces(&self, other: &Route) -> bool {
+/// One route of a table is told from another by its prefix, metric and type of service.
+impl Element for Route {
+    fn hash(&self) -> usize {
+        let number = u64::from(self.table) << 32
+            ^ u64::from(self.metric) << 16
+            ^ u64::from(self.tos) << 8
+            ^ u64::from(self.prefix.len);
+        set::hash(self.prefix.first(), number)
+    }
+
+    fn is_same(&self, other: &Route) -> bool {
         (self.table, self.metric, self.tos, self.prefix.len)
             == (other.table, other.metric, other.tos, other.prefix.len)
             && self.prefix.address.is_ipv4() == other.prefix.address.is_ipv4()
             && self.prefix.span() == other.prefix.span()
     }
-}
-
-impl Keyed for Route {
-    fn hash(&self) -> u64 {
-        let rest = u64::from(self.table) << 32 | u64::from(self.metric);
-        let family = u64::from(self.prefix.address.is_ipv4());
-        let small = u64::from(self.tos) << 16 | u64::from(self.prefix.len) << 8 | family;
-        hash(self.prefix.span().0, hash(u128::from(rest), small))
-    }
-
-    fn is_same(&self, other: &Route) -> bool {
-        self.replaces(other)
-    }
-}
-
-/// Bits of an address and others, mixed.
-fn hash(key: u128, more: u64) -> u64 {
-    let folded = (key >> 64) as u64 ^ (key as u64).rotate_left(32) ^ more;
-    let wide = u128::from(folded ^ 0x9e37_79b9_7f4a_7c15) * u128::from(0xd6e8_feb8_6659_fd93u64);
-    (wide >> 64) as u64 ^ wide as u64
 }
 
 /// Who is at an address of a link.
@@ -232,9 +230,9 @@ struct Neighbour {
     link_address: [u8; 6],
 }
 
-impl Keyed for Neighbour {
-    fn hash(&self) -> u64 {
-        hash(key(self.address), u64::from(self.ifindex))
+impl Element for Neighbour {
+    fn hash(&self) -> usize {
+        set::hash(self.address, self.ifindex.into())
     }
 
     fn is_same(&self, other: &Neighbour) -> bool {
@@ -251,20 +249,20 @@ struct Own {
 
 /// Links, routes and neighbours of a host, to be published. Changing it changes nothing that programs see.
 ///
-/// A route or neighbour is put and removed in the same time however many there are; a link or an address looks at all of them. Lookups take time with the logarithm of
+/// A change of a route or neighbour takes the same time however many there are; one of a link or an address looks at all of them. Lookups take time with the logarithm of
 /// the routes, and find a neighbour at once.
 #[derive(Debug, Default)]
 pub struct Fib {
     links: Vec<Link>,
-    routes: Indexed<Route>,
-    neighbours: Indexed<Neighbour>,
+    routes: Set<Route>,
+    neighbours: Set<Neighbour>,
     own: Vec<Own>,
 }
 
 impl Fib {
     /// Nothing.
     pub const fn new() -> Fib {
-        Fib { links: Vec::new(), routes: Indexed::new(), neighbours: Indexed::new(), own: Vec::new() }
+        Fib { links: Vec::new(), routes: Set::new(), neighbours: Set::new(), own: Vec::new() }
     }
 
     /// Adds an interface, in place of one with its number.
@@ -302,7 +300,7 @@ impl Fib {
         if !route.prefix.is_valid() || wrong {
             return Err(Errno::EINVAL);
         }
-        self.routes.put(route.clone())
+        Ok(self.routes.put(route.clone())?)
     }
 
     /// Says who is at an address of a link.
@@ -315,7 +313,7 @@ impl Fib {
         address: IpAddr,
         link_address: [u8; 6],
     ) -> Result<(), Errno> {
-        self.neighbours.put(Neighbour { ifindex, address, link_address })
+        Ok(self.neighbours.put(Neighbour { ifindex, address, link_address })?)
     }
 
     /// Removes an interface.
@@ -339,7 +337,7 @@ impl Fib {
     /// # Errors
     /// ENOENT where there is none.
     pub fn remove_route(&mut self, route: &Route) -> Result<(), Errno> {
-        self.routes.remove(route)
+        self.routes.remove(route).then_some(()).ok_or(Errno::ENOENT)
     }
 
     /// Removes a neighbour.
@@ -347,7 +345,8 @@ impl Fib {
     /// # Errors
     /// ENOENT where there is none.
     pub fn remove_neighbour(&mut self, ifindex: u32, address: IpAddr) -> Result<(), Errno> {
-        self.neighbours.remove(&Neighbour { ifindex, address, link_address: [0; 6] })
+        let gone = self.neighbours.remove(&Neighbour { ifindex, address, link_address: [0; 6] });
+        gone.then_some(()).ok_or(Errno::ENOENT)
     }
 
     /// Removes everything.

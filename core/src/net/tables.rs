@@ -4,8 +4,7 @@
 //! lowest metric; a route without a usable way gives way to a shorter one.
 
 use super::intervals::{Intervals, NONE, Span};
-use super::neighbours::Neighbours;
-use super::{DEFAULT, Fib, LOCAL, Link, MAIN, NextHop, Own, Prefix, Route, RouteKind, key};
+use super::{DEFAULT, Fib, LOCAL, Link, MAIN, Neighbour, NextHop, Own, Prefix, Route, RouteKind, Set, key};
 use crate::mem::{OutOfMemory, Vec};
 use core::cmp::Reverse;
 use core::net::IpAddr;
@@ -63,7 +62,7 @@ pub struct Tables {
     /// By table, family, prefix and precedence.
     routes: Vec<Route>,
     tables: Vec<Table>,
-    neighbours: Neighbours,
+    neighbours: Set<Neighbour>,
     own: Vec<Own>,
 }
 
@@ -76,8 +75,8 @@ impl Tables {
     pub(super) fn of(fib: &Fib) -> Result<Tables, OutOfMemory> {
         let mut links = Vec::from_slice(&fib.links)?;
         links.sort_unstable_by_key(|l| l.ifindex);
-        let mut routes = Vec::with_capacity(fib.routes.items().len())?;
-        routes.extend(fib.routes.items().iter().cloned())?;
+        let mut routes = Vec::with_capacity(fib.routes.all().len())?;
+        routes.extend(fib.routes.all().iter().cloned())?;
         let place = |r: &Route| {
             let (is_v4, (first, last)) = (r.prefix.address.is_ipv4(), r.prefix.span());
             (merged(r.table, is_v4), is_v4, first, Reverse(last))
@@ -108,7 +107,7 @@ impl Tables {
             tables.push(Table { id, is_v4, prefixes: Intervals::new(spans)? })?;
         }
         let own = Vec::from_slice(&fib.own)?;
-        Ok(Tables { links, routes, tables, neighbours: Neighbours::new(fib.neighbours.items())?, own })
+        Ok(Tables { links, routes, tables, neighbours: fib.neighbours.try_clone()?, own })
     }
 
     /// An interface.
@@ -119,7 +118,8 @@ impl Tables {
 
     /// Who is at an address of a link.
     pub fn neighbour(&self, ifindex: u32, address: IpAddr) -> Option<[u8; 6]> {
-        self.neighbours.find(ifindex, address)
+        let like = Neighbour { ifindex, address, link_address: [0; 6] };
+        self.neighbours.find(&like).map(|n| n.link_address)
     }
 
     /// The way of a packet.

@@ -6,7 +6,7 @@
 use super::alu::{AluOp as Abstract, Width as AbstractWidth, alu};
 use super::backtrack::Note;
 use super::refine::{Cond as Abstracted, refine};
-use super::reg::{AT_PKT_END, BEYOND_PKT_END, Kind, Reg};
+use super::reg::{AT_PKT_END, Added, BEYOND_PKT_END, Kind, Reg};
 use super::scalar::Scalar;
 use super::state::State;
 use crate::isa::{Cond, Operand, Reg as R, Width};
@@ -98,8 +98,13 @@ fn both(state: State, spare: &mut State) -> Result<Ways, OutOfMemory> {
 
 fn scalars(mut state: State, spare: &mut State, j: Jump, a: &Reg, b: &Reg) -> Result<Ways, OutOfMemory> {
     let (cond, width) = (abstracted(j.cond), abstract_width(j.width));
-    let taken = refine(cond, width, &a.var, &b.var);
-    let fall = refine(cond.negate(), width, &a.var, &b.var);
+    // Of a number that is compared with itself both sides are told.
+    let both_sides = |(x, y): (Scalar, Scalar)| match j.src == Operand::Reg(j.dst) {
+        true => x.meet(&y).map(|met| (met, met)),
+        false => Some((x, y)),
+    };
+    let taken = refine(cond, width, &a.var, &b.var).and_then(both_sides);
+    let fall = refine(cond.negate(), width, &a.var, &b.var).and_then(both_sides);
     let apply = |state: &mut State, (x, y): (Scalar, Scalar)| {
         learn(state, j.dst, a, x);
         if let Operand::Reg(src) = j.src
@@ -141,13 +146,22 @@ fn learn(state: &mut State, r: R, old: &Reg, value: Scalar) {
         if !reg.is_scalar() || reg.id != old.id {
             return;
         }
-        if reg.off == known.off {
+        let in_64 = known.added != Added::In32 && reg.added != Added::In32;
+        if reg.off == known.off && (in_64 || reg.added == known.added) {
             reg.var = value;
             return;
         }
-        // Both are one number plus a constant, in 64 bits: so they differ by the difference of the constants.
+        // With x for the number that the id names, in 64 bits both are x plus a constant, so they differ by the difference of the constants. Where `reg` is the low half of such a
+        // sum, it is the low half of that difference. Where `known` is, it tells of x the low half alone: that is all of x where x is known to have no more, and of
+        // a sum in 64 bits nothing.
+        let width = match (known.added, reg.added) {
+            (Added::In32, Added::In64) => return,
+            (Added::In32, Added::Nothing) if reg.width() > 32 => return,
+            (Added::In32, _) | (_, Added::In32) => AbstractWidth::W32,
+            _ => AbstractWidth::W64,
+        };
         let delta = Scalar::constant(i64::from(reg.off).wrapping_sub(i64::from(known.off)) as u64);
-        let moved = alu(Abstract::Add, AbstractWidth::W64, &value, &delta);
+        let moved = alu(Abstract::Add, width, &value, &delta);
         reg.var = reg.var.meet(&moved).unwrap_or(moved);
     });
 }

@@ -220,14 +220,15 @@ impl<'a> View<'a> {
 mod tests {
     use super::*;
     use crate::helpers::DynptrKind;
-    use crate::verifier::reg::{Half, Kind};
+    use crate::verifier::reg::{Added, Half, Kind};
     use crate::verifier::scalar::Scalar;
     use crate::verifier::state::{Held, Reference};
 
     #[test]
     fn packed_state_comes_back_as_it_was() {
         let bounded = Reg { id: 7, ..Reg::scalar(Scalar::from_unsigned(3, 900)) };
-        let linked = Reg { add_const: true, off: -4, ..bounded };
+        let linked = Reg { added: Added::In64, off: -4, ..bounded };
+        let linked_low = Reg { added: Added::In32, off: 0, ..bounded };
         let packet = Reg { range: -2, off: 14, id: 3, ..Reg::pointer(Kind::Packet) };
         let owned = Reg { owner: 9, uid: 5, ..Reg::pointer(Kind::Ring(64)) };
         let object =
@@ -243,9 +244,10 @@ mod tests {
             linked,
             packet,
             owned,
+            linked_low,
         ];
         let mut state = State::entry(0).unwrap();
-        state.frame_mut().regs[..10].copy_from_slice(&values);
+        state.frame_mut().regs[..10].copy_from_slice(&values[..10]);
         for (i, value) in values.iter().enumerate() {
             state.frame_mut().stack.write(-16 * (i as i32 + 1), 8, value).unwrap();
         }

@@ -3,7 +3,7 @@
 //! The first byte of a value says what there is of it; parts that a value does not have take no byte. What was written is read with the same [`Kinds`] and in the same
 //! order; there is no other reader, and nothing is checked but that a read stays inside.
 
-use super::reg::{Kind, Reg};
+use super::reg::{Added, Kind, Reg};
 use super::scalar::Scalar;
 use super::stack::{Byte, Slot};
 use super::state::{Held, Reference};
@@ -100,7 +100,7 @@ impl<'v> Writer<'v> {
         let (pointer, owned) = (!reg.is_scalar(), reg.owner != 0 || reg.uid != 0);
         let mut first = number;
         first |= if reg.id != 0 { TIED } else { 0 };
-        first |= if reg.off != 0 || reg.add_const { ADDED } else { 0 };
+        first |= if reg.off != 0 || reg.added != Added::Nothing { ADDED } else { 0 };
         first |= if pointer { POINTER } else { 0 };
         first |= if owned { OWNED } else { 0 };
         self.put(&[first])?;
@@ -114,7 +114,7 @@ impl<'v> Writer<'v> {
         }
         if first & ADDED != 0 {
             self.put(&reg.off.to_le_bytes())?;
-            self.put(&[u8::from(reg.add_const)])?;
+            self.put(&[reg.added as u8])?;
         }
         if owned {
             self.put(&reg.owner.to_le_bytes())?;
@@ -203,7 +203,11 @@ impl<'k> Values<'k> {
         }
         if first & ADDED != 0 {
             reg.off = i32::from_le_bytes(self.take());
-            reg.add_const = self.take() == [1];
+            reg.added = match self.take() {
+                [0] => Added::Nothing,
+                [1] => Added::In64,
+                _ => Added::In32,
+            };
         }
         if first & OWNED != 0 {
             reg.owner = u32::from_le_bytes(self.take());

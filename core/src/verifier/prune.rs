@@ -193,7 +193,7 @@ fn value(old: &Reg, new: &Reg, how: Compare, ids: &mut IdMap) -> Result<bool, Ou
         return Ok(false);
     }
     if old.is_scalar() {
-        let tied_alike = old.id == 0 || (old.add_const == new.add_const && old.off == new.off);
+        let tied_alike = old.id == 0 || (old.added == new.added && old.off == new.off);
         return Ok(tied_alike && ids.tie_scalar(old.id, new.id)?);
     }
     let range = match how {

@@ -1,7 +1,7 @@
 //! What is known of one register, or of one spilled register on the stack.
 //!
 //! A value is a scalar, or a pointer: a base (its kind), a constant offset `off` and a variable part `var`, both added to the base. `id` ties values
-//! together: scalars that were copied (`add_const`: and had the constant `off` added), packet pointers with the same variable part, copies of
+//! together: scalars that were copied (`added`: and had the constant `off` added), packet pointers with the same variable part, copies of
 //! one pointer that may be null.
 //!
 //! Invariant: the concrete value is one that the abstract one describes; `var` of a pointer is what was added to it since it was made, as a signed number.
@@ -209,13 +209,25 @@ pub(crate) const AT_PKT_END: i32 = -1;
 /// `range` of a packet pointer that was found to be beyond the packet's end.
 pub(crate) const BEYOND_PKT_END: i32 = -2;
 
+/// How a linked scalar comes from the one that its id names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Added {
+    /// It is that one.
+    Nothing,
+    /// That one plus the constant.
+    In64,
+    /// The low half of that sum, zero-extended.
+    In32,
+}
+
 /// What is known of one value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Reg {
     /// Its base.
     pub(crate) kind: Kind,
-    /// Whether `off` is a constant added to the scalar that `id` names.
-    pub(crate) add_const: bool,
+    /// Whether, and how, the constant `off` was added to the scalar that `id` names.
+    pub(crate) added: Added,
     /// Ties copies together; 0 is none.
     pub(crate) id: u32,
     /// Constant part of a pointer's offset, or what was added to a linked scalar.
@@ -239,7 +251,7 @@ impl Reg {
 
     /// A scalar.
     pub(crate) const fn scalar(var: Scalar) -> Reg {
-        Reg { kind: Kind::Scalar, add_const: false, id: 0, off: 0, range: 0, owner: 0, uid: 0, var }
+        Reg { kind: Kind::Scalar, added: Added::Nothing, id: 0, off: 0, range: 0, owner: 0, uid: 0, var }
     }
 
     /// A known number.
@@ -279,7 +291,7 @@ impl Reg {
         if self.is_scalar() {
             self.id = 0;
             self.off = 0;
-            self.add_const = false;
+            self.added = Added::Nothing;
         }
     }
 

@@ -6,7 +6,7 @@
 //! refuses nothing.
 
 use super::input::Input;
-use super::reg::{INNER, Kind, Reg, Slice};
+use super::reg::{Added, INNER, Kind, Reg, Slice};
 use super::scalar::Scalar;
 use super::stack::{Byte, Slot};
 use super::state::State;
@@ -103,7 +103,7 @@ impl fmt::Display for ShownReg<'_> {
         }
         let mut list = List { f, gap: "(" };
         if r.id != 0 {
-            match r.is_scalar() && r.add_const {
+            match r.is_scalar() && r.added != Added::Nothing {
                 true => list.put(format_args!("id={}{:+}", r.id, r.off))?,
                 false => list.put(format_args!("id={}", r.id))?,
             }

@@ -10,7 +10,7 @@ use super::error::VerifierError as E;
 use super::explore::Verifier;
 use super::obligation::{AccessKind, MemAccess};
 use super::pointer;
-use super::reg::{Kind, Reg};
+use super::reg::{Added, Kind, Reg};
 use super::scalar::Scalar;
 use super::state::State;
 use crate::isa::{AluOp, AtomicOp, EndKind, Ext, Op, Operand, Reg as R, Size, WideImm, Width};
@@ -142,16 +142,14 @@ impl Verifier<'_, '_, '_> {
             AluOp::Sub | AluOp::Xor if same => Reg::constant(0),
             _ => Reg::scalar(alu(abstract_op(op), abstract_width(width), &a.var, &b.var)),
         };
-        // A linked scalar stays linked over one addition of a constant: it is the other plus that.
-        if op == AluOp::Add
-            && width == Width::W64
-            && a.id != 0
-            && !a.add_const
-            && let Some(v) = b.var.known()
-            && let Ok(off) = i32::try_from(v as i64)
+        // A linked scalar stays linked over one addition of a constant: it is the other plus that. In 32 bits, as in the kernel, only one that has no more.
+        if a.id != 0
+            && a.added == Added::Nothing
+            && (width == Width::W64 || a.width() <= 32)
+            && let Some(off) = b.var.known().and_then(|v| added(op, width, v))
         {
             out.id = a.id;
-            out.add_const = true;
+            out.added = if width == Width::W64 { Added::In64 } else { Added::In32 };
             out.off = off;
         }
         state.set(dst, out);
@@ -372,6 +370,19 @@ impl Verifier<'_, '_, '_> {
     }
 }
 
+/// The constant that an operation with a known number adds, if it adds one that the analysis holds.
+fn added(op: AluOp, width: Width, v: u64) -> Option<i32> {
+    let v = match width {
+        Width::W64 => i32::try_from(v as i64).ok()?,
+        Width::W32 => v as u32 as i32,
+    };
+    match op {
+        AluOp::Add => Some(v),
+        AluOp::Sub => v.checked_neg(),
+        _ => None,
+    }
+}
+
 /// Whether a store puts all of a scalar to the start of a stack slot.
 fn spills_whole(state: &State, base: R, off: i16, size: Size, src: R) -> bool {
     let (to, value) = (state.reg(base), state.reg(src));
@@ -385,7 +396,7 @@ fn link(state: &mut State, r: R, fresh: impl FnOnce() -> u32) {
     if !reg.is_scalar() || reg.var.is_const() {
         return;
     }
-    if reg.add_const {
+    if reg.added != Added::Nothing {
         reg.unlink();
     }
     if reg.id == 0 {

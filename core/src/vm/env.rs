@@ -8,6 +8,7 @@ use super::{AbortReason, CookieSecrets, Prog, RunEnv, Timers};
 use crate::error::Errno;
 use crate::helpers::{HelperSet, STANDARD};
 use crate::host::{Host, Service};
+use crate::maps::Wakes;
 use crate::maps::{Map, MapConfig, MapType, Reference, names_program};
 use crate::mem::Vec;
 use crate::net::Tables;
@@ -70,6 +71,7 @@ impl Env {
                 cookie_secrets: cookie_secrets(platform),
                 host: options.host,
                 network: AtomicPtr::new(core::ptr::null_mut()),
+                wakes: Wakes::new()?,
             },
             map_memory: match options.map_memory {
                 Some(memory) => memory,
@@ -114,6 +116,7 @@ impl Env {
             secret: [secret as u64, (secret >> 64) as u64],
             processes: self.run.platform.processes(),
             epochs: Some(self.grace.epochs().clone()),
+            wakes: Some(self.run.wakes.clone()),
         }
     }
 

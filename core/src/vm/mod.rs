@@ -67,6 +67,8 @@ pub struct RunEnv {
     pub(crate) host: Option<&'static dyn crate::host::Host>,
     /// What the host says of the network; null until it does.
     network: crate::sync::AtomicPtr<crate::net::Tables>,
+    /// Who waits for rings.
+    pub(crate) wakes: crate::sync::Arc<crate::maps::Wakes>,
 }
 
 /// Two keys for IPv4, two for IPv6.

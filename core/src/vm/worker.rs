@@ -45,6 +45,13 @@ impl Worker {
         if self.env.grace().has_pending() {
             self.env.grace().try_reclaim();
         }
+        self.flush_wakes();
+    }
+
+    /// Tells the readers of rings what its runs have noted.
+    #[inline]
+    fn flush_wakes(&self) {
+        self.env.run_env().wakes.flush(self.env.platform());
     }
 
     /// Before it sleeps: nobody waits for it until it is online again. It runs no program meanwhile.
@@ -53,6 +60,7 @@ impl Worker {
         if self.env.grace().has_pending() {
             self.env.grace().reclaim();
         }
+        self.flush_wakes();
     }
 
     /// After it slept.
@@ -65,5 +73,6 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.env.grace().epochs().release(self.slot);
         self.env.grace().reclaim();
+        self.flush_wakes();
     }
 }

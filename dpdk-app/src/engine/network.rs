@@ -71,13 +71,6 @@ fn of_port(port: &PortInfo) -> Link {
     link
 }
 
-/// Says in one line that there are rules which lookups do not follow.
-fn tell_rules(rules: &[String], complain: fn(&str)) {
-    if !rules.is_empty() {
-        complain(&format!("bpf_fib_lookup does not follow the kernel's policy rules: {}", rules.join(", ")));
-    }
-}
-
 fn system(errno: Errno) -> io::Error {
     io::Error::other(errno.to_string())
 }
@@ -86,7 +79,7 @@ fn system(errno: Errno) -> io::Error {
 /// and `complain` is told.
 ///
 /// # Errors
-/// An interface that does not exist; what the system refuses. Rules beyond the kernel's own are followed by no lookup: `complain` is told of them.
+/// An interface that does not exist; what the system refuses.
 pub(super) fn publish(
     env: &Arc<Env>,
     args: &Args,
@@ -103,10 +96,14 @@ pub(super) fn publish(
     // Heard from before the first look, so that no change falls between.
     let changes = Changes::listen().map_err(refused)?;
     let mut reader = Reader::open().map_err(refused)?;
+    match reader.policy_rules().map_err(refused)? {
+        0 => {}
+        n => complain(&format!(
+            "{n} rules of `ip rule` are not followed: lookups ask the tables local, main and default, in this order"
+        )),
+    }
     let interfaces = Interfaces::new(ports, &args.netdev, &mut reader)?;
     interfaces.publish(env, &mut reader).map_err(refused)?;
-    let mut rules = reader.other_rules().map_err(refused)?;
-    tell_rules(&rules, complain);
     let env = env.clone();
     let follow = move || {
         loop {
@@ -116,12 +113,6 @@ pub(super) fn publish(
             std::thread::sleep(FLOCK);
             if let Err(e) = interfaces.publish(&env, &mut reader) {
                 complain(&format!("routes stay as they were: {e}"));
-            }
-            if let Ok(now) = reader.other_rules()
-                && now != rules
-            {
-                tell_rules(&now, complain);
-                rules = now;
             }
         }
     };

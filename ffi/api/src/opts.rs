@@ -207,6 +207,8 @@ pub struct uxdp_map_spec {
     pub numa_node: c_int,
     /// As the kernel's `map_extra`: hashes of a bloom filter.
     pub map_extra: u64,
+    /// Of a map of maps what its inner maps are like, name and NUMA node aside; else NULL.
+    pub inner: *const uxdp_map_spec,
 }
 
 /// What a map is. Declare one with `UXDP_STRUCT(uxdp_map_info, info)`.
@@ -317,7 +319,7 @@ opts! {
     uxdp_env_opts = 40 {}
     uxdp_hook_opts = 24 {}
     uxdp_attach_opts = 32 {}
-    uxdp_map_spec = 48 {}
+    uxdp_map_spec = 56 {}
     uxdp_map_info = 64 {}
     uxdp_prog_stats = 208 {}
     uxdp_test_run_opts = 104 {}

@@ -41,6 +41,29 @@ pub unsafe extern "C" fn uxdp_ringbuf_consume(
     })
 }
 
+/// Tells `fd`, an eventfd that does not block or alike, when whoever is at the other end of a ring should wake up: the reader of a ring buffer and of a perf event array, the producer
+/// of a user ring buffer. -1 ends it.
+///
+/// `fd` stays the caller's, who closes it only after a call with -1 or when the map is gone. Eight bytes, the number 1, are written to it once at this moment, since something may be there, and then
+/// by workers, in uxdp_worker_quiescent, uxdp_worker_offline and when they end, as the flags of the programs' calls say (BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP); a record of an inner map tells all.
+/// A map has one `fd`; of a shared map each process tells its own. Any thread. 0; -EINVAL for NULL, maps of other types and numbers below -1; what writing to `fd` answers, -ENOMEM: nothing changes then.
+///
+/// # Safety
+/// `m` is NULL or a handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uxdp_map_notify(m: *mut uxdp_map, fd: c_int) -> c_int {
+    status(|| {
+        // SAFETY: the caller's word.
+        let m = unsafe { arg(m, "map")? };
+        let fd = match fd {
+            -1 => None,
+            0.. => Some(fd),
+            _ => return Err(fail(Errno::EINVAL, format_args!("fd is {fd}"))),
+        };
+        m.loaded()?.listen(fd, m.env.platform()).map_err(|e| m.failed("notify", e))
+    })
+}
+
 /// Opens the ring of a slot in a perf event array: samples of its worker are kept from now on.
 ///
 /// `m` stays the caller's. Any thread. 0; -EINVAL for NULL and maps of other types, -E2BIG beyond the entries and slots, -EPERM where the map may only be read.

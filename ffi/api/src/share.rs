@@ -28,24 +28,36 @@ fn refused(e: MapError) -> Failed {
     fail(e.errno(), format_args!("{e}"))
 }
 
+/// A map without inner ones.
+fn plain(s: &uxdp_map_spec) -> Result<MapSpec, Failed> {
+    const NUMA_NODE: u32 = 1 << 2;
+    let kind = MapType::from_number(s.r#type).ok_or_else(|| {
+        fail(Errno::EINVAL, format_args!("{} is no map type that XDP programs use", s.r#type))
+    })?;
+    Ok(MapSpec {
+        flags: s.flags,
+        extra: s.map_extra,
+        numa_node: if s.flags & NUMA_NODE != 0 { s.numa_node } else { -1 },
+        ..MapSpec::new(kind, s.key_size, s.value_size, s.max_entries)
+    })
+}
+
 /// # Safety
-/// `env` is NULL or a handle; `spec` is NULL or points at `spec->sz` bytes.
+/// `env` is NULL or a handle; `spec` and its inner one are NULL or point at as many bytes as their `sz` says.
 unsafe fn wanted<'a>(env: *mut uxdp_env, spec: *const uxdp_map_spec) -> Result<Wanted<'a>, Failed> {
     // SAFETY: the caller's word; NULL is refused, since no default makes a map.
     let (env, s) = unsafe {
         arg(spec, "spec")?;
         (resolve(env, 0)?, opts::read(spec)?)
     };
-    let kind = MapType::from_number(s.r#type).ok_or_else(|| {
-        fail(Errno::EINVAL, format_args!("{} is no map type that XDP programs use", s.r#type))
-    })?;
-    const NUMA_NODE: u32 = 1 << 2;
-    let spec = MapSpec {
-        flags: s.flags,
-        extra: s.map_extra,
-        numa_node: if s.flags & NUMA_NODE != 0 { s.numa_node } else { -1 },
-        ..MapSpec::new(kind, s.key_size, s.value_size, s.max_entries)
-    };
+    let mut spec = plain(&s)?;
+    if !s.inner.is_null() {
+        if !matches!(spec.kind, MapType::ArrayOfMaps | MapType::HashOfMaps) {
+            return Err(fail(Errno::EINVAL, format_args!("a {} has no inner maps", spec.kind.name())));
+        }
+        // SAFETY: the caller's word.
+        spec.inner = Some(plain(&unsafe { opts::read(s.inner)? })?.as_inner());
+    }
     let name = match s.name.is_null() {
         true => "map",
         // SAFETY: the caller's word: NUL-terminated.
@@ -108,7 +120,7 @@ fn system(what: &str) -> impl Fn(Errno) -> Failed + '_ {
 /// -EOPNOTSUPP for a type that this version lacks.
 ///
 /// # Safety
-/// `env` is NULL or a handle; `spec` is NULL or points at `spec->sz` bytes.
+/// `env` is NULL or a handle; `spec` and `spec->inner` are NULL or point at as many bytes as their `sz` says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uxdp_map_memory_size(env: *mut uxdp_env, spec: *const uxdp_map_spec) -> i64 {
     // SAFETY: the caller's word.
@@ -116,13 +128,13 @@ pub unsafe extern "C" fn uxdp_map_memory_size(env: *mut uxdp_env, spec: *const u
     size.map_or_else(|f| f.code().into(), |n| i64::try_from(n).unwrap_or(i64::MAX))
 }
 
-/// Makes a map without an object, in the library's own memory: for an inner map, or for uxdp_map_reuse.
+/// Makes a map without an object, in the library's own memory: for an inner map, a map of maps (`spec->inner`), or for uxdp_map_reuse.
 ///
-/// `*out` is the caller's until uxdp_map_unref; `spec` stays his. Any thread. 0; -EINVAL, -E2BIG and others as the kernel refuses the map; -EOPNOTSUPP for a type
-/// that this version lacks; -ENOMEM.
+/// `*out` is the caller's until uxdp_map_unref; `spec` stays his. Any thread. 0; -EINVAL, -E2BIG and others as the kernel refuses the map, -EBADF for a map
+/// of maps without `inner`; -EOPNOTSUPP for a type that this version lacks; -ENOMEM.
 ///
 /// # Safety
-/// `env` is NULL or a handle; `spec` is NULL or points at `spec->sz` bytes; `out` can be written.
+/// `env` is NULL or a handle; `spec` and `spec->inner` are NULL or point at as many bytes as their `sz` says; `out` can be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uxdp_map_create(
     env: *mut uxdp_env,
@@ -145,7 +157,7 @@ pub unsafe extern "C" fn uxdp_map_create(
 /// entries are references of one process (uxdp_last_error names what); else as uxdp_map_create.
 ///
 /// # Safety
-/// `env` is NULL or a handle; `spec` is NULL or points at `spec->sz` bytes; `mem` has `len` bytes; `out` can be written.
+/// `env` is NULL or a handle; `spec` and `spec->inner` are NULL or point at as many bytes as their `sz` says; `mem` has `len` bytes; `out` can be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uxdp_map_create_in(
     env: *mut uxdp_env,
@@ -196,7 +208,7 @@ pub unsafe extern "C" fn uxdp_map_attach(
 /// `*out` is the caller's until uxdp_map_unref; `spec` stays his. Any thread. As uxdp_map_create_in; -EMFILE.
 ///
 /// # Safety
-/// `env` is NULL or a handle; `spec` is NULL or points at `spec->sz` bytes; `out` can be written.
+/// `env` is NULL or a handle; `spec` and `spec->inner` are NULL or point at as many bytes as their `sz` says; `out` can be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uxdp_map_create_shared(
     env: *mut uxdp_env,
@@ -261,7 +273,7 @@ pub unsafe extern "C" fn uxdp_map_attach_fd(env: *mut uxdp_env, fd: c_int, out: 
 /// that name; -ENOSPC and others of open(2), after which no file is left.
 ///
 /// # Safety
-/// `env` is NULL or a handle; `spec` is NULL or points at `spec->sz` bytes; `path` is NULL or NUL-terminated; `out` can be written.
+/// `env` is NULL or a handle; `spec` and `spec->inner` are NULL or point at as many bytes as their `sz` says; `path` is NULL or NUL-terminated; `out` can be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn uxdp_map_create_file(
     env: *mut uxdp_env,

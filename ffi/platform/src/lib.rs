@@ -130,6 +130,18 @@ impl Platform for Libc {
         memory::thread_stack()
     }
 
+    fn notify(&self, fd: i32) -> Result<(), Errno> {
+        let one = 1u64;
+        // SAFETY: eight bytes that are there.
+        let written = unsafe { libc::write(fd, (&raw const one).cast(), 8) };
+        match errno() {
+            _ if written >= 0 => Ok(()),
+            // It is full: whoever waits has been told.
+            libc::EAGAIN => Ok(()),
+            other => Err(Errno(other)),
+        }
+    }
+
     fn yield_now(&self) {
         // SAFETY: it takes nothing.
         unsafe { libc::sched_yield() };

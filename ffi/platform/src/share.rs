@@ -202,6 +202,7 @@ mod tests {
             secret: [1, 2],
             processes: PLATFORM.processes(),
             epochs: None,
+            wakes: None,
         }
     }
 

@@ -16,7 +16,7 @@ pub struct Coverage {
     pub accepted: u64,
     /// Those that Linux refused and that are accepted here; each ran on checked memory.
     pub more_precise: u64,
-    /// Those of which Linux is no judge, and on which it disagrees: fetches from the stack by atomics (see `round`).
+    /// Those of which Linux is no judge, and on which it disagrees: fetches from the stack by atomics, sign-extending loads from it (see `round`).
     pub doubted: u64,
     /// Those whose results were compared.
     pub compared: u64,

@@ -5,7 +5,7 @@ use crate::kernel::Kernel;
 use crate::ours::{ENGINES, Ours};
 use anyhow::{Context, Result};
 use uxdp_control::traffic::Rng;
-use uxdp_core::isa::op::{BPF_ATOMIC, BPF_FETCH, BPF_STX};
+use uxdp_core::isa::op::{BPF_ATOMIC, BPF_FETCH, BPF_LDX, BPF_STX};
 use uxdp_core::isa::{Insn, Listing, NoNames};
 use uxdp_core::program::Code;
 use uxdp_generate::bytes::Bytes;
@@ -83,7 +83,7 @@ impl Judge {
         let proven = self.ours.proven(again(&code)?);
         let (loaded, proven) = match (loaded, proven) {
             (None, Err(_)) => return Ok(None),
-            (Some(_), Err(_)) if fetches_from_stack(&code) => {
+            (Some(_), Err(_)) if is_beyond_linux(&code) => {
                 self.coverage.doubted += 1;
                 return Ok(None);
             }
@@ -113,7 +113,7 @@ impl Judge {
             }
             let program = self.ours.proven(again(&code)?).ok().context("two verdicts")?;
             let ours = self.ours.run(program, engine, &packet)?;
-            if ours != linux && !fetches_from_stack(&code) {
+            if ours != linux && !is_beyond_linux(&code) {
                 return differs(told(name, &linux, &ours));
             }
             // Where Linux is no judge, the first engine is.
@@ -129,15 +129,21 @@ impl Judge {
     }
 }
 
-/// Whether a program fetches from its stack by an atomic operation.
+/// Whether a program does what Linux is no judge of.
 ///
-/// Kernel: 6.18's verifier does not make the slot precise that such a fetch read, prunes a path on which the slot holds another number, and wires branches on the fetched
-/// number for the path that it saw (`cases/fetch-from-linked-slot.hex`); uxdp: the slot is made precise. So Linux does not judge what such programs come to, nor
-/// whether they are safe (`cases/fetched-index.hex`).
-fn fetches_from_stack(code: &Code) -> bool {
+/// A fetch from its stack by an atomic operation. Kernel: 6.18's verifier does not make the slot precise that such a fetch read, prunes a path on which the slot holds another number,
+/// and wires branches on the fetched number for the path that it saw (`cases/fetch-from-linked-slot.hex`); uxdp: the slot is made precise.
+///
+/// A sign-extending load from its stack. Kernel: 6.18's verifier holds what was loaded for the very number that was stored, where that has no more bits, though its
+/// upper half may be ones now: what a branch tells of the one it believes of the other (`cases/sign-extended-fill.hex`); uxdp: they are two numbers.
+///
+/// So Linux does not judge what such programs come to, nor whether they are safe (`cases/fetched-index.hex`).
+fn is_beyond_linux(code: &Code) -> bool {
     const R10: u8 = 10;
+    const MEMSX: u8 = 0x80;
     let fetches = |i: &Insn| i.code & 7 == BPF_STX && i.code & 0xe0 == BPF_ATOMIC && i.imm & BPF_FETCH != 0;
-    code.insns.iter().any(|i| fetches(i) && i.dst() == R10)
+    let extends = |i: &Insn| i.code & 7 == BPF_LDX && i.code & 0xe0 == MEMSX;
+    code.insns.iter().any(|i| fetches(i) && i.dst() == R10 || extends(i) && i.src() == R10)
 }
 
 /// The same program once more.

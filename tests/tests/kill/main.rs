@@ -35,6 +35,7 @@ fn config() -> MapConfig {
         secret: [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03],
         processes: PLATFORM.processes(),
         epochs: None,
+        wakes: None,
     }
 }
 

@@ -41,6 +41,7 @@ fn verified(object: &Object, index: usize) -> Option<Program<Verified>> {
         secret: [1, 2],
         processes: None,
         epochs: None,
+        wakes: None,
     };
     let mut maps = Vec::new();
     for def in object.maps() {

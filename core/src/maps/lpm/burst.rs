@@ -3,7 +3,6 @@
 use super::{Bits, RootWord, Trie, Word, first};
 use crate::maps::table::{BURST, prefetch};
 use crate::sync::Ordering;
-use core::ptr::null_mut;
 
 /// Whole addresses of four bytes go together; everything else goes one by one.
 const WHOLE: u64 = 32;
@@ -54,12 +53,20 @@ impl Trie {
         }
         for ((bits, root), out) in bits.iter().zip(roots).zip(out) {
             let found = self.find_below(bits, root);
-            *out = match self.pool.element(found) {
-                // SAFETY: an element is its key, `value_offset` bytes, and its value.
-                Some(element) => unsafe { element.add(self.value_offset) },
-                None => null_mut(),
-            };
+            *out = self.values.at(found);
             prefetch(*out);
+        }
+    }
+
+    /// [`Trie::find_burst`] of a trie that has chunks in front. Lines and values are near: asking for them first would cost more than waiting for them.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    pub(in crate::maps) unsafe fn find_burst_in_chunks(&self, keys: &[*const u8], out: &mut [*mut u8]) {
+        for (key, out) in keys.iter().zip(out) {
+            // SAFETY: the caller's word.
+            *out = unsafe { self.find_key_in_chunks(*key) };
         }
     }
 }

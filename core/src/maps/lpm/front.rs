@@ -14,6 +14,7 @@
 //! said what it said. The shortest prefixes change millions, as in every table of this kind: their writer holds the lock for milliseconds.
 //! (One word for 24 bits: Gupta, Lin and McKeown, 1998.)
 
+use super::node::CELL;
 use super::{Bits, LENGTH_BYTES, RootWord, Trie, Word, first};
 use crate::maps::MapSpec;
 use crate::sync::{AtomicU32, Ordering};
@@ -96,6 +97,7 @@ impl Trie {
 
     /// A prefix is about to change. The caller holds the lock.
     pub(super) fn clear_front<B: Bits>(&self, bits: &B, len: u32) {
+        self.hide_in_chunks(bits, len);
         let Some(front) = self.front.filter(|_| len > ROOT_BITS) else { return };
         for address in covered((bits.at(0) >> 32) as u32, len) {
             // Relaxed: whoever sees what is published afterwards, sees this.
@@ -105,6 +107,7 @@ impl Trie {
 
     /// A prefix has changed. The caller holds the lock.
     pub(super) fn refill_front<B: Bits>(&self, bits: &B, len: u32) {
+        self.show_in_chunks(bits, len);
         let Some(front) = self.front.filter(|_| len > ROOT_BITS) else { return };
         for address in covered((bits.at(0) >> 32) as u32, len) {
             // Release: the element's key and value come first. Pairs with the load in `find_in_front`.
@@ -122,14 +125,27 @@ impl Trie {
     }
 
     /// Whether a prefix of more than 24 bits begins with the first 24 of these.
-    fn leads_on(&self, bits: &Word) -> bool {
-        let unit = RootWord(self.root(first(bits.at(0), ROOT_BITS)).load(Ordering::Relaxed)).node();
-        let Some(node) = self.pool.node(unit) else { return false };
-        let rest = BITS - ROOT_BITS;
-        match node.skip() {
-            // The node's own cell begins here, and ends with the 24th bit.
-            skip if skip.bits() == 0 => node.way(first(bits.at(ROOT_BITS), rest) as u32).is_some(),
-            skip => first(skip.window(), rest) == first(bits.at(ROOT_BITS), rest),
+    pub(super) fn leads_on(&self, bits: &Word) -> bool {
+        let mut at = self.root_bits;
+        let mut unit = RootWord(self.root(first(bits.at(0), at)).load(Ordering::Relaxed)).node();
+        while let Some(node) = self.pool.node(unit) {
+            let skip = node.skip();
+            let rest = BITS.saturating_sub(at);
+            if skip.bits() >= rest {
+                // All that is below is longer, and begins with what is skipped.
+                return first(skip.window(), rest) == first(bits.at(at), rest);
+            }
+            if !skip.fits(bits.at(at)) {
+                return false;
+            }
+            at += skip.bits();
+            let Some(way) = node.way(first(bits.at(at), CELL) as u32) else { return false };
+            at += CELL;
+            if at >= BITS {
+                return true;
+            }
+            unit = way.load(Ordering::Relaxed);
         }
+        false
     }
 }

@@ -7,7 +7,8 @@
 //!
 //! ```text
 //! root      a word for each value of the first bits: the longest prefix that is not longer (element, length), the node below
-//! front     of a large trie of IPv4 addresses, a word for each value of the first 24 bits ([`front`])
+//! front     of a large trie of IPv4 addresses, a word for each value of the first 24 bits ([`front`]);
+//!           of a small one, a word for each of the first 16 and a line for the next eight ([`chunks`])
 //! short     a word for each prefix that is not longer than the root's bits, numbered as in a heap: element, number of prefixes below
 //! nodes     blocks of 64 bytes ([`node`]); a cell of six bits begins at root_bits + 6 i, and a prefix belongs to the cell of its last bit
 //! elements  key as it was given, padded to 8 bytes, then the value
@@ -20,6 +21,7 @@
 //! Source of the semantics: the kernel's `kernel/bpf/lpm_trie.c`.
 
 mod burst;
+mod chunks;
 mod front;
 mod next;
 mod node;
@@ -35,6 +37,8 @@ use super::spec::flags::{BPF_EXIST, BPF_F_NO_PREALLOC};
 use super::{Making, MapError, MapSpec};
 use crate::error::Errno;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use chunks::Chunks;
+use core::hint::select_unpredictable;
 use core::ptr::{NonNull, null_mut};
 use front::Front;
 use node::CELL;
@@ -58,14 +62,51 @@ const RETRIES: u32 = 64;
 pub(super) struct Trie {
     root: NonNull<AtomicU64>,
     front: Option<Front>,
+    chunks: Option<Chunks>,
     short: NonNull<AtomicU64>,
     pool: Pool,
+    values: Values,
     root_bits: u32,
     max_bits: u32,
     max_entries: u32,
     data_size: usize,
     value_offset: usize,
     value_size: usize,
+}
+
+/// Where the elements' values are.
+#[derive(Debug)]
+struct Values {
+    /// Where that of an element before the first would be.
+    before: *mut u8,
+    stride: usize,
+    count: u32,
+}
+
+impl Values {
+    fn new(m: &Making<'_>) -> Values {
+        let (l, key) = (m.l, (m.spec.key_size as usize).next_multiple_of(8));
+        let elements = m.region.section(l.elements, l.nr_elements * l.element_stride);
+        // An element is its key and its value.
+        Values {
+            before: elements.as_ptr().wrapping_add(key).wrapping_sub(l.element_stride),
+            stride: l.element_stride,
+            count: l.nr_elements as u32,
+        }
+    }
+
+    /// That of the element with index + 1; null for 0 and beyond the end.
+    #[inline(always)]
+    fn at(&self, plus_one: u32) -> *mut u8 {
+        if plus_one <= self.count { self.of(plus_one) } else { null_mut() }
+    }
+
+    /// [`Values::at`] of a number that is known not to lie beyond the end. Without a jump: where many addresses have none, nobody could foretell it.
+    #[inline(always)]
+    fn of(&self, plus_one: u32) -> *mut u8 {
+        let at = self.before.wrapping_add(plus_one as usize * self.stride);
+        select_unpredictable(plus_one != 0, at, null_mut())
+    }
 }
 
 /// Whether the kernel would make this map.
@@ -91,6 +132,7 @@ pub(super) fn check(spec: &MapSpec, known: u32) -> Result<(), MapError> {
 fn root_bits(spec: &MapSpec) -> u32 {
     let by_size = match spec.max_entries {
         n if n <= TINY => 6,
+        _ if chunks::are_for(spec) => chunks::ROOT_BITS,
         n if n <= SMALL => 12,
         _ => front::ROOT_BITS,
     };
@@ -105,7 +147,8 @@ pub(super) fn layout(spec: &MapSpec, at: &mut Cursor, l: &mut Layout) -> Option<
     let bits = root_bits(spec);
     let key = (spec.key_size as usize).next_multiple_of(8);
     l.nr_buckets = 1 << bits;
-    l.buckets = at.take(l.nr_buckets * 8 + front::bytes(spec), CACHE_LINE)?;
+    let in_front = front::bytes(spec) + chunks::bytes(spec);
+    l.buckets = at.take(l.nr_buckets * 8 + in_front, CACHE_LINE)?;
     l.ids = at.take(l.nr_buckets * 16, CACHE_LINE)?;
     l.element_stride = key + (spec.value_size as usize).next_multiple_of(8);
     pool::layout(spec, bits, at, l)
@@ -204,15 +247,18 @@ impl Trie {
     pub(super) fn new(m: &Making<'_>) -> Trie {
         let (region, spec, l) = (m.region, m.spec, m.l);
         let root_bits = root_bits(spec);
-        let front = match front::bytes(spec) {
-            0 => None,
-            bytes => Some(Front::new(region.section(l.buckets + l.nr_buckets * 8, bytes))),
-        };
+        let in_front = |bytes| (bytes != 0).then(|| region.section(l.buckets + l.nr_buckets * 8, bytes));
+        let front = in_front(front::bytes(spec)).map(Front::new);
+        let chunks =
+            in_front(chunks::bytes(spec)).map(|section| Chunks::new(section, spec, l.nr_elements as u32));
         Trie {
             root: region.section(l.buckets, l.nr_buckets * 8).cast(),
             front,
+            // Elements of a shared map wait for no grace periods.
+            chunks: chunks.filter(|_| !m.peers.are_there()),
             short: region.section(l.ids, l.nr_buckets * 16).cast(),
             pool: Pool::new(m),
+            values: Values::new(m),
             root_bits,
             max_bits: (spec.key_size - LENGTH_BYTES as u32) * 8,
             max_entries: spec.max_entries,
@@ -331,11 +377,7 @@ impl Trie {
         let found = unsafe {
             if self.pool.is_shared() { self.find_shared(data, limit) } else { self.find_at(data, limit) }
         };
-        match self.pool.element(found) {
-            // SAFETY: an element is its key, `value_offset` bytes, and its value.
-            Some(element) => unsafe { element.add(self.value_offset) },
-            None => null_mut(),
-        }
+        self.values.at(found)
     }
 
     /// As `find_key`, of a trie that has a table in front; whatever that has no answer for goes there.
@@ -353,10 +395,28 @@ impl Trie {
             && limit == 32
             && !self.pool.is_shared()
             && let Some(found) = self.find_in_front(front, address)
-            && let Some(element) = self.pool.element(found)
         {
-            // SAFETY: an element is its key, `value_offset` bytes, and its value.
-            return unsafe { element.add(self.value_offset) };
+            return self.values.at(found);
+        }
+        // SAFETY: the caller's word.
+        unsafe { self.find_key_slowly(key) }
+    }
+
+    /// As `find_key`, of a trie that may have chunks in front.
+    ///
+    /// # Safety
+    /// `key` is readable for the key size.
+    #[inline(always)]
+    pub(super) unsafe fn find_key_in_chunks(&self, key: *const u8) -> *mut u8 {
+        // SAFETY: as in `find_key_in_front`.
+        let (limit, address) = unsafe {
+            (key.cast::<u32>().read_unaligned(), u32::from_be(key.add(4).cast::<u32>().read_unaligned()))
+        };
+        if let Some(chunks) = &self.chunks
+            && limit == 32
+            && let Some(found) = chunks.find(address)
+        {
+            return self.values.of(found);
         }
         // SAFETY: the caller's word.
         unsafe { self.find_key_slowly(key) }
@@ -375,6 +435,10 @@ impl Trie {
 
     pub(super) fn has_front(&self) -> bool {
         self.front.is_some()
+    }
+
+    pub(super) fn has_chunks(&self) -> bool {
+        self.chunks.is_some()
     }
 
     /// As `find_at`, where memory may be used again meanwhile.

@@ -75,10 +75,10 @@ impl Table {
             near(l.word.index());
             likely.write(l);
         }
-        for (i, key) in keys.iter().enumerate() {
+        for (i, ((key, likely), hash)) in keys.iter().zip(likely).zip(hashes).enumerate() {
             // SAFETY: the loops above wrote both; the caller's word.
             let (key, likely, hash) =
-                unsafe { (K::at(*key, len), likely[i].assume_init_ref(), hashes[i].assume_init()) };
+                unsafe { (K::at(*key, len), likely.assume_init_ref(), hash.assume_init()) };
             found(i, self.confirmed(&key, likely, hash));
         }
     }

@@ -302,6 +302,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "numbers alone: too long for an interpreter")]
     fn regular_keys_spread_under_any_secret() {
         for secret in [[0, 0], [1, 1], [u64::MAX; 2], [0x0123_4567_89ab_cdef, 42]].map(Secret::new) {
             for (step, size) in
@@ -322,6 +323,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "numbers alone: too long for an interpreter")]
     fn keys_that_collide_under_one_secret_spread_under_another() {
         let known = Secret::new([1, 2]);
         let colliding = |i: &std::vec::Vec<u8>| hash_of(i, known).bucket(1 << 12) == 7;

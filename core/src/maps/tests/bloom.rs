@@ -1,6 +1,7 @@
 //! BLOOM_FILTER: no false negatives, few false positives, the kernel's sizes and answers.
 
-use super::kernel::{KernelMap, Random};
+use super::kernel::KernelMap;
+use super::random::Random;
 use super::*;
 
 fn filter(value_size: u32, max_entries: u32, extra: u64) -> MapSpec {
@@ -15,7 +16,7 @@ fn value(random: &mut Random, size: u32) -> std::vec::Vec<u8> {
 fn what_was_pushed_is_there_and_little_else() {
     for (value_size, extra) in [(4u32, 0u64), (8, 5), (13, 3), (16, 5), (40, 8), (257, 15)] {
         let spec = filter(value_size, 1000, extra);
-        let (map, kernel) = (make(&spec), KernelMap::new(&spec));
+        let (map, kernel) = (make(&spec), KernelMap::create(&spec));
         let mut random = Random(99 + extra);
         let pushed: std::vec::Vec<_> = (0..1000).map(|_| value(&mut random, value_size)).collect();
         for v in &pushed {

@@ -1,6 +1,7 @@
 //! LPM_TRIE against a model and the kernel's: every answer, every lookup with every length, the whole order of keys; readers beside a writer; memory.
 
-use super::kernel::{KernelMap, Random};
+use super::kernel::KernelMap;
+use super::random::Random;
 use super::*;
 use crate::sync::AtomicU64;
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
@@ -70,7 +71,7 @@ fn keys_in_order(next: Next<'_>, size: usize) -> Vec<Vec<u8>> {
 
 fn run(data_size: usize, max_entries: u32, steps: u64) {
     let spec = trie(data_size as u32, max_entries);
-    let (map, kernel) = (make(&spec), KernelMap::new(&spec));
+    let (map, kernel) = (make(&spec), KernelMap::create(&spec));
     let mut model = Model::default();
     let mut random = Random(77 + data_size as u64 + u64::from(max_entries));
     let max = 8 * data_size as u32;
@@ -170,6 +171,44 @@ fn a_large_trie_does_what_the_model_does() {
     run(4, 20_000, 12_000);
     run(4, 70_000, 20_000); // with a table in front
     run(16, 20_000, 6_000);
+}
+
+/// What stands in front of a small trie of IPv4 addresses says what the trie says, which control planes ask: for every 24 bits near the prefixes, with few and with many
+/// prefixes below the same 16 bits, and where there is no chunk left.
+#[test]
+fn chunks_in_front_say_what_the_trie_says() {
+    for (entries, blocks, steps) in [(100, 3, 1500u64), (100, 20, 600), (700, 2, 1500)] {
+        let map = make(&trie(4, entries));
+        let mut random = Random(entries.into());
+        let mut there: Vec<Vec<u8>> = Vec::from([]);
+        for step in 0..steps {
+            let mut data = [10, random.below(blocks) as u8, random.below(256) as u8, random.below(256) as u8];
+            let len = [24, 24, 24, 24, 20, 17, 25, 32, 16, 9, 0][random.below(11) as usize];
+            data[2] &= [255, 0xfe, 0xf0][random.below(3) as usize];
+            let grows = (step / (steps / 6)).is_multiple_of(2);
+            if random.below(5) < if grows { 4 } else { 1 } {
+                let k = key(len, &masked(&data, len));
+                if map.update_elem(0, &k, &step.to_le_bytes(), 1).is_ok() {
+                    there.push(k);
+                }
+            } else if !there.is_empty() {
+                let k = there.swap_remove(random.below(there.len() as u64) as usize);
+                assert_eq!(code(map.delete_elem(0, &k)), 0, "{step}");
+            }
+            if step % (steps / 50) != 0 {
+                continue;
+            }
+            for cell in 0..256 * (blocks as u32 + 1) {
+                let k = key(32, &(10 << 24 | cell << 8 | random.below(256) as u32).to_be_bytes());
+                let mut out = [0; 8];
+                let want = map.lookup_elem(&k, &mut out, 0).ok().map(|()| u64::from_le_bytes(out));
+                // SAFETY: the key has its size.
+                let p = unsafe { map.lookup(k.as_ptr(), 0) }.cast::<u64>();
+                // SAFETY: null, or a value of eight bytes.
+                assert_eq!(unsafe { p.as_ref() }.copied(), want, "{entries} {step} {k:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! LRU_HASH and LRU_PERCPU_HASH: never refused, bounded, the newest key there, values right, used keys survive.
 
 use super::hash::Random;
-use super::kernel_map::KernelMap;
+use super::kernel::KernelMap;
 use super::model::{Op, Ours, Subject};
 use super::*;
 use spec::flags::{BPF_ANY, BPF_EXIST, BPF_F_NO_COMMON_LRU, BPF_NOEXIST};
@@ -205,7 +205,7 @@ fn eight_million_entries_are_made_at_once_and_cost_no_more_than_the_kernels() {
         for (key, value) in [(4, 4), (16, 16), (40, 64)] {
             let spec = spec(kind, key, value, 100_000);
             let Some(kernel) = KernelMap::create(&spec) else { return };
-            let cpus = super::kernel_map::possible_cpus();
+            let cpus = super::kernel::possible_cpus();
             let cfg = MapConfig { nr_cpus: cpus, writer_slots: cpus + 64, ..config(Heap::leaked()) };
             let ours = memory_size(&spec, &cfg).unwrap();
             assert!(ours <= kernel.memory(), "{spec:?}: {ours} bytes, the kernel's {}", kernel.memory());

@@ -10,7 +10,6 @@ mod creation;
 mod hash;
 mod inner;
 mod kernel;
-mod kernel_map;
 mod lpm;
 mod lru;
 mod model;
@@ -18,6 +17,7 @@ mod model_hash;
 mod perf;
 mod progs;
 mod queue;
+mod random;
 mod redirect;
 mod ringbuf;
 mod shared;
@@ -26,7 +26,7 @@ mod user_ringbuf;
 
 use super::memory::test_heap::Heap;
 use super::*;
-pub(in crate::maps) use kernel::Random;
+pub(in crate::maps) use random::Random;
 
 /// A small environment: two CPUs, four writers.
 pub(in crate::maps) fn config(heap: &'static Heap) -> MapConfig {
@@ -39,6 +39,7 @@ pub(in crate::maps) fn config(heap: &'static Heap) -> MapConfig {
         secret: [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03],
         processes: None,
         epochs: None,
+        wakes: None,
     }
 }
 

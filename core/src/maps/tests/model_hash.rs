@@ -1,7 +1,7 @@
 //! Hashes and arrays: random operations against a plain model and the kernel's map of the same type.
 
 use super::hash::Random;
-use super::kernel_map::{KernelMap, possible_cpus};
+use super::kernel::{KernelMap, possible_cpus};
 use super::model::{Answer, Contents, Op, Ours, Subject, compare};
 use super::*;
 use spec::flags::{BPF_ANY, BPF_EXIST, BPF_NOEXIST};

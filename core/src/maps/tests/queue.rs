@@ -1,6 +1,7 @@
 //! QUEUE and STACK against a model and the kernel's maps; many threads that push and pop.
 
-use super::kernel::{KernelMap, Random};
+use super::kernel::KernelMap;
+use super::random::Random;
 use super::*;
 use std::collections::VecDeque;
 
@@ -12,7 +13,7 @@ fn random_operations_do_what_the_model_and_the_kernel_do() {
     for kind in KINDS {
         for (value_size, max_entries) in [(4u32, 1u32), (3, 2), (8, 7), (13, 64)] {
             let spec = spec(kind, 0, value_size, max_entries);
-            let (map, kernel) = (make(&spec), KernelMap::new(&spec));
+            let (map, kernel) = (make(&spec), KernelMap::create(&spec));
             let mut model: VecDeque<std::vec::Vec<u8>> = VecDeque::from([]);
             let mut random = Random(0x1234_5678 + u64::from(value_size));
             for step in 0..20_000u64 {

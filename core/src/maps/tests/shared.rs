@@ -1,6 +1,6 @@
 //! Maps in memory that others have, too: what is attached, what is refused, and memory that somebody wrote nonsense to.
 
-use super::kernel::Random;
+use super::random::Random;
 use super::*;
 use crate::error::Status;
 use crate::platform::Processes;

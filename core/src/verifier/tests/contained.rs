@@ -237,6 +237,7 @@ fn made() -> Vec<Arc<Map>> {
         secret: [1, 2],
         processes: None,
         epochs: None,
+        wakes: None,
     };
     let made: Vec<_> = SPECS
         .iter()
