@@ -2,8 +2,8 @@
 //!
 //! A table of the first `root_bits` bits, and below it nodes of six bits each, compressed: a node says which of its 64 ways lead on and which prefixes end in it by bit
 //! maps, has only what exists in an array behind them, and skips up to 54 bits in which all its descendants agree (tree bitmaps, Eatherton, Varghese
-//! and Dittia 2004; the table in front as in poptrie, Asai and Ohara 2015). An IPv4 lookup reads a root word, one or two nodes of one cache line, and the
-//! element.
+//! and Dittia 2004; the table in front as in poptrie, Asai and Ohara 2015). A lookup reads a root word, one or two nodes of one cache line, and the
+//! element; what stands in front of tries of IPv4 addresses spares it most of that.
 //!
 //! ```text
 //! root      a word for each value of the first bits: the longest prefix that is not longer (element, length), the node below
@@ -23,6 +23,7 @@
 mod burst;
 mod chunks;
 mod front;
+mod lookup;
 mod next;
 mod node;
 mod pool;
@@ -364,127 +365,12 @@ impl Trie {
         unsafe { (key.cast::<u32>().read_unaligned(), key.add(LENGTH_BYTES)) }
     }
 
-    /// # Safety
-    /// `key` is readable for the key size.
-    #[inline(always)]
-    pub(super) unsafe fn find_key(&self, key: *const u8) -> *mut u8 {
-        // SAFETY: the caller's word.
-        let (limit, data) = unsafe { self.split(key) };
-        if limit > self.max_bits {
-            return null_mut();
-        }
-        // SAFETY: the caller's word.
-        let found = unsafe {
-            if self.pool.is_shared() { self.find_shared(data, limit) } else { self.find_at(data, limit) }
-        };
-        self.values.at(found)
-    }
-
-    /// As `find_key`, of a trie that has a table in front; whatever that has no answer for goes there.
-    ///
-    /// # Safety
-    /// `key` is readable for the key size.
-    #[inline(always)]
-    pub(super) unsafe fn find_key_in_front(&self, key: *const u8) -> *mut u8 {
-        // Two loads, since programs make it by two stores: one load of both would wait for them.
-        // SAFETY: the caller's word: such a key is a length of four bytes and four of address.
-        let (limit, address) = unsafe {
-            (key.cast::<u32>().read_unaligned(), u32::from_be(key.add(4).cast::<u32>().read_unaligned()))
-        };
-        if let Some(front) = self.front
-            && limit == 32
-            && !self.pool.is_shared()
-            && let Some(found) = self.find_in_front(front, address)
-        {
-            return self.values.at(found);
-        }
-        // SAFETY: the caller's word.
-        unsafe { self.find_key_slowly(key) }
-    }
-
-    /// As `find_key`, of a trie that may have chunks in front.
-    ///
-    /// # Safety
-    /// `key` is readable for the key size.
-    #[inline(always)]
-    pub(super) unsafe fn find_key_in_chunks(&self, key: *const u8) -> *mut u8 {
-        // SAFETY: as in `find_key_in_front`.
-        let (limit, address) = unsafe {
-            (key.cast::<u32>().read_unaligned(), u32::from_be(key.add(4).cast::<u32>().read_unaligned()))
-        };
-        if let Some(chunks) = &self.chunks
-            && limit == 32
-            && let Some(found) = chunks.find(address)
-        {
-            return self.values.of(found);
-        }
-        // SAFETY: the caller's word.
-        unsafe { self.find_key_slowly(key) }
-    }
-
-    /// `find_key`, out of the way of what is frequent.
-    ///
-    /// # Safety
-    /// As there.
-    #[cold]
-    #[inline(never)]
-    unsafe fn find_key_slowly(&self, key: *const u8) -> *mut u8 {
-        // SAFETY: the caller's word.
-        unsafe { self.find_key(key) }
-    }
-
     pub(super) fn has_front(&self) -> bool {
         self.front.is_some()
     }
 
     pub(super) fn has_chunks(&self) -> bool {
         self.chunks.is_some()
-    }
-
-    /// As `find_at`, where memory may be used again meanwhile.
-    ///
-    /// # Safety
-    /// As `find_at`.
-    unsafe fn find_shared(&self, data: *const u8, limit: u32) -> u32 {
-        let mut found = 0;
-        for _ in 0..RETRIES {
-            let before = self.pool.reuses();
-            // SAFETY: the caller's word.
-            found = unsafe { self.find_at(data, limit) };
-            if self.pool.is_undisturbed(before) {
-                break;
-            }
-        }
-        found
-    }
-
-    /// The element of an address, as index + 1.
-    ///
-    /// # Safety
-    /// `data` is readable for the address's size.
-    #[inline(always)]
-    unsafe fn find_at(&self, data: *const u8, limit: u32) -> u32 {
-        match self.data_size {
-            4 => {
-                // SAFETY: four bytes of address, by the caller's word.
-                let word = u32::from_be(unsafe { data.cast::<u32>().read_unaligned() });
-                let bits = Word(u64::from(word) << 32);
-                if limit != 32 {
-                    return self.find(&bits, limit);
-                }
-                match self.front {
-                    Some(front) => self.find_in_front(front, word).unwrap_or_else(|| self.find_whole(&bits)),
-                    None => self.find_whole(&bits),
-                }
-            }
-            1..=8 => {
-                // SAFETY: the caller's word.
-                let word = unsafe { Long::new(data, self.data_size) }.at(0);
-                self.find(&Word(word), limit)
-            }
-            // SAFETY: the caller's word.
-            _ => self.find(&unsafe { Long::new(data, self.data_size) }, limit),
-        }
     }
 }
 
