@@ -32,6 +32,11 @@ pub fn reset() -> usize {
     now
 }
 
+/// What is allocated now.
+pub fn in_use() -> usize {
+    NOW.load(Relaxed)
+}
+
 /// Bytes that any object may take besides those in proportion to the file, for each part of it: tables of the kernel's limits.
 const BASE: usize = 4 << 20;
 /// Bytes for each byte of the file.

@@ -3,9 +3,9 @@
 //! No accepted program faults. A program that strict mode accepts as well makes no numbers from addresses, so that both engines have to end alike:
 //! same action, packet, metadata and map contents. Buffers of packets end where their allocations end, for AddressSanitizer to see.
 
+use crate::exact::Exact;
 use crate::{share, world};
 use core::ops::ControlFlow;
-use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 use std::sync::Mutex;
 use uxdp_core::helpers::STANDARD;
@@ -33,15 +33,13 @@ struct Still;
 
 impl MapMemory for Still {
     fn alloc(&self, r: &MemRequest<'_>) -> Option<NonNull<u8>> {
-        let layout = Layout::from_size_align(r.size.max(1), 4096).ok()?;
-        // SAFETY: the size is not zero.
-        let made = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        let made = Exact.alloc(r)?;
         ALLOCATED.lock().ok()?.push((made.addr().get(), r.size));
         Some(made)
     }
     unsafe fn free(&self, ptr: NonNull<u8>, size: usize) {
-        // SAFETY: as allocated above.
-        unsafe { dealloc(ptr.as_ptr(), Layout::from_size_align_unchecked(size.max(1), 4096)) }
+        // SAFETY: handed on.
+        unsafe { Exact.free(ptr, size) }
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) enum Target {
     Verifier,
     /// Programs that are accepted, run on each engine.
     VerifyRun,
+    /// A map and operations on it.
+    Maps,
 }
 
 /// How a target is run.
@@ -33,11 +35,12 @@ struct Row {
     accepted: u32,
 }
 
-const ROWS: [Row; 4] = [
+const ROWS: [Row; 5] = [
     Row { name: "object", max_len: 64 << 10, accepted: 0 },
     Row { name: "btf", max_len: 32 << 10, accepted: 0 },
     Row { name: "verifier", max_len: 16 << 10, accepted: 0 },
     Row { name: "verify_run", max_len: 640, accepted: 33 },
+    Row { name: "maps", max_len: 2048, accepted: 0 },
 ];
 
 /// What `cargo fuzz` passes to the compiler.

@@ -408,6 +408,15 @@ impl Map {
         self.ring().map_or(core::ptr::null_mut(), |r| r.reserve(size, slot))
     }
 
+    /// Ends a reservation of this ring. `flags` are the helper's (BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP); others are ignored, as the kernel's helper does.
+    ///
+    /// # Safety
+    /// `bytes` came from [`Map::ringbuf_reserve`] of this map and did not end yet.
+    pub unsafe fn ringbuf_commit(&self, bytes: *mut u8, how: Commit, flags: u64) {
+        // SAFETY: the caller's word.
+        unsafe { commit(bytes, how, flags, core::iter::once(self)) };
+    }
+
     /// Copies a record into a RINGBUF.
     ///
     /// # Safety

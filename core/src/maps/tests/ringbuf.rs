@@ -1,7 +1,7 @@
 //! RINGBUF: order, busy and discarded records, ends of the data, nonsense in shared memory, producers on many threads.
 
 use super::*;
-use crate::maps::{Commit, commit};
+use crate::maps::Commit;
 use core::ops::ControlFlow;
 use std::vec::Vec;
 
@@ -26,7 +26,7 @@ fn put(map: &Map, bytes: &[u8]) -> Result<(), Errno> {
 
 fn end(map: &Map, record: *mut u8, how: Commit) {
     // SAFETY: the tests end each reservation once.
-    unsafe { commit(record, how, 0, core::iter::once(map)) };
+    unsafe { map.ringbuf_commit(record, how, 0) };
 }
 
 #[test]
