@@ -6,6 +6,7 @@
 //!
 //! A finding is a panic, an overrun that AddressSanitizer sees, a limit that was not kept, or engines that differ.
 
+pub mod calls;
 pub mod exact;
 pub mod maps;
 pub mod memory;

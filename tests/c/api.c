@@ -291,6 +291,7 @@ static void workers_and_hooks(void)
 	CHECK(uxdp_hook_set(hook, NULL, 0, NULL) == 0 && xdp_run(&ctx) == UXDP_ABORTED);
 	uxdp_worker_quiescent(worker);
 	uxdp_worker_offline(worker);
+	uxdp_worker_quiescent(worker);
 	CHECK(uxdp_synchronize(NULL) == 0);
 	uxdp_worker_online(worker);
 

@@ -24,6 +24,8 @@ pub(crate) enum Target {
     VerifyRun,
     /// A map and operations on it.
     Maps,
+    /// Calls of the C API.
+    CApi,
 }
 
 /// How a target is run.
@@ -35,12 +37,13 @@ struct Row {
     accepted: u32,
 }
 
-const ROWS: [Row; 5] = [
+const ROWS: [Row; 6] = [
     Row { name: "object", max_len: 64 << 10, accepted: 0 },
     Row { name: "btf", max_len: 32 << 10, accepted: 0 },
     Row { name: "verifier", max_len: 16 << 10, accepted: 0 },
     Row { name: "verify_run", max_len: 640, accepted: 33 },
     Row { name: "maps", max_len: 2048, accepted: 0 },
+    Row { name: "c_api", max_len: 2048, accepted: 0 },
 ];
 
 /// What `cargo fuzz` passes to the compiler.

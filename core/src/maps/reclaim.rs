@@ -27,6 +27,13 @@ struct Slot {
     held: AtomicU32,
 }
 
+impl Slot {
+    fn see(&self, epoch: &AtomicU64) {
+        // Acquire: pairs with the increment of the epoch; Release: pairs with `oldest`.
+        self.seen.store(epoch.load(Ordering::Acquire), Ordering::Release);
+    }
+}
+
 /// The epoch of an environment, and what its workers saw of it.
 #[derive(Debug)]
 pub struct Epochs {
@@ -62,15 +69,18 @@ impl Epochs {
 
     /// The slot's worker begins to run programs.
     pub fn online(&self, slot: u32) {
-        self.quiescent(slot);
+        if let Some(s) = self.slots.get(slot as usize) {
+            s.see(&self.epoch);
+        }
         fence(Ordering::SeqCst); // pairs with the fence of `advance`
     }
 
-    /// The slot's worker holds nothing from before.
+    /// The slot's worker holds nothing from before. One that is offline stays so: without the fence of `online` it may not run anything.
     pub fn quiescent(&self, slot: u32) {
-        if let Some(s) = self.slots.get(slot as usize) {
-            // Acquire: pairs with the increment of the epoch; Release: pairs with `oldest`.
-            s.seen.store(self.epoch.load(Ordering::Acquire), Ordering::Release);
+        if let Some(s) = self.slots.get(slot as usize)
+            && s.seen.load(Ordering::Relaxed) != 0
+        {
+            s.see(&self.epoch);
         }
     }
 

@@ -1,7 +1,7 @@
 //! One frame's stack, known byte by byte.
 //!
 //! A byte was never written (`Invalid`), holds something (`Misc`), is known, or belongs to a register that was spilled whole to the start of
-//! its slot. A spill covers the first bytes of a slot (all eight for a pointer); writing into a part of it turns the rest of it into `Misc`.
+//! its slot. A spill covers the first bytes of a slot (all eight for a pointer); writing into a part of it turns the rest of it into `Misc`, or zeros.
 //!
 //! Offsets are those of the frame pointer: -512 to -1. Callers have checked bounds and alignment ([`super::check`]); nothing here refuses,
 //! except that part of a spilled pointer cannot be read. Reads of unwritten bytes give an unknown scalar: engines clear what may be read
@@ -62,11 +62,12 @@ impl Slot {
         (self.bytes[0] == Byte::Object).then_some(&self.reg)
     }
 
-    /// Turns a spill or an object into plain bytes.
+    /// Turns a spill or an object into plain bytes. A zero that was spilled stays zeros: whatever else is known would keep states apart for nothing.
     fn scrub(&mut self) {
+        let left = if self.spilled().is_some_and(Reg::is_null) { Byte::Part(0) } else { Byte::Misc };
         for b in &mut self.bytes {
             if matches!(b, Byte::Spill | Byte::Object) {
-                *b = Byte::Misc;
+                *b = left;
             }
         }
         self.reg = Reg::NOT_INIT;
@@ -325,6 +326,17 @@ mod tests {
         s.write(-8, 4, &Reg::scalar(Scalar::from_unsigned(0, 10))).unwrap();
         assert_eq!(s.read(-8, 8), Ok(Reg::UNKNOWN));
         assert_eq!(s.read(-8, 4).unwrap().var.umax(), 10);
+    }
+
+    #[test]
+    fn what_a_narrow_write_leaves_of_a_spilled_zero_is_zero() {
+        let mut s = Stack::new();
+        s.write(-8, 8, &Reg::constant(0)).unwrap();
+        s.write(-8, 1, &Reg::UNKNOWN).unwrap();
+        assert_eq!(s.read(-5, 1), Ok(Reg::constant(0)));
+        assert_eq!(s.read(-8, 8), Ok(Reg::UNKNOWN));
+        s.smear(-6, 2, false).unwrap();
+        assert_eq!((s.read(-6, 1), s.read(-4, 4)), (Ok(Reg::UNKNOWN), Ok(Reg::constant(0))));
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Worker {
         &self.env
     }
 
-    /// Says that it holds nothing from before: after each burst, also when idle.
+    /// Says that it holds nothing from before: after each burst, also when idle. One that is offline stays so.
     #[inline]
     pub fn quiescent(&self) {
         self.env.grace().epochs().quiescent(self.slot);

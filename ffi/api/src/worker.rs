@@ -42,7 +42,7 @@ pub unsafe extern "C" fn uxdp_worker_register(
 }
 
 /// Says that the worker holds nothing of what it used before: after every burst, also when there was none. Costs a few nanoseconds; may free
-/// what was replaced.
+/// what was replaced. A worker that is offline stays so.
 ///
 /// `w` stays the caller's. The worker's thread, not inside a run. Cannot fail; NULL is ignored.
 ///

@@ -47,6 +47,20 @@ fn a_replaced_program_is_freed_when_every_online_worker_was_quiescent() {
     });
 }
 
+#[test]
+fn an_idle_loop_s_quiescent_state_does_not_bring_a_worker_back() {
+    on_every_engine(|| {
+        let env = env();
+        let first = returns(&env, 1);
+        let bench = Bench::with(&env, &first);
+        bench.worker.offline();
+        bench.worker.quiescent();
+        bench.hook.set(&[returns(&env, 2)]).unwrap();
+        env.synchronize();
+        assert_eq!(Arc::strong_count(&first), 1, "nobody waits for a worker that is offline");
+    });
+}
+
 /// Sets a flag when it goes, whatever the way.
 struct Stopper<'a>(&'a crate::sync::AtomicBool);
 
