@@ -117,7 +117,7 @@ impl Hook {
         } else {
             let plain = |l: &Link| l.prog.counting() == Counting::Aborts && l.chain_call_actions == ONLY_PASS;
             let only = match &links[..] {
-                [only] if plain(only) => only.prog.engine().direct_entry(),
+                [only] if plain(only) && !only.prog.is_named() => only.prog.engine().direct_entry(),
                 _ => None,
             };
             let code = if only.is_none() { compile_unit(&self.env, &links)? } else { None };

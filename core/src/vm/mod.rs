@@ -17,6 +17,7 @@ mod hook;
 mod limit;
 mod load;
 mod needs;
+mod own_name;
 mod packet_use;
 mod prog;
 mod run;

@@ -2,6 +2,7 @@
 
 use super::engine::Engine;
 use super::needs::{Needs, needs};
+use super::own_name;
 use super::packet_use::{PacketUse, packet_use};
 use super::{Counting, Ctx, Env, Func, ProgStats};
 use crate::error::Errno;
@@ -93,6 +94,11 @@ impl Prog {
     /// The most that it may do to a packet.
     pub fn packet_use(&self) -> PacketUse {
         packet_use(&self.program, self.helpers)
+    }
+
+    /// Whether its runs name it in the context.
+    pub(super) fn is_named(&self) -> bool {
+        own_name::asks(&self.program, self.helpers)
     }
 
     /// What it needs of the port that it runs on.

@@ -173,6 +173,42 @@ fn an_aborted_run_leaves_no_record_in_a_ring() {
     });
 }
 
+/// A hook gets another program in the middle of a run: what the run had is given back to its own rings, and it is counted for its own program.
+#[test]
+fn a_run_that_is_aborted_after_its_program_was_replaced_is_still_its_own() {
+    on_every_engine(|| {
+        let platform = platform();
+        let env = Env::new(platform, &EnvOptions::default()).unwrap();
+        let (counted, ring) = (map(&env, MapType::Array, 4, 8, 2), map(&env, MapType::Ringbuf, 0, 0, 4096));
+        let asm = |turns| {
+            let asm = Asm::default().map(1, 1).mov(2, 8).mov(3, 0).helper(131).mov_reg(7, 0);
+            let asm = asm.put(Insn::new(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 11, 0));
+            let asm = asm.put(Insn::new(BPF_ST | BPF_MEM | BPF_DW, 7, 0, 0, turns)).helper(5).mov(6, turns);
+            let asm = counts(asm, 0).add(6, -1).put(Insn::new(BPF_JMP | BPF_JNE | BPF_K, 6, 0, -6, 0));
+            asm.mov_reg(1, 7).mov(2, 0).helper(132).mov(0, 3).exit()
+        };
+        let maps = [counted, ring.clone()];
+        let (long, short) = (limited(asm(1000), &env, &maps, 600), limited(asm(3), &env, &maps, 600));
+        let other = Asm::default().mov(0, 1).exit().load(&env, &[]);
+        let mut bench = Bench::with(&env, &long);
+        let hook = core::ptr::from_ref::<Hook>(&bench.hook).expose_provenance();
+        let next = other.clone();
+        *platform.meanwhile.lock().unwrap() = Some(Box::new(move || {
+            // SAFETY: the hook lives until the run that reads the clock is over.
+            let hook = unsafe { &*core::ptr::with_exposed_provenance::<Hook>(hook) };
+            hook.set(std::slice::from_ref(&next)).unwrap();
+        }));
+        assert_eq!((bench.run(), bench.ctx.abort_reason()), (0, Some(AbortReason::Limit)));
+        let aborts = |p: &Prog| p.stats().sum(None).aborts[AbortReason::Limit as usize];
+        assert_eq!((aborts(&long), aborts(&other)), (1, 0));
+        assert_eq!(bench.run(), 1);
+        bench.hook.set(std::slice::from_ref(&short)).unwrap();
+        assert_eq!(bench.run(), 3);
+        let read = ring.ringbuf_consume(&mut |_| core::ops::ControlFlow::Continue(()));
+        assert_eq!(read, Ok(1), "nothing busy stands before it");
+    });
+}
+
 /// An environment whose clock goes on by one nanosecond with each reading.
 fn ticking() -> Arc<Env> {
     let platform = platform();

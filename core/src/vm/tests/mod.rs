@@ -30,6 +30,8 @@ pub(crate) struct TestPlatform {
     pub(crate) now: AtomicU64,
     /// What each reading of the clock moves it on by.
     pub(crate) step: AtomicU64,
+    /// What happens at the next reading, in the middle of the run that reads it.
+    pub(crate) meanwhile: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
     random: AtomicU64,
     code: Option<&'static dyn CodeMemory>,
 }
@@ -43,6 +45,7 @@ pub(crate) fn platform_with(code: Option<&'static dyn CodeMemory>) -> &'static T
     Box::leak(Box::new(TestPlatform {
         now: AtomicU64::new(1),
         step: AtomicU64::new(0),
+        meanwhile: std::sync::Mutex::new(None),
         random: AtomicU64::new(1),
         code,
     }))
@@ -67,6 +70,10 @@ impl Platform for TestPlatform {
         self.code
     }
     fn clock_ns(&self, _clock: Clock) -> Option<u64> {
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(happens) = meanwhile {
+            happens();
+        }
         let step = self.step.load(Ordering::Relaxed);
         Some(self.now.fetch_add(step, Ordering::Relaxed))
     }
