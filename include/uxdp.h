@@ -2087,6 +2087,17 @@ int uxdp_map_create_shared(struct uxdp_env *env,
 int uxdp_map_export_fd(const struct uxdp_map *m);
 
 /**
+ * Maps what mmap(2) of the kernel's map shows, for consumers and producers that were written for that: of a RINGBUF the consumer's page (to be written), the producers' page, and the
+ * data twice; of a USER_RINGBUF the same, with the rights exchanged; of an ARRAY with BPF_F_MMAPABLE its values. The map is one of uxdp_map_create_shared or uxdp_map_attach_fd.
+ *
+ * `*out` and `*len` are the caller's, for munmap(2): they may outlive the map. `m` stays his. Any thread. 0; -EINVAL for NULL and maps without a descriptor, -EOPNOTSUPP for
+ * types that the kernel does not show, -ENOMEM.
+ */
+int uxdp_map_mmap(const struct uxdp_map *m,
+                  void **out,
+                  size_t *len);
+
+/**
  * Takes part in the map that a descriptor of uxdp_map_export_fd names.
  *
  * `fd` stays the caller's and may be closed at once; `*out` is his until uxdp_map_unref. Any thread. As uxdp_map_attach; -EBADF; -EPERM for a descriptor that is no memfd

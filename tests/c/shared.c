@@ -14,7 +14,7 @@
 
 #include "check.h"
 
-enum { HASH = 1, ARRAY = 2, PROG_ARRAY = 3 };
+enum { HASH = 1, ARRAY = 2, PROG_ARRAY = 3, USER_RINGBUF = 31, MMAPABLE = 1 << 10 };
 
 static const char *self;
 
@@ -117,6 +117,37 @@ static void by_descriptor(void)
 	uxdp_map_unref(map);
 }
 
+/* What mmap(2) of the kernel's map shows. */
+static void by_mmap(void)
+{
+	UXDP_STRUCT(uxdp_map_spec, spec, .type = ARRAY, .key_size = 4, .value_size = 8, .max_entries = 10, .flags = MMAPABLE);
+	UXDP_STRUCT(uxdp_map_spec, ring, .type = USER_RINGBUF, .max_entries = 4096);
+	struct uxdp_map *map = NULL, *own = NULL;
+	void *at = NULL, *sample = NULL;
+	size_t len = 0;
+
+	CHECK(uxdp_map_create_shared(NULL, &spec, &map) == 0 && uxdp_map_mmap(map, &at, &len) == 0 && len == 4096);
+	((uint64_t *)at)[3] = 33;
+	CHECK(get(map, 3) == 33 && put(map, 4, 44) == 0 && ((uint64_t *)at)[4] == 44);
+	uxdp_map_unref(map);
+	CHECK(((uint64_t *)at)[3] == 33 && munmap(at, len) == 0);
+
+	CHECK(uxdp_map_create_shared(NULL, &ring, &map) == 0 && uxdp_map_mmap(map, &at, &len) == 0 && len == 4 * 4096);
+	CHECK(uxdp_user_ringbuf_reserve(map, 5, &sample) == 0);
+	memcpy(sample, "hello", 5);
+	CHECK(uxdp_user_ringbuf_submit(map, sample) == 0 && *(uint64_t *)((char *)at + 4096) == 16);
+	CHECK(memcmp((char *)at + 2 * 4096 + 8, "hello", 5) == 0 && memcmp((char *)at + 3 * 4096 + 8, "hello", 5) == 0);
+	CHECK(munmap(at, len) == 0);
+	uxdp_map_unref(map);
+
+	spec.flags = 0;
+	CHECK(uxdp_map_create_shared(NULL, &spec, &map) == 0 && uxdp_map_mmap(map, &at, &len) == -EOPNOTSUPP && at == NULL);
+	CHECK(uxdp_map_mmap(map, NULL, &len) == -EINVAL && uxdp_map_mmap(map, &at, NULL) == -EINVAL && uxdp_map_mmap(NULL, &at, &len) == -EINVAL);
+	uxdp_map_unref(map);
+	CHECK(uxdp_map_create(NULL, &spec, &own) == 0 && uxdp_map_mmap(own, &at, &len) == -EINVAL);
+	uxdp_map_unref(own);
+}
+
 static void by_file(const char *path)
 {
 	UXDP_STRUCT(uxdp_map_spec, spec, .name = "kept", .type = ARRAY, .key_size = 4, .value_size = 8, .max_entries = 10);
@@ -142,6 +173,7 @@ int main(int argc, char **argv)
 		return 2;
 	in_memory();
 	by_descriptor();
+	by_mmap();
 	by_file(argv[1]);
 	puts("ok");
 	return 0;

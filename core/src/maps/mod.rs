@@ -49,6 +49,7 @@ mod target;
 mod tests;
 mod user_ringbuf;
 mod value_lock;
+mod view;
 mod wake;
 
 pub use attach::check_sharable;
@@ -64,6 +65,7 @@ pub use reclaim::Epochs;
 pub use ringbuf::Commit;
 pub use spec::{InnerSpec, MapSpec, MapType, ValueFields};
 pub use target::Target;
+pub use view::View;
 pub use wake::Wakes;
 
 pub(crate) use ringbuf::commit;

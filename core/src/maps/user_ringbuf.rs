@@ -153,6 +153,12 @@ impl UserRing {
     }
 }
 
+impl UserRing {
+    pub(super) fn ring(&self) -> &Ring {
+        &self.ring
+    }
+}
+
 impl MapOps for UserRing {
     fn recover(&self, is_gone: &dyn Fn(u32) -> bool) -> Result<(), Errno> {
         self.ring.recover(is_gone)

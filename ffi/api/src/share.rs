@@ -249,6 +249,32 @@ pub unsafe extern "C" fn uxdp_map_export_fd(m: *const uxdp_map) -> c_int {
     })
 }
 
+/// Maps what mmap(2) of the kernel's map shows, for consumers and producers that were written for that: of a RINGBUF the consumer's page (to be written), the producers' page, and the
+/// data twice; of a USER_RINGBUF the same, with the rights exchanged; of an ARRAY with BPF_F_MMAPABLE its values. The map is one of uxdp_map_create_shared or uxdp_map_attach_fd.
+///
+/// `*out` and `*len` are the caller's, for munmap(2): they may outlive the map. `m` stays his. Any thread. 0; -EINVAL for NULL and maps without a descriptor, -EOPNOTSUPP for
+/// types that the kernel does not show, -ENOMEM.
+///
+/// # Safety
+/// `m` is NULL or a handle; `out` and `len` can be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uxdp_map_mmap(m: *const uxdp_map, out: *mut *mut c_void, len: *mut usize) -> c_int {
+    status(|| {
+        // SAFETY: the caller's word.
+        let (m, len, to) = unsafe { (arg(m, "map")?, len.as_mut(), crate::status::out(out)?) };
+        let len = len.ok_or_else(|| fail(Errno::EINVAL, format_args!("len is NULL")))?;
+        let fd = m.fd().ok_or_else(|| fail(Errno::EINVAL, format_args!("the map is not in a memfd")))?;
+        let views = m.loaded()?.views();
+        let views = views.ok_or_else(|| {
+            let kind = m.loaded_map().map_or("?", |m| m.spec().kind.name());
+            fail(Errno::EOPNOTSUPP, format_args!("a {kind} without BPF_F_MMAPABLE cannot be mapped"))
+        })?;
+        let (at, bytes) = share::map_views(fd, &views).map_err(system("mmap"))?;
+        (*to, *len) = (at.as_ptr().cast(), bytes);
+        Ok(())
+    })
+}
+
 /// Takes part in the map that a descriptor of uxdp_map_export_fd names.
 ///
 /// `fd` stays the caller's and may be closed at once; `*out` is his until uxdp_map_unref. Any thread. As uxdp_map_attach; -EBADF; -EPERM for a descriptor that is no memfd

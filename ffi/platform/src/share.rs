@@ -12,7 +12,7 @@ use crate::{PLATFORM, errno, memory, page_size};
 use core::ffi::{CStr, c_int};
 use core::ptr::NonNull;
 use uxdp_core::error::Errno;
-use uxdp_core::maps::MapPlace;
+use uxdp_core::maps::{MapPlace, View};
 
 /// A descriptor of our own, closed when dropped.
 #[derive(Debug)]
@@ -71,6 +71,36 @@ impl Fd {
         // SAFETY: mapped until it is given back to the platform, which unmaps; who else maps it does so through maps, by the caller's promise to the library.
         Ok(unsafe { MapPlace::new(base, size, &PLATFORM) })
     }
+}
+
+/// Parts of a shared map's memory one behind the other, as mmap(2) of the kernel's map shows them: the address and the bytes, to be given to munmap(2) by the caller.
+///
+/// # Errors
+/// The system's: ENOMEM, EACCES, EINVAL for parts that are not at pages.
+pub fn map_views(fd: &Fd, views: &[View]) -> Result<(NonNull<u8>, usize), Errno> {
+    let len_of = |v: &View| if v.len == 0 { Some(0) } else { memory::pages(v.len) };
+    let total = views.iter().try_fold(0usize, |sum, v| sum.checked_add(len_of(v)?));
+    let total = total.filter(|n| *n != 0).ok_or(Errno::EINVAL)?;
+    let whole = memory::map(core::ptr::null_mut(), total, libc::MAP_NORESERVE).ok_or(Errno::ENOMEM)?;
+    let mut at = 0;
+    for view in views {
+        let Some(len) = len_of(view).filter(|n| *n != 0) else { continue };
+        let protection = libc::PROT_READ | if view.writable { libc::PROT_WRITE } else { 0 };
+        let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+        // SAFETY: takes the place of a part of the mapping that was just made, which nobody else knows.
+        let part = unsafe {
+            let to = whole.as_ptr().add(at).cast();
+            libc::mmap(to, len, protection, flags, fd.0, view.offset as libc::off_t)
+        };
+        if part == libc::MAP_FAILED {
+            let why = Errno(errno());
+            // SAFETY: as above.
+            unsafe { memory::unmap(whole, total) };
+            return Err(why);
+        }
+        at += len;
+    }
+    Ok((whole, total))
 }
 
 impl Drop for Fd {
@@ -189,6 +219,7 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::{Path, PathBuf};
+    use std::vec::Vec;
     use uxdp_core::maps::{Map, MapConfig, MapSpec, MapType, memory_size};
     use uxdp_core::platform::Platform;
 
@@ -231,6 +262,109 @@ mod tests {
         assert_eq!(out, [2; 8]);
         drop((fd, map));
         other.lookup_elem(&[1; 4], &mut out, 0).unwrap();
+    }
+
+    /// A consumer of the kernel's ring that was never told of another: the documented protocol, over pages as mmap(2) gives them, records read in one piece.
+    struct Consumer {
+        pages: NonNull<u8>,
+        len: usize,
+        size: usize,
+    }
+
+    impl Consumer {
+        fn word(&self, at: usize) -> &core::sync::atomic::AtomicU64 {
+            // SAFETY: inside the mapping, aligned, and shared by atomic accesses.
+            unsafe { &*self.pages.as_ptr().add(at).cast() }
+        }
+
+        fn read(&self) -> Vec<Vec<u8>> {
+            use core::sync::atomic::Ordering::{Acquire, Release};
+            let (mut all, mut at) = (Vec::new(), self.word(0).load(Acquire));
+            while at < self.word(page_size()).load(Acquire) {
+                let header = 2 * page_size() + (at as usize & (self.size - 1));
+                let len = self.word(header).load(Acquire) as u32;
+                if len >> 31 & 1 == 1 {
+                    break;
+                }
+                let bytes = (len & (1 << 30) - 1) as usize;
+                if len >> 30 & 1 == 0 {
+                    // SAFETY: the record is inside the doubled data, and its producer is through with it.
+                    let record =
+                        unsafe { core::slice::from_raw_parts(self.pages.as_ptr().add(header + 8), bytes) };
+                    all.push(record.to_vec());
+                }
+                at += (bytes as u64 + 8).next_multiple_of(8);
+                self.word(0).store(at, Release);
+            }
+            all
+        }
+    }
+
+    impl Drop for Consumer {
+        fn drop(&mut self) {
+            // SAFETY: the mapping is ours.
+            unsafe { libc::munmap(self.pages.as_ptr().cast(), self.len) };
+        }
+    }
+
+    #[test]
+    fn a_consumer_of_the_kernels_ring_reads_ours() {
+        let spec = MapSpec::new(MapType::Ringbuf, 0, 0, 4096.max(page_size() as u32));
+        let (fd, place) = memfd(c"uxdp:r", memory_size(&spec, &config()).unwrap()).unwrap();
+        let map = Map::create_in(place, "r", 1, &spec, &config()).unwrap();
+        let (pages, len) = map_views(&fd, &map.views().unwrap()).unwrap();
+        let consumer = Consumer { pages, len, size: spec.max_entries as usize };
+        assert_eq!(len, 2 * page_size() + 2 * consumer.size);
+        for round in 0..200usize {
+            let records: Vec<Vec<u8>> =
+                (0..3).map(|i| std::vec![round as u8; (round * 37 + i * 11) % 700]).collect();
+            for record in &records {
+                // SAFETY: the bytes are readable.
+                unsafe { map.ringbuf_output(record.as_ptr(), record.len() as u64, 0, 0) }.unwrap();
+            }
+            let dropped = map.ringbuf_reserve(9, 1);
+            let kept = map.ringbuf_reserve(5, 1);
+            // SAFETY: reservations of this map, five bytes in the second.
+            unsafe {
+                map.ringbuf_commit(dropped, uxdp_core::maps::Commit::Discard, 0);
+                assert_eq!(consumer.read(), records, "a busy record is waited for");
+                kept.write_bytes(7, 5);
+                map.ringbuf_commit(kept, uxdp_core::maps::Commit::Submit, 0);
+            }
+            assert_eq!(consumer.read(), [[7; 5]]);
+            assert_eq!(map.ringbuf_query(0), 0, "the ring knows what was read");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_show_is_not_shown() {
+        let view = |kind, flags| {
+            let (key, value, entries) =
+                if kind == MapType::UserRingbuf { (0, 0, 4096) } else { (4, 12, 100) };
+            let spec = MapSpec::new(kind, key, value, entries).with_flags(flags);
+            let (fd, place) = memfd(c"uxdp:m", memory_size(&spec, &config()).unwrap()).unwrap();
+            let map = Map::create_in(place, "m", 1, &spec, &config()).unwrap();
+            (map.views(), fd, map)
+        };
+        assert_eq!(view(MapType::Hash, 0).0, None);
+        assert_eq!(view(MapType::Array, 0).0, None);
+        let user = view(MapType::UserRingbuf, 0).0.unwrap();
+        assert_eq!(user.map(|v| v.writable), [false, true, true]);
+        let mmapable = uxdp_core::maps::spec::flags::BPF_F_MMAPABLE;
+        let (views, fd, map) = view(MapType::Array, mmapable);
+        let (at, len) = map_views(&fd, &views.unwrap()).unwrap();
+        map.update_elem(2, &[3, 0, 0, 0], &[9; 12], 0).unwrap();
+        // SAFETY: the mapping has the values, sixteen bytes each; it is ours.
+        unsafe {
+            assert_eq!(at.as_ptr().add(48).cast::<[u8; 12]>().read(), [9; 12]);
+            at.as_ptr().add(64).write(5);
+            libc::munmap(at.as_ptr().cast(), len);
+        }
+        let mut out = [0; 12];
+        map.lookup_elem(&[4, 0, 0, 0], &mut out, 0).unwrap();
+        assert_eq!((out[0], len), (5, page_size()));
+        map.freeze().unwrap();
+        assert_eq!(map.views().unwrap().map(|v| v.writable), [false; 3]);
     }
 
     #[test]
