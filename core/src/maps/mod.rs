@@ -40,6 +40,8 @@ mod queue;
 mod reclaim;
 mod redirect;
 mod ringbuf;
+#[cfg(all(test, loom))]
+mod ringbuf_loom;
 mod shadow;
 mod slots;
 pub mod spec;

@@ -162,6 +162,11 @@ impl Ring {
         &self.wake
     }
 
+    #[cfg(all(test, loom))]
+    pub(super) fn set_pending_for_test(&self, at: u64) {
+        self.producers().pending.store(at, Ordering::Relaxed);
+    }
+
     fn mask(&self) -> u64 {
         self.size - 1
     }
