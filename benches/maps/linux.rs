@@ -1,7 +1,8 @@
 //! Linux's maps: the same object's programs, run by BPF_PROG_TEST_RUN, a chunk a call.
 
 use crate::keys::Route;
-use crate::measure::{Ask, Lane, Make};
+use crate::measure::{Ask, CHUNK, Lane, Make};
+use crate::ours::HostOp;
 use anyhow::{Context, Result, ensure};
 use libbpf_sys as bpf;
 use std::ffi::{CString, c_void};
@@ -73,6 +74,22 @@ impl Linux {
         Ok(())
     }
 
+    /// One element.
+    pub(crate) fn set(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        // SAFETY: a key and a value of the map's sizes.
+        let status =
+            unsafe { bpf::bpf_map_update_elem(self.map, key.as_ptr().cast(), value.as_ptr().cast(), 0) };
+        ensure!(status == 0, "Linux does not take an element: {status}");
+        Ok(())
+    }
+
+    /// Puts the map `inner` into the chosen map of maps.
+    pub(crate) fn put_inner(&self) -> Result<()> {
+        // SAFETY: a loaded object; the name ends with NUL.
+        let fd = unsafe { bpf::bpf_object__find_map_fd_by_name(self.obj, c"inner".as_ptr()) };
+        self.set(&[0; 4], &fd.to_le_bytes())
+    }
+
     pub(crate) fn add(&self, routes: &[Route]) -> Result<()> {
         let key = |r: &Route| u64::from(r.len) | u64::from(r.address.to_be()) << 32;
         let keys: Vec<u64> = routes.iter().map(key).collect();
@@ -88,6 +105,14 @@ impl Linux {
         Ok(())
     }
 
+    /// bpf(2)'s operations.
+    pub(crate) fn control(&self, op: HostOp) -> Make<'_> {
+        Box::new(move |_| {
+            let (keys, values) = (vec![0; CHUNK], vec![0; CHUNK * self.slots]);
+            Ok(Box::new(Control { map: self.map, op, key: u64::MAX, cursor: None, keys, values }))
+        })
+    }
+
     pub(crate) fn program<'a>(&'a self, name: &'a str) -> Make<'a> {
         Box::new(move |thread| {
             let wanted = CString::new(name)?;
@@ -97,8 +122,96 @@ impl Linux {
             };
             ensure!(fd >= 0, "no program {name}");
             let fresh = (u64::from(thread) + 1) << 50;
-            Ok(Box::new(Program { fd, fresh, evicts: name.ends_with("evict") }))
+            let ring = match name.starts_with("ring") {
+                // SAFETY: the map's descriptor, a function that takes what it is given, and no options.
+                true => unsafe { bpf::ring_buffer__new(self.map, Some(seen), ptr::null_mut(), ptr::null()) },
+                false => ptr::null_mut(),
+            };
+            Ok(Box::new(Program { fd, fresh, evicts: name.ends_with("evict"), ring }))
         })
+    }
+}
+
+unsafe extern "C" fn seen(_: *mut c_void, _: *mut c_void, _: bpf::size_t) -> i32 {
+    0
+}
+
+/// Buffers of the control plane, and where a walk is.
+struct Control {
+    map: i32,
+    op: HostOp,
+    key: u64,
+    cursor: Option<u32>,
+    keys: Vec<u64>,
+    values: Vec<u64>,
+}
+
+impl Control {
+    fn walk(&mut self) {
+        for _ in 0..CHUNK {
+            let mut next = 0u64;
+            // SAFETY: keys of eight bytes.
+            unsafe {
+                let to = (&raw mut next).cast();
+                if bpf::bpf_map_get_next_key(self.map, (&raw const self.key).cast(), to) != 0 {
+                    bpf::bpf_map_get_next_key(self.map, ptr::null(), to);
+                }
+            }
+            self.key = next;
+        }
+    }
+
+    fn read(&mut self) {
+        let mut left = CHUNK as u32;
+        while left > 0 {
+            let (mut next, mut count) = (0u32, left);
+            let mut from = self.cursor.unwrap_or(0);
+            let at = if self.cursor.is_some() { (&raw mut from).cast() } else { ptr::null_mut() };
+            // SAFETY: room for `count` keys and values, cursors of four bytes.
+            let status = unsafe {
+                bpf::bpf_map_lookup_batch(
+                    self.map,
+                    at,
+                    (&raw mut next).cast(),
+                    self.keys.as_mut_ptr().cast(),
+                    self.values.as_mut_ptr().cast(),
+                    &mut count,
+                    ptr::null(),
+                )
+            };
+            left -= count.min(left);
+            self.cursor = (status == 0).then_some(next);
+        }
+    }
+
+    fn write(&mut self, keys: &[u64]) {
+        let mut count = keys.len() as u32;
+        let at = keys.as_ptr().cast();
+        // SAFETY: `count` keys and values of eight bytes.
+        unsafe { bpf::bpf_map_update_batch(self.map, at, at, &mut count, ptr::null()) };
+    }
+
+    fn take(&mut self, keys: &[u64]) {
+        for key in keys {
+            let key = (&raw const *key).cast();
+            // SAFETY: a key and a value of eight bytes.
+            unsafe {
+                bpf::bpf_map_lookup_and_delete_elem(self.map, key, self.values.as_mut_ptr().cast());
+                bpf::bpf_map_update_elem(self.map, key, key, 0);
+            }
+        }
+    }
+}
+
+impl Lane for Control {
+    fn run(&mut self, ask: &Ask<'_>) -> u64 {
+        match self.op {
+            HostOp::Walk => self.walk(),
+            HostOp::ReadBatch => self.read(),
+            HostOp::WriteBatch => self.write(ask.keys),
+            _ => self.take(ask.keys),
+        }
+        self.key
     }
 }
 
@@ -106,6 +219,15 @@ struct Program {
     fd: i32,
     fresh: u64,
     evicts: bool,
+    /// What the program fills and the host empties; null for none.
+    ring: *mut bpf::ring_buffer,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // SAFETY: null, or made by `program` and freed once.
+        unsafe { bpf::ring_buffer__free(self.ring) };
+    }
 }
 
 impl Lane for Program {
@@ -120,6 +242,10 @@ impl Lane for Program {
         };
         // SAFETY: the packet outlives the call.
         unsafe { bpf::bpf_prog_test_run_opts(self.fd, &mut opts) };
+        if !self.ring.is_null() {
+            // SAFETY: a ring of this lane's.
+            unsafe { bpf::ring_buffer__consume(self.ring) };
+        }
         u64::from(opts.retval)
     }
 }

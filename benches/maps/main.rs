@@ -89,6 +89,20 @@ struct Bench {
     rows: Vec<Row>,
 }
 
+/// What a map holds when it is measured.
+#[derive(Clone, Copy)]
+enum Fill {
+    /// Every key below its number of entries.
+    Keys,
+    /// As many prefixes of 24 bits.
+    Routes,
+    /// The loopback.
+    Port,
+    /// Another map.
+    Inner,
+    Nothing,
+}
+
 /// The lanes of a row, in the order of the columns.
 type Lanes<'a> = [Option<Make<'a>>; 4];
 
@@ -110,6 +124,15 @@ impl Bench {
             cells[column] = Some(if column < 2 { ns } else { ns - self.empty[column - 2] });
         }
         self.push(what, entries, "ns", cells);
+        Ok(())
+    }
+
+    /// Measures calls of the control plane: bpf(2) beside functions.
+    fn control(&mut self, what: &str, entries: u32, keys: &Keys, lanes: [Make<'_>; 2]) -> Result<()> {
+        if self.wants(what) {
+            let took = alone(&lanes, keys, Duration::from_millis(self.args.time))?;
+            self.push(what, entries, "ns", [Some(took[0]), None, None, Some(took[1])]);
+        }
         Ok(())
     }
 
@@ -191,7 +214,14 @@ impl Bench {
                 [Some(ours.host(host)), dpdk, Some(ours.program(name)), Some(linux.program(name))]
             };
             let halves = [keys(0, n / 2), keys(n / 2, n / 2)];
-            let mixed = |name| [None, None, Some(ours.program(name)), Some(linux.program(name))];
+            let mixed = |of, name| {
+                [
+                    Some(ours.host(HostOp::Mixed(of))),
+                    None,
+                    Some(ours.program(name)),
+                    Some(linux.program(name)),
+                ]
+            };
             let update = || of(HostOp::Update, peer.map(|p| p.hash_update()), "hash_update");
             self.pair(
                 "hash lookup, two cores",
@@ -204,17 +234,24 @@ impl Bench {
                 "hash delete + insert, two cores",
                 entries,
                 &halves,
-                of(HostOp::Replace, None, "hash_replace"),
+                of(HostOp::Replace, peer.map(|p| p.hash_replace()), "hash_replace"),
             )?;
-            self.pair("hash 15/16 lookups, two cores", entries, &halves, mixed("hash_read_mostly"))?;
-            self.pair("hash 1/2 lookups, two cores", entries, &halves, mixed("hash_write_heavy"))?;
+            self.pair("hash 15/16 lookups, two cores", entries, &halves, mixed(16, "hash_read_mostly"))?;
+            self.pair("hash 1/2 lookups, two cores", entries, &halves, mixed(2, "hash_write_heavy"))?;
             self.pair("hash hot key update, two cores", entries, &[keys(7, 1), keys(7, 1)], update())?;
         }
         drop(peer);
-        // A hundred times the capacity comes and goes; at ten million entries ten times.
-        let rounds = if entries > 1_000_000 { 10 } else { 100 };
+        for (what, op) in [
+            ("hash get_next_key", HostOp::Walk),
+            ("hash lookup batch", HostOp::ReadBatch),
+            ("hash update batch", HostOp::WriteBatch),
+            ("hash lookup and delete + insert", HostOp::Take),
+        ] {
+            self.control(what, entries, &there, [ours.host(op), linux.control(op)])?;
+        }
+        // A hundred times the capacity comes and goes.
         if self.wants("hash lookup after churn") {
-            ours.churn(entries, rounds)?;
+            ours.churn(entries, 100)?;
             let peer = dpdk.as_ref().map(|d| d.hash(entries, false)).transpose()?;
             let lookup =
                 [Some(ours.host(HostOp::Lookup)), peer.as_ref().map(|p| p.hash_lookup()), None, None];
@@ -231,23 +268,25 @@ impl Bench {
         Ok(())
     }
 
-    fn percpu_hash(&mut self, entries: u32) -> Result<()> {
-        self.programs(
-            "percpu_hash",
-            entries,
-            &[("percpu hash lookup", "percpu_hash_lookup"), ("percpu hash update", "percpu_hash_update")],
-        )
-    }
-
     /// Operations that are compared in programs alone.
-    fn programs(&mut self, map: &str, entries: u32, rows: &[(&str, &str)]) -> Result<()> {
+    fn programs(&mut self, map: &str, entries: u32, fill: Fill, rows: &[(&str, &str)]) -> Result<()> {
         if !rows.iter().any(|(what, _)| self.wants(what)) {
             return Ok(());
         }
         let object = self.object.clone();
         let (ours, linux) = (Ours::new(&object, map, entries)?, Linux::new(&object, map, entries)?);
-        ours.fill(entries)?;
-        linux.fill(entries)?;
+        match fill {
+            Fill::Keys => ours.fill(entries).and_then(|()| linux.fill(entries))?,
+            Fill::Routes => {
+                let routes: Vec<_> = (0..entries).map(|i| keys::Route { address: i << 8, len: 24 }).collect();
+                ours.add(&routes).and_then(|()| linux.add(&routes))?;
+            }
+            Fill::Port => {
+                ours.set(&[0; 4], &[1, 0, 0, 0]).and_then(|()| linux.set(&[0; 4], &[1, 0, 0, 0]))?
+            }
+            Fill::Inner => ours.put_inner().and_then(|()| linux.put_inner())?,
+            Fill::Nothing => {}
+        }
         for (what, name) in rows {
             self.row(
                 what,
@@ -276,7 +315,11 @@ impl Bench {
         self.row("lru insert, evict", entries, &keys(0, n), of(HostOp::Fresh, "lru_evict"))?;
         let halves = || [keys(0, n / 2), keys(n / 2, n / 2)];
         self.pair("lru update, two cores", entries, &halves(), of(HostOp::Update, "lru_update"))?;
-        self.pair("lru insert, evict, two cores", entries, &halves(), of(HostOp::Fresh, "lru_evict"))
+        self.pair("lru insert, evict, two cores", entries, &halves(), of(HostOp::Fresh, "lru_evict"))?;
+        let mixed = of(HostOp::Mixed(16), "lru_read_mostly");
+        self.pair("lru 15/16 lookups, two cores", entries, &halves(), mixed)?;
+        let hot = [keys(7, 1), keys(7, 1)];
+        self.pair("lru hot key update, two cores", entries, &hot, of(HostOp::Update, "lru_update"))
     }
 
     fn lpm(&mut self, n: u32) -> Result<()> {
@@ -334,16 +377,41 @@ impl Bench {
         )?;
         self.empty = [empty[0], empty[1]];
         drop((ours, linux));
-        self.programs("array", 65_536, &[("array lookup", "array_lookup")])?;
-        self.programs("percpu_array", 65_536, &[("percpu array lookup", "percpu_array_lookup")])?;
         for entries in self.args.entries.clone() {
+            self.programs("array", entries, Fill::Keys, &[("array lookup", "array_lookup")])?;
+            let rows = [("percpu array lookup", "percpu_array_lookup")];
+            self.programs("percpu_array", entries, Fill::Keys, &rows)?;
             self.hash(entries)?;
-            if entries <= 1_000_000 {
-                self.percpu_hash(entries)?;
-            }
+            let rows =
+                [("percpu hash lookup", "percpu_hash_lookup"), ("percpu hash update", "percpu_hash_update")];
+            self.programs("percpu_hash", entries, Fill::Keys, &rows)?;
             self.lru(entries)?;
+            let rows =
+                [("lru lists update", "lru_lists_update"), ("lru lists insert, evict", "lru_lists_evict")];
+            self.programs("lru_lists", entries, Fill::Keys, &rows)?;
+            let rows =
+                [("percpu lru lookup", "percpu_lru_lookup"), ("percpu lru update", "percpu_lru_update")];
+            self.programs("percpu_lru", entries, Fill::Keys, &rows)?;
         }
-        self.args.routes.clone().into_iter().try_for_each(|n| self.lpm(n))
+        // As many elements as a chunk has operations.
+        self.programs("hash", CHUNK as u32, Fill::Keys, &[("hash for_each", "hash_each")])?;
+        self.programs("queue", 65_536, Fill::Nothing, &[("queue push + pop", "queue_turn")])?;
+        self.programs("stack", 65_536, Fill::Nothing, &[("stack push + pop", "stack_turn")])?;
+        let rows = [("bloom push", "bloom_push"), ("bloom peek", "bloom_peek")];
+        self.programs("bloom", 65_536, Fill::Nothing, &rows)?;
+        self.programs("ring", 131_072, Fill::Nothing, &[("ring output and reading", "ring_output")])?;
+        self.programs("ports", 1, Fill::Port, &[("redirect_map", "redirect_map")])?;
+        self.programs("outer", 1, Fill::Inner, &[("map in map lookup", "inner_lookup")])?;
+        for n in self.args.routes.clone() {
+            self.lpm(n)?;
+            let rows = [
+                ("lpm update", "lpm_update"),
+                ("lpm delete + insert", "lpm_replace"),
+                ("lpm miss", "lpm_miss"),
+            ];
+            self.programs("lpm", n, Fill::Routes, &rows)?;
+        }
+        Ok(())
     }
 }
 
@@ -387,7 +455,7 @@ fn table(rows: &[Row]) -> Table {
             ratio(r.uxdp, r.dpdk),
             number(r.program),
             number(r.linux),
-            ratio(r.program, r.linux),
+            ratio(r.program.or(r.uxdp), r.linux),
         ]);
     }
     table

@@ -1,11 +1,12 @@
 //! uxdp's maps: called by the host, and by a program that was compiled here.
 
 use crate::keys::Route;
-use crate::measure::{Ask, Lane, Make};
+use crate::measure::{Ask, CHUNK, Lane, Make};
 use anyhow::{Context, Result, ensure};
+use std::ops::ControlFlow;
 use std::path::Path;
 use uxdp_control::session::{link, make_maps, open_object};
-use uxdp_core::maps::Map;
+use uxdp_core::maps::{Batch, BatchInput, Map, MapType};
 use uxdp_core::object::Object;
 use uxdp_core::sync::Arc;
 use uxdp_core::verifier::{self, VerifyOptions};
@@ -40,6 +41,15 @@ pub(crate) enum HostOp {
     Replace,
     /// New keys, one after the other.
     Fresh,
+    /// Lookups, one of so many an update instead: a power of two.
+    Mixed(u64),
+    /// bpf(2)'s: the key behind the one before.
+    Walk,
+    /// A chunk of elements a call.
+    ReadBatch,
+    WriteBatch,
+    /// Lookup-and-delete, and an insertion.
+    Take,
 }
 
 impl Ours {
@@ -80,6 +90,18 @@ impl Ours {
         Ok(())
     }
 
+    /// One element.
+    pub(crate) fn set(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.env.update_elem(self.map(), key, value, 0).context("an element")
+    }
+
+    /// Puts the map `inner` into the chosen map of maps.
+    pub(crate) fn put_inner(&self) -> Result<()> {
+        let inner = &self.maps[self.object.find_map("inner").context("an inner map")?];
+        self.env.set_map(self.map(), &[0; 4], inner, 0).context("an inner map")?;
+        Ok(())
+    }
+
     pub(crate) fn add(&self, routes: &[Route]) -> Result<()> {
         for (i, route) in (1u64..).zip(routes) {
             let key = u64::from(route.len) | u64::from(route.address.to_be()) << 32;
@@ -106,7 +128,14 @@ impl Ours {
         Box::new(move |slot| {
             let _worker = Worker::register(&self.env, slot)?;
             let fresh = (u64::from(slot) + 1) << 48;
-            Ok(Box::new(Host { map: self.map(), op, slot, fresh, _worker }))
+            Ok(Box::new(Host {
+                map: self.map(),
+                op,
+                slot,
+                fresh,
+                control: Control::new(self.map()),
+                _worker,
+            }))
         })
     }
 
@@ -133,6 +162,7 @@ impl Ours {
                 hook,
                 fresh,
                 evicts: name.ends_with("evict"),
+                ring: (self.map().spec().kind == MapType::Ringbuf).then(|| self.maps[self.chosen].clone()),
             }))
         })
     }
@@ -143,13 +173,83 @@ struct Host<'a> {
     op: HostOp,
     slot: u32,
     fresh: u64,
+    control: Control,
     _worker: Worker,
+}
+
+/// Buffers of the control plane, and where a walk is.
+struct Control {
+    key: [u8; 8],
+    cursor: Option<[u8; 4]>,
+    keys: Vec<u8>,
+    values: Vec<u8>,
+}
+
+impl Control {
+    fn new(map: &Map) -> Control {
+        let values = CHUNK * map.value_buffer_size();
+        Control { key: [0xff; 8], cursor: None, keys: vec![0; 8 * CHUNK], values: vec![0; values] }
+    }
+
+    fn walk(&mut self, map: &Map) -> u64 {
+        let mut next = [0; 8];
+        for _ in 0..CHUNK {
+            if map.next_key(Some(&self.key), &mut next).is_err() {
+                _ = map.next_key(None, &mut next);
+            }
+            self.key = next;
+        }
+        u64::from_le_bytes(self.key)
+    }
+
+    /// Up to a chunk of elements; from the beginning where the end is reached.
+    fn read(&mut self, map: &Map) -> u64 {
+        let mut left = CHUNK as u32;
+        while left > 0 {
+            let mut next = [0; 4];
+            let mut batch = Batch {
+                keys: &mut self.keys,
+                values: &mut self.values,
+                count: left,
+                elem_flags: 0,
+                flags: 0,
+            };
+            let done = map.lookup_batch(self.cursor.as_ref().map(|c| &c[..]), &mut next, &mut batch);
+            left -= batch.count.min(left);
+            self.cursor = done.is_ok().then_some(next);
+        }
+        u64::from(self.values[0])
+    }
+
+    fn write(&mut self, map: &Map, keys: &[u64], slot: u32) -> u64 {
+        self.keys.chunks_exact_mut(8).zip(keys).for_each(|(to, key)| to.copy_from_slice(&key.to_le_bytes()));
+        let mut batch =
+            BatchInput { keys: &self.keys, values: &self.keys, count: CHUNK as u32, elem_flags: 0 };
+        _ = map.update_batch(slot, &mut batch);
+        u64::from(batch.count)
+    }
+
+    fn take(&mut self, map: &Map, keys: &[u64], slot: u32) -> u64 {
+        for key in keys {
+            let key = key.to_le_bytes();
+            _ = map.lookup_and_delete_elem(slot, &key, &mut self.values[..8], 0);
+            _ = map.update_elem(slot, &key, &key, 0);
+        }
+        u64::from(self.values[0])
+    }
 }
 
 impl Lane for Host<'_> {
     fn run(&mut self, ask: &Ask<'_>) -> u64 {
         let (map, slot) = (self.map, self.slot);
         let mut sum = 0u64;
+        match self.op {
+            HostOp::Walk => return self.control.walk(map),
+            HostOp::ReadBatch => return self.control.read(map),
+            HostOp::WriteBatch => return self.control.write(map, ask.keys, slot),
+            HostOp::Take => return self.control.take(map, ask.keys, slot),
+            _ => {}
+        }
         // SAFETY: the maps of the object have keys of at most eight bytes and values of eight; the worker holds the slot; values are read as a program would, by
         // one load of a word that is mapped as long as the map.
         unsafe {
@@ -194,6 +294,15 @@ impl Lane for Host<'_> {
                     _ = map.delete(key, slot);
                     _ = map.update(key, key, 0, slot);
                 }),
+                HostOp::Mixed(of) => ask.keys.iter().for_each(|key| {
+                    let at = (&raw const *key).cast();
+                    // The keys are in random order: their own bits choose.
+                    match key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32 & (of - 1) {
+                        0 => _ = map.update(at, at, 0, slot),
+                        _ => add(map.lookup(at, slot)),
+                    }
+                }),
+                HostOp::Walk | HostOp::ReadBatch | HostOp::WriteBatch | HostOp::Take => {}
                 HostOp::Fresh => ask.keys.iter().for_each(|_| {
                     let key = self.fresh;
                     _ = map.update((&raw const key).cast(), (&raw const key).cast(), 0, slot);
@@ -211,6 +320,8 @@ struct Program {
     hook: Arc<Hook>,
     fresh: u64,
     evicts: bool,
+    /// What the program fills and the host empties.
+    ring: Option<Arc<Map>>,
 }
 
 impl Lane for Program {
@@ -221,6 +332,9 @@ impl Lane for Program {
         let Ok(mut runner) = Runner::new(&self.worker, &self.hook, Origin::default()) else { return 0 };
         let Ok(mut frame) = Frame::new(&mut buffer, ROOM..ROOM + crate::PACKET) else { return 0 };
         let action = runner.run(&mut frame);
+        if let Some(ring) = &self.ring {
+            _ = ring.ringbuf_consume(&mut |_| ControlFlow::Continue(()));
+        }
         self.worker.quiescent();
         u64::from(action)
     }
