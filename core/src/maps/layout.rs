@@ -110,7 +110,7 @@ impl Layout {
                 let key = (spec.key_size as usize).checked_next_multiple_of(8)?.checked_add(mark)?;
                 let pool = if lru { Clock::parts(spec, cfg) as usize * PART_BYTES } else { CACHE_LINE };
                 l.nr_elements = entries.checked_add(if percpu || lru { 0 } else { writers })?;
-                l.element_stride = if percpu { key } else { key.checked_add(stride)? };
+                l.element_stride = unstraddled(if percpu { key } else { key.checked_add(stride)? })?;
                 l.nr_buckets = buckets_for(entries, writers)?;
                 l.buckets = at.take(l.nr_buckets.checked_mul(BUCKET_BYTES)?, CACHE_LINE)?;
                 l.pool = at.take(pool, WRITER_BYTES)?;
@@ -138,6 +138,11 @@ impl Layout {
         l.total = at.0.checked_next_multiple_of(l.align)?;
         (l.total <= isize::MAX as usize).then_some(l)
     }
+}
+
+/// Bytes from an element to the next, so that none of up to a cache line stands on two.
+fn unstraddled(size: usize) -> Option<usize> {
+    if size <= CACHE_LINE { size.checked_next_power_of_two() } else { Some(size) }
 }
 
 /// The first free byte.

@@ -2,13 +2,18 @@
 
 use super::key::OneWord;
 use super::*;
+use crate::maps::layout::CACHE_LINE;
 use crate::maps::memory::test_heap::Heap;
 use crate::maps::{MapType, tests};
 use crate::platform::MemRequest;
 
 fn table(max_entries: u32) -> (Region, Table) {
+    table_of(8, max_entries)
+}
+
+fn table_of(value_size: u32, max_entries: u32) -> (Region, Table) {
     let heap = Heap::leaked();
-    let (spec, cfg) = (tests::spec(MapType::Hash, 8, 8, max_entries), tests::config(heap));
+    let (spec, cfg) = (tests::spec(MapType::Hash, 8, value_size, max_entries), tests::config(heap));
     let l = layout_of(&spec, &cfg);
     let request = MemRequest { name: "t", size: l.total, align: l.align, numa_node: -1 };
     let region = Region::new(&request, heap).unwrap();
@@ -153,4 +158,27 @@ fn a_full_table_keeps_its_keys_near_their_homes() {
     }
     let away = (0..t.nr_buckets).filter(|b| t.reach(*b) > 0).count();
     assert!(away * 50 < t.nr_buckets as usize, "{away} of {} homes reach further", t.nr_buckets);
+}
+
+/// Cache lines that a hit reads in a full table: those of the buckets up to the key's, and those of its element.
+#[test]
+#[cfg_attr(miri, ignore = "too long for an interpreter")]
+fn a_hit_in_a_full_table_reads_two_lines() {
+    const N: u64 = 30_000;
+    for value_size in [1, 4, 8, 16, 24, 40, 56] {
+        let (_region, t) = table_of(value_size, N as u32);
+        for k in 0..N {
+            put(&t, k, 0).unwrap();
+        }
+        let size = 8 + (value_size as usize).next_multiple_of(8);
+        let lines_of = |from: usize, len: usize| (from + len - 1) / CACHE_LINE - from / CACHE_LINE + 1;
+        let mut lines = 0;
+        for k in 0..N {
+            let found = t.find(&key(k)).unwrap();
+            let element = t.pool().element(found.index()).unwrap().addr();
+            assert_eq!(lines_of(element, size), 1, "an element of {size} bytes at {element:#x}");
+            lines += 2 + found.place.nth as u64 / SLOTS as u64;
+        }
+        assert!(lines * 1000 < 2025 * N, "{lines} lines for {N} hits on values of {value_size} bytes");
+    }
 }
