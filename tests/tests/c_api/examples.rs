@@ -68,6 +68,17 @@ fn run_all(build: &Path, under: &[&str], programs: &[&str]) {
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused).contains("invalid access to packet"), "{}", text(&refused));
 
+    let port = run(command("port").args([object("xdp_maps"), object("xdp_tx")]));
+    let want = "a packet: XDP_TX\na packet: XDP_TX\nxdp_maps replaced, 1 maps kept\na packet: XDP_TX\nxdp_maps: 0 runs";
+    assert!(port.starts_with(want), "{port}");
+    let missing = command("port").arg(object("xdp_metadata")).output().unwrap();
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(
+        text(&missing).contains("does not offer what program xdp_metadata needs: rx_hash"),
+        "{}",
+        text(&missing)
+    );
+
     let memory = run(command("custom_memory").arg(object("xdp_map_access")));
     assert!(memory.ends_with("flag 0: 0 packets counted\nflag 1: 1 packets counted\nflag 0: 1 packets counted\nmaps left in the arena: 0\n"), "{memory}");
 
@@ -97,7 +108,7 @@ fn examples_work_with_the_archive() {
 fn examples_are_clean_under_the_address_sanitizer() {
     let flags = "CFLAGS=-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all";
     run_all(
-        &examples("examples-asan", &["STATIC=1", flags, "hello", "pcap_filter", "custom_memory"]),
+        &examples("examples-asan", &["STATIC=1", flags, "hello", "pcap_filter", "custom_memory", "port"]),
         &[],
         &["xdp_csum", "xdp_maps"],
     );
@@ -117,7 +128,7 @@ fn examples_are_clean_under_valgrind() {
         "--errors-for-leak-kinds=definite,indirect,possible",
     ];
     run_all(
-        &examples("examples-valgrind", &["hello", "pcap_filter", "custom_memory"]),
+        &examples("examples-valgrind", &["hello", "pcap_filter", "custom_memory", "port"]),
         &valgrind,
         &["xdp_csum"],
     );
