@@ -25,6 +25,8 @@ pub struct Coverage {
     with_map: u64,
     with_loop: u64,
     with_packet_write: u64,
+    /// With all three.
+    with_these: u64,
     with_atomic: u64,
     with_call: u64,
     opcodes: BTreeMap<u8, u64>,
@@ -69,6 +71,7 @@ impl Coverage {
         self.with_map += u64::from(!maps.is_empty());
         self.with_loop += u64::from(looped);
         self.with_packet_write += u64::from(wrote);
+        self.with_these += u64::from(!maps.is_empty() && looped && wrote);
         self.with_atomic += u64::from(atomic);
         self.with_call += u64::from(call);
         opcodes.into_iter().for_each(|o| *self.opcodes.entry(o).or_default() += 1);
@@ -84,9 +87,9 @@ impl Coverage {
         }
     }
 
-    /// Of a hundred compared programs, those with a map, with a loop, with a write to the packet.
-    pub fn shares(&self) -> [u64; 3] {
-        [self.with_map, self.with_loop, self.with_packet_write].map(|n| n * 100 / self.compared.max(1))
+    /// Of a hundred compared programs, those with a map, a loop and a write to the packet.
+    pub fn share(&self) -> u64 {
+        self.with_these * 100 / self.compared.max(1)
     }
 
     /// Opcodes, helpers, kinds of maps, and branches of which both ways were gone.
@@ -107,10 +110,11 @@ impl fmt::Display for Coverage {
         writeln!(f, "{} on which Linux is wrong and not followed", self.doubted)?;
         writeln!(
             f,
-            "with a map {} %, a loop {} %, a packet write {} %, an atomic {} %, a function {} %",
+            "with a map {} %, a loop {} %, a packet write {} %, all three {} %, an atomic {} %, a function {} %",
             percent(self.with_map),
             percent(self.with_loop),
             percent(self.with_packet_write),
+            percent(self.with_these),
             percent(self.with_atomic),
             percent(self.with_call)
         )?;

@@ -33,9 +33,9 @@ fn generated_programs_end_alike_on_linux_and_on_every_engine() {
         }
     }
     let coverage = &judge.coverage;
-    let ([map, looped, wrote], [opcodes, helpers, kinds, branches]) = (coverage.shares(), coverage.counts());
+    let [opcodes, helpers, kinds, branches] = coverage.counts();
     assert!(coverage.compared * 2 > rounds, "{coverage}");
-    assert!(map >= 50 && looped >= 50 && wrote >= 50, "{coverage}");
+    assert!(coverage.share() >= 50, "{coverage}");
     assert!(opcodes >= 110 && helpers >= 19 && kinds >= 7 && branches >= 35, "{coverage}");
 }
 
