@@ -1,6 +1,7 @@
 //! Slots, replacement and grace periods.
 
 use super::*;
+use crate::maps::Reported;
 
 fn returns(env: &Arc<Env>, code: i32) -> Arc<Prog> {
     Asm::default().mov(0, code).exit().load_counting(env, &[])
@@ -44,6 +45,40 @@ fn a_replaced_program_is_freed_when_every_online_worker_was_quiescent() {
             ids[0]
         };
         assert_eq!(second_id, first.id() + 1);
+    });
+}
+
+#[test]
+fn worker_that_never_reports_is_named_until_it_does() {
+    on_every_engine(|| {
+        let env = env();
+        let bench = Bench::new(&env);
+        let silent = Worker::register(&env, 1).unwrap();
+        bench.hook.set(&[returns(&env, 1)]).unwrap();
+        assert_eq!(env.reclamation(), Reclamation::default(), "nothing was replaced");
+        assert_eq!(env.reported(2), None);
+        for round in 1..=5 {
+            bench.hook.set(&[returns(&env, 1)]).unwrap();
+            bench.worker.quiescent();
+            assert_eq!(env.reclamation().held_up_by, Some((1, round)));
+            assert_eq!(env.reported(1), Some(Reported { held: true, online: true, behind: round }));
+            assert_eq!(env.reported(0), Some(Reported { held: true, online: true, behind: 0 }));
+        }
+        assert_eq!(env.reclamation().waiting, 5);
+        silent.quiescent();
+        assert_eq!(env.reclamation(), Reclamation::default());
+        bench.hook.set(&[returns(&env, 1)]).unwrap();
+        assert_eq!(
+            env.reclamation(),
+            Reclamation { waiting: 1, held_up_by: Some((0, 1)) },
+            "the first of two"
+        );
+        bench.worker.offline();
+        assert_eq!(env.reported(0), Some(Reported { held: true, online: false, behind: 0 }));
+        assert_eq!(env.reclamation(), Reclamation { waiting: 1, held_up_by: Some((1, 1)) });
+        drop(silent);
+        assert_eq!(env.reclamation(), Reclamation::default());
+        assert_eq!(env.reported(1), Some(Reported::default()));
     });
 }
 
