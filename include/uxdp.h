@@ -845,6 +845,28 @@ struct uxdp_env_opts {
 };
 
 /**
+ * What an environment has yet to free, and for whom it waits. Declare one with `UXDP_STRUCT(uxdp_reclaim_stats, stats)`.
+ */
+struct uxdp_reclaim_stats {
+  /**
+   * `sizeof(struct uxdp_reclaim_stats)`, set by the caller.
+   */
+  size_t sz;
+  /**
+   * Programs, inner maps, entries and the like that were replaced and wait to be freed. What tries replace waits in their own memory.
+   */
+  uint32_t waiting;
+  /**
+   * The slot whose online worker has been silent the longest; -1 where all have answered.
+   */
+  int32_t held_up_by;
+  /**
+   * Replacements that this worker has not answered.
+   */
+  uint64_t behind;
+};
+
+/**
  * An interface. Declare one with `UXDP_STRUCT(uxdp_link, link, .ifindex = 1, .mtu = 1500, ...)`.
  */
 struct uxdp_link {
@@ -1336,6 +1358,28 @@ struct uxdp_test_run_opts {
   struct uxdp_redirect redirect;
 };
 
+/**
+ * What a slot's worker has reported. Declare one with `UXDP_STRUCT(uxdp_worker_stats, stats)`.
+ */
+struct uxdp_worker_stats {
+  /**
+   * `sizeof(struct uxdp_worker_stats)`, set by the caller.
+   */
+  size_t sz;
+  /**
+   * 1 while a worker holds the slot.
+   */
+  uint32_t registered;
+  /**
+   * 1 while that worker is online: what is replaced waits for its uxdp_worker_quiescent.
+   */
+  uint32_t online;
+  /**
+   * Replacements that it has not answered since it was quiescent last; 0 while it is offline.
+   */
+  uint64_t behind;
+};
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -1375,13 +1419,15 @@ int uxdp_map_update_elem_cpu(struct uxdp_map *m,
                              uint64_t flags);
 
 /**
- * Copies the next elements of a hash or array: up to `*count` keys to `keys` and values, each of `value_buf_size` bytes, to `values`.
+ * Copies the next elements of a hash, array, map of maps or LPM_TRIE: up to `*count` keys to `keys` and values, each of `value_buf_size` bytes, to `values`. A map of maps
+ * gives ids; empty entries of its array are passed over.
  *
- * `in_batch` is NULL for the first elements, else what the call before wrote to `out_batch`; both have 4 bytes and may be the same. A key that is there throughout a walk is
- * copied once. `*count` says afterwards how many were copied, unless the call was refused at once. `elem_flags` is 0.
+ * `in_batch` is NULL for the first elements, else what the call before wrote to `out_batch`; they may be the same. Both have 4 bytes, and for an LPM_TRIE as many as a key, since
+ * its cursor is the last key: where that was deleted meanwhile, the walk begins anew. Else a key that is there throughout a walk is copied once. `*count` says afterwards how
+ * many were copied, unless the call was refused at once. `elem_flags` is 0, or BPF_F_LOCK where values have a lock.
  *
  * All memory stays the caller's. Any thread, while programs run. 0; -ENOENT with the last element, or behind it; -ENOTSUPP (-524) for other types; -EINVAL for NULL, flags and
- * a map that is not loaded; -EPERM for a map that programs alone may read.
+ * a map that is not loaded; -EPERM for a map that programs alone may read; -EBUSY where a lock is not to be had: the next call goes on from there.
  */
 int uxdp_map_lookup_batch(struct uxdp_map *m,
                           const void *in_batch,
@@ -1392,9 +1438,9 @@ int uxdp_map_lookup_batch(struct uxdp_map *m,
                           uint64_t elem_flags);
 
 /**
- * As uxdp_map_lookup_batch, and removes what it copies; hashes alone.
+ * As uxdp_map_lookup_batch, and removes what it copies; hashes and HASH_OF_MAPS alone.
  *
- * All memory stays the caller's. Any thread, while programs run. As uxdp_map_lookup_batch; -ENOTSUPP (-524) for arrays too; -EPERM where the control plane may not write.
+ * All memory stays the caller's. Any thread, while programs run. As uxdp_map_lookup_batch; -ENOTSUPP (-524) for arrays and an LPM_TRIE too; -EPERM where the control plane may not write.
  */
 int uxdp_map_lookup_and_delete_batch(struct uxdp_map *m,
                                      const void *in_batch,
@@ -1405,10 +1451,10 @@ int uxdp_map_lookup_and_delete_batch(struct uxdp_map *m,
                                      uint64_t elem_flags);
 
 /**
- * Sets the values of `*count` keys of a hash or array, in order, as uxdp_map_update_elem with flags 0. `*count` says afterwards how many were set.
+ * Sets the values of `*count` keys of a hash, array or LPM_TRIE, in order, as uxdp_map_update_elem with flags 0. `*count` says afterwards how many were set.
  *
- * All memory stays the caller's. Any thread, while programs run. 0; the status of the first update that failed; -ENOTSUPP (-524) for other types; -EINVAL for NULL, flags and
- * a map that is not loaded; -EPERM for a frozen map.
+ * All memory stays the caller's. Any thread, while programs run. 0; the status of the first update that failed; -ENOTSUPP (-524) for other types; -EINVAL for NULL, flags, a
+ * map of maps (uxdp_map_update_map sets its entries) and a map that is not loaded; -EPERM for a frozen map.
  */
 int uxdp_map_update_batch(struct uxdp_map *m,
                           const void *keys,
@@ -1417,7 +1463,7 @@ int uxdp_map_update_batch(struct uxdp_map *m,
                           uint64_t elem_flags);
 
 /**
- * Removes `*count` keys of a hash, in order. `*count` says afterwards how many were removed.
+ * Removes `*count` keys of a hash, HASH_OF_MAPS or LPM_TRIE, in order. `*count` says afterwards how many were removed.
  *
  * All memory stays the caller's. Any thread, while programs run. 0; the status of the first that failed; -ENOTSUPP (-524) for other types; -EINVAL for NULL, flags and a
  * map that is not loaded; -EPERM for a frozen map.
@@ -1449,6 +1495,16 @@ int uxdp_map_lookup_burst(struct uxdp_worker *w,
                           const void *const *keys,
                           void **values,
                           size_t n);
+
+/**
+ * Asks the machine for what a lookup of a key reads first: the bucket of a hash, the element of an ARRAY; does nothing for other types. A hint, for a loop that looks the key
+ * up some tens of nanoseconds later.
+ *
+ * `m` and `key` stay the caller's; `key` has the map's key size and is NULL where the map has none. Any thread, while programs run. 0; -EINVAL for NULL and a map that is not
+ * loaded.
+ */
+int uxdp_map_prefetch(const struct uxdp_map *m,
+                      const void *key);
 
 /**
  * Ties a context of `size` bytes to a worker and a hook; call it as `uxdp_ctx_init(ctx, w, h)`, which gives the size. The packet's pointers are NULL then,
@@ -1529,6 +1585,15 @@ void uxdp_env_free(struct uxdp_env *env);
  * `env` stays the caller's; NULL is the default one. Any other thread. 0 or -ENOMEM.
  */
 int uxdp_synchronize(struct uxdp_env *env);
+
+/**
+ * How much waits to be freed because it was replaced, and which worker holds it up by not calling uxdp_worker_quiescent.
+ *
+ * `out->sz` is set before (UXDP_STRUCT does it); `env` and `out` stay the caller's; NULL is the default environment. Any thread, while programs run, which it costs
+ * nothing. 0, -EINVAL for a NULL `out`, -ENOMEM.
+ */
+int uxdp_reclaim_stats(struct uxdp_env *env,
+                       struct uxdp_reclaim_stats *out);
 
 /**
  * Takes messages of bpf_trace_printk out of the environment, oldest first, as many whole lines as fit, NUL-terminated.
@@ -1733,10 +1798,10 @@ int uxdp_map_reuse(struct uxdp_map *m,
 
 /**
  * Copies the value of a key to `value`, which has `value_buf_size` bytes of uxdp_map_get_info: for a per-CPU map one value a slot, each rounded
- * up to 8 bytes. A PROG_ARRAY gives the program's id.
+ * up to 8 bytes. A PROG_ARRAY gives the program's id. QUEUE, STACK and BLOOM_FILTER have no keys: `key` is NULL; the value is the next one, or the question to the filter.
  *
- * `key` and `value` stay the caller's. Any thread, while programs run. 0; -ENOENT, -EINVAL for NULL, flags and a map that is not loaded, -EPERM for a
- * map that programs alone may read.
+ * `key` and `value` stay the caller's. Any thread, while programs run. 0; -ENOENT, -EINVAL for NULL, flags, a key where there are none and a map that is not loaded, -EPERM for a
+ * map that programs alone may read, -EBUSY where the lock of a QUEUE, STACK or LPM_TRIE is not to be had.
  */
 int uxdp_map_lookup_elem(struct uxdp_map *m,
                          const void *key,
@@ -1745,10 +1810,11 @@ int uxdp_map_lookup_elem(struct uxdp_map *m,
 
 /**
  * Sets the value of a key, seen by the next packet. `value` has `value_buf_size` bytes, as for uxdp_map_lookup_elem. `flags`: 0 (any), 1 (BPF_NOEXIST) or
- * 2 (BPF_EXIST). Programs are put into a PROG_ARRAY by uxdp_map_update_prog.
+ * 2 (BPF_EXIST). Programs are put into a PROG_ARRAY by uxdp_map_update_prog. QUEUE, STACK and BLOOM_FILTER have no keys: `key` is NULL, and the value is pushed.
  *
  * `key` and `value` stay the caller's. Any thread, while programs run. 0; -EEXIST, -ENOENT, -E2BIG for a full map and an index beyond the end as the
- * kernel; -EINVAL for NULL, flags, a PROG_ARRAY and a map that is not loaded; -EPERM for a frozen map.
+ * kernel; -EINVAL for NULL, flags, a key where there are none, a PROG_ARRAY, a map of maps and a map that is not loaded; -EPERM for a frozen map; -EBUSY where a lock is not to
+ * be had.
  */
 int uxdp_map_update_elem(struct uxdp_map *m,
                          const void *key,
@@ -1795,7 +1861,7 @@ int uxdp_map_freeze(struct uxdp_map *m);
  * was quiescent.
  *
  * The map takes a reference of its own; `m` and `p` stay the caller's. Any thread, while programs run. 0; -EINVAL for a NULL or other map, a program
- * that is not loaded or of another environment; -E2BIG beyond the last entry, -EPERM for a frozen map, -ENOMEM.
+ * that is not loaded or of another environment; -E2BIG beyond the last entry, -EPERM for a frozen map, -EBUSY where another writer does not come to an end, -ENOMEM.
  */
 int uxdp_map_update_prog(struct uxdp_map *m,
                          uint32_t index,
@@ -2206,6 +2272,16 @@ void uxdp_worker_online(struct uxdp_worker *w);
 int uxdp_worker_run_timers(struct uxdp_worker *w,
                            uint32_t max,
                            uint64_t *next_ns);
+
+/**
+ * What the worker of a slot has reported: whether there is one, whether it is online, and how far it is behind.
+ *
+ * `out->sz` is set before (UXDP_STRUCT does it); `env` and `out` stay the caller's; NULL is the default environment. Any thread, while programs run, which it costs
+ * nothing. 0, -ERANGE beyond the last slot, -EINVAL for a NULL `out`, -ENOMEM.
+ */
+int uxdp_worker_stats(struct uxdp_env *env,
+                      uint32_t slot,
+                      struct uxdp_worker_stats *out);
 
 /**
  * Gives the slot back; NULL is allowed.

@@ -6,7 +6,7 @@
 
 #include "check.h"
 
-enum { HASH = 1, ARRAY = 2, PERCPU_HASH = 5, LPM_TRIE = 11, HASH_OF_MAPS = 13, QUEUE = 22, NO_PREALLOC = 1, NOTSUPP = 524 };
+enum { HASH = 1, ARRAY = 2, PERCPU_HASH = 5, LPM_TRIE = 11, ARRAY_OF_MAPS = 12, HASH_OF_MAPS = 13, QUEUE = 22, STACK = 23, BLOOM_FILTER = 30, NO_PREALLOC = 1, NOTSUPP = 524 };
 
 static struct uxdp_map *map_of(uint32_t type, uint32_t key_size, uint32_t value_size, uint32_t flags)
 {
@@ -66,7 +66,6 @@ static void one_by_one(void)
 	struct uxdp_map *map = map_of(PERCPU_HASH, 4, 4, 0), *queue = map_of(QUEUE, 0, 8, 0);
 	UXDP_STRUCT(uxdp_map_info, info);
 	uint32_t key = 5, value = 77, all[2 * 256];
-	uint64_t number = 3;
 
 	CHECK(uxdp_map_get_info(map, &info) == 0 && info.value_buf_size <= sizeof(all));
 	CHECK(uxdp_map_lookup_elem_cpu(map, &key, 0, &value) == -ENOENT);
@@ -80,9 +79,100 @@ static void one_by_one(void)
 	CHECK(info.nr_cpus == 1 || all[0] == 0);
 	CHECK(uxdp_map_lookup_and_delete_elem(map, &key, all, 0) == -ENOENT);
 	CHECK(uxdp_map_lookup_and_delete_elem(map, NULL, all, 0) == -EINVAL);
-	CHECK(uxdp_map_update_elem(queue, NULL, &number, 0) == -EINVAL || uxdp_map_lookup_and_delete_elem(queue, NULL, &number, 0) == 0);
+	CHECK(uxdp_map_update_elem(map, NULL, all, 0) == -EINVAL && uxdp_map_lookup_elem(map, NULL, all, 0) == -EINVAL);
+	CHECK(uxdp_map_prefetch(map, &key) == 0 && uxdp_map_prefetch(queue, NULL) == 0);
+	CHECK(uxdp_map_prefetch(map, NULL) == -EINVAL && uxdp_map_prefetch(NULL, &key) == -EINVAL);
 	uxdp_map_unref(queue);
 	uxdp_map_unref(map);
+}
+
+/* What has no keys takes NULL, as bpf(2). */
+static void without_keys(void)
+{
+	struct uxdp_map *queue = map_of(QUEUE, 0, 8, 0), *stack = map_of(STACK, 0, 8, 0), *filter = map_of(BLOOM_FILTER, 0, 8, 0);
+	struct uxdp_map *both[] = { queue, stack };
+	uint64_t value;
+
+	for (int i = 0; i < 2; i++) {
+		CHECK(uxdp_map_lookup_elem(both[i], NULL, &value, 0) == -ENOENT);
+		for (uint64_t v = 1; v <= 3; v++)
+			CHECK(uxdp_map_update_elem(both[i], NULL, &v, 0) == 0);
+		CHECK(uxdp_map_lookup_elem(both[i], NULL, &value, 0) == 0 && value == (i ? 3 : 1));
+		CHECK(uxdp_map_lookup_and_delete_elem(both[i], NULL, &value, 0) == 0 && value == (i ? 3 : 1));
+		CHECK(uxdp_map_lookup_elem(both[i], NULL, &value, 0) == 0 && value == 2);
+		CHECK(uxdp_map_lookup_elem(both[i], NULL, NULL, 0) == -EINVAL && uxdp_map_update_elem(both[i], NULL, NULL, 0) == -EINVAL);
+		CHECK(uxdp_map_lookup_elem(both[i], &value, &value, 0) == -EINVAL && uxdp_map_update_elem(both[i], &value, &value, 0) == -EINVAL);
+		CHECK(uxdp_map_lookup_and_delete_elem(both[i], &value, &value, 0) == -EINVAL);
+		CHECK(uxdp_map_delete_elem(both[i], NULL) == -EINVAL);
+	}
+	value = 77;
+	CHECK(uxdp_map_lookup_elem(filter, NULL, &value, 0) == -ENOENT && uxdp_map_update_elem(filter, NULL, &value, 0) == 0);
+	CHECK(uxdp_map_lookup_elem(filter, NULL, &value, 0) == 0 && value == 77);
+	CHECK(uxdp_map_lookup_elem(filter, &value, &value, 0) == -EINVAL);
+	uxdp_map_unref(filter);
+	uxdp_map_unref(stack);
+	uxdp_map_unref(queue);
+}
+
+/* The cursor of a trie is a key. */
+static void tries_in_batches(void)
+{
+	struct uxdp_map *trie = map_of(LPM_TRIE, 20, 8, NO_PREALLOC);
+	struct { uint32_t len, address[4]; } keys[100] = { 0 }, cursor;
+	uint64_t values[100];
+	uint32_t n = 100, seen = 0;
+
+	for (uint32_t i = 0; i < 100; i++) {
+		keys[i].len = 128, keys[i].address[3] = i;
+		values[i] = i;
+	}
+	CHECK(uxdp_map_update_batch(trie, keys, values, &n, 0) == 0 && n == 100);
+	for (int status = 0, first = 1; status == 0; first = 0) {
+		n = 30;
+		status = uxdp_map_lookup_batch(trie, first ? NULL : &cursor, &cursor, keys, values, &n, 0);
+		CHECK(status == 0 || status == -ENOENT);
+		for (uint32_t i = 0; i < n; i++)
+			CHECK(keys[i].len == 128 && keys[i].address[3] == values[i]);
+		CHECK(n == 0 || memcmp(&cursor, &keys[n - 1], sizeof(cursor)) == 0);
+		seen += n;
+	}
+	CHECK(seen == 100);
+	n = 30;
+	CHECK(uxdp_map_lookup_and_delete_batch(trie, NULL, &cursor, keys, values, &n, 0) == -NOTSUPP);
+	CHECK(uxdp_map_lookup_batch(trie, NULL, &cursor, keys, values, &n, 0) == 0 && n == 30);
+	CHECK(uxdp_map_delete_batch(trie, keys, &n, 0) == 0 && n == 30);
+	CHECK(uxdp_map_delete_batch(trie, keys, &n, 0) == -ENOENT && n == 0);
+	uxdp_map_unref(trie);
+}
+
+/* A worker that never reports is named. */
+static void reclamation(void)
+{
+	UXDP_STRUCT(uxdp_map_spec, inner, .type = HASH, .key_size = 4, .value_size = 8, .max_entries = 10);
+	UXDP_STRUCT(uxdp_map_spec, spec, .type = ARRAY_OF_MAPS, .key_size = 4, .value_size = 4, .max_entries = 5, .inner = &inner);
+	UXDP_STRUCT(uxdp_worker_stats, worker);
+	UXDP_STRUCT(uxdp_reclaim_stats, all);
+	struct uxdp_map *outer = NULL, *like = NULL;
+	struct uxdp_worker *silent = NULL;
+	uint32_t key = 1;
+
+	CHECK(uxdp_worker_stats(NULL, 0, &worker) == 0 && !worker.registered && !worker.online && worker.behind == 0);
+	CHECK(uxdp_worker_stats(NULL, 1u << 20, &worker) == -ERANGE);
+	CHECK(uxdp_worker_stats(NULL, 0, NULL) == -EINVAL && uxdp_reclaim_stats(NULL, NULL) == -EINVAL);
+	CHECK(uxdp_worker_register(NULL, 0, &silent) == 0);
+	CHECK(uxdp_reclaim_stats(NULL, &all) == 0 && all.waiting == 0 && all.held_up_by == -1 && all.behind == 0);
+	CHECK(uxdp_map_create(NULL, &inner, &like) == 0 && uxdp_map_create(NULL, &spec, &outer) == 0);
+	for (int i = 0; i < 4; i++)
+		CHECK(uxdp_map_update_map(outer, &key, like, 0) == 0);
+	CHECK(uxdp_reclaim_stats(NULL, &all) == 0 && all.waiting == 3 && all.held_up_by == 0 && all.behind == 3);
+	CHECK(uxdp_worker_stats(NULL, 0, &worker) == 0 && worker.registered && worker.online && worker.behind == 3);
+	uxdp_worker_quiescent(silent);
+	CHECK(uxdp_reclaim_stats(NULL, &all) == 0 && all.waiting == 0 && all.held_up_by == -1 && all.behind == 0);
+	uxdp_worker_offline(silent);
+	CHECK(uxdp_worker_stats(NULL, 0, &worker) == 0 && worker.registered && !worker.online);
+	uxdp_worker_unregister(silent);
+	uxdp_map_unref(outer);
+	uxdp_map_unref(like);
 }
 
 static int add(const void *key, const void *value, void *arg)
@@ -93,6 +183,18 @@ static int add(const void *key, const void *value, void *arg)
 	(void)key;
 	*sum += v;
 	return v == 1000;
+}
+
+struct deleting { struct uxdp_map *map; uint32_t shown; };
+
+static int delete_every_other(const void *key, const void *value, void *arg)
+{
+	struct deleting *d = arg;
+
+	(void)value;
+	if (d->shown++ % 2)
+		CHECK(uxdp_map_delete_elem(d->map, key) == 0);
+	return 0;
 }
 
 static void walks(void)
@@ -108,6 +210,9 @@ static void walks(void)
 	}
 	CHECK(uxdp_map_for_each_elem(map, add, &sum) == 90 && sum == 4005);
 	CHECK(uxdp_map_for_each_elem(trie, add, &sum) == 90 && sum == 8010);
+	CHECK(uxdp_map_for_each_elem(trie, delete_every_other, &(struct deleting){ .map = trie }) == 90);
+	CHECK(uxdp_map_for_each_elem(map, delete_every_other, &(struct deleting){ .map = map }) == 90);
+	CHECK(uxdp_map_for_each_elem(trie, add, &sum) == 45 && uxdp_map_for_each_elem(map, add, &sum) == 45);
 	CHECK(uxdp_map_for_each_elem(queue, add, &sum) == -EOPNOTSUPP);
 	CHECK(uxdp_map_for_each_elem(map, NULL, &sum) == -EINVAL && uxdp_map_for_each_elem(NULL, add, &sum) == -EINVAL);
 	uxdp_map_unref(queue);
@@ -142,6 +247,33 @@ static void bursts(void)
 	uxdp_map_unref(map);
 }
 
+/* Ids come out; numbers do not go in. `outer` has room for two. */
+static void maps_in_batches(struct uxdp_map *outer, struct uxdp_map *like, uint32_t id)
+{
+	UXDP_STRUCT(uxdp_map_spec, inner, .type = HASH, .key_size = 4, .value_size = 8, .max_entries = 10);
+	UXDP_STRUCT(uxdp_map_spec, spec, .type = ARRAY_OF_MAPS, .key_size = 4, .value_size = 4, .max_entries = 5, .inner = &inner);
+	struct uxdp_map *array = NULL;
+	uint64_t keys[5] = { 77, 78 }, key = 78;
+	uint32_t ids[5] = { id, id }, n = 2, cursor, index = 3, indices[5];
+	char why[256];
+
+	CHECK(uxdp_map_update_map(outer, &key, like, 0) == 0);
+	CHECK(uxdp_map_update_batch(outer, keys, ids, &n, 0) == -EINVAL && n == 0);
+	CHECK(uxdp_last_error(why, sizeof(why)) > 0 && strstr(why, "by numbers"));
+	n = 5;
+	CHECK(uxdp_map_lookup_batch(outer, NULL, &cursor, keys, ids, &n, 0) == -ENOENT && n == 2 && ids[0] == id && ids[1] == id);
+	n = 1;
+	CHECK(uxdp_map_delete_batch(outer, keys, &n, 0) == 0 && n == 1);
+	n = 5;
+	CHECK(uxdp_map_lookup_and_delete_batch(outer, NULL, &cursor, keys, ids, &n, 0) == -ENOENT && n == 1 && ids[0] == id);
+	CHECK(uxdp_map_get_next_key(outer, NULL, keys) == -ENOENT);
+	CHECK(uxdp_map_create(NULL, &spec, &array) == 0 && uxdp_map_update_map(array, &index, like, 0) == 0);
+	n = 5;
+	CHECK(uxdp_map_lookup_batch(array, NULL, &cursor, indices, ids, &n, 0) == -ENOENT && n == 1 && indices[0] == 3 && ids[0] == id);
+	CHECK(uxdp_map_lookup_and_delete_batch(array, NULL, &cursor, indices, ids, &n, 0) == -NOTSUPP);
+	uxdp_map_unref(array);
+}
+
 /* Maps of maps without an object. */
 static void maps_of_maps(void)
 {
@@ -156,6 +288,8 @@ static void maps_of_maps(void)
 	CHECK(uxdp_map_memory_size(NULL, &spec) > 0);
 	CHECK(uxdp_map_update_map(outer, &key, like, 0) == 0 && uxdp_map_update_map(outer, &key, unlike, 0) == -EINVAL);
 	CHECK(uxdp_map_get_info(like, &info) == 0 && uxdp_map_lookup_elem(outer, &key, &id, 0) == 0 && id == info.id);
+	maps_in_batches(outer, like, info.id);
+	CHECK(uxdp_map_update_map(outer, &key, like, 0) == 0);
 	/* The inner map lives as long as it is there. */
 	uxdp_map_unref(like);
 	CHECK(uxdp_map_delete_elem(outer, &key) == 0 && uxdp_map_lookup_elem(outer, &key, &id, 0) == -ENOENT);
@@ -216,6 +350,9 @@ int main(int argc, char **argv)
 	CHECK(argc == 3);
 	batches();
 	one_by_one();
+	without_keys();
+	tries_in_batches();
+	reclamation();
 	walks();
 	bursts();
 	maps_of_maps();

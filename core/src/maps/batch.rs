@@ -2,14 +2,46 @@
 //!
 //! Sizes and flags are checked before anything happens; what happened before an error counts in the batch. The answers are the kernel's, asked through bpf(2); see
 //! the table in the tests.
+//!
+//! A walk goes on at a cursor. Tables of keys have the number of a slot, so that a walk meets each key that stays once. All others have the last key that was copied, and go to the
+//! one after it: in a trie that begins anew where that key was deleted meanwhile, as the kernel's.
 //! Source: `bpf_map_do_batch` and `generic_map_lookup_batch` in the kernel's `kernel/bpf/syscall.c`.
 
-use super::array::next_index;
 use super::control::index;
 use super::hashed::Hashed;
 use super::spec::flags::BPF_F_LOCK;
-use super::{Kind, Map};
+use super::{Kind, Map, MapType, Reference};
 use crate::error::Errno;
+
+/// The most that [`Map::batch_cursor_size`] says: the longest key of a trie, a length and 256 bytes.
+pub const MAX_BATCH_CURSOR: usize = 260;
+
+/// What a cursor is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Walk {
+    /// The number of a table's slot.
+    Slots,
+    /// The last key that was copied.
+    Keys,
+}
+
+/// A key that a walk went past, and how long it is: 0 for none.
+struct Passed(usize, [u8; MAX_BATCH_CURSOR]);
+
+impl Default for Passed {
+    fn default() -> Passed {
+        Passed(0, [0; MAX_BATCH_CURSOR])
+    }
+}
+
+impl Passed {
+    fn get(&self) -> Option<&[u8]> {
+        self.1.get(..self.0).filter(|key| !key.is_empty())
+    }
+}
+
+/// A batch that removes what it copies: with this writer slot; who gets the references that were there.
+pub(super) type Removing<'a> = Option<(u32, &'a mut dyn FnMut(Reference))>;
 
 /// How values are copied out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +92,20 @@ impl Map {
         }
     }
 
-    fn is_array(&self) -> bool {
-        matches!(self.kind, Kind::Array(_) | Kind::PercpuArray(_))
+    /// How batches walk.
+    ///
+    /// # Errors
+    /// ENOTSUPP for types that have none.
+    fn walk(&self) -> Result<Walk, Errno> {
+        match self.spec.kind {
+            MapType::Hash
+            | MapType::PercpuHash
+            | MapType::LruHash
+            | MapType::LruPercpuHash
+            | MapType::HashOfMaps => Ok(Walk::Slots),
+            MapType::Array | MapType::PercpuArray | MapType::ArrayOfMaps | MapType::LpmTrie => Ok(Walk::Keys),
+            _ => Err(Errno::ENOTSUPP),
+        }
     }
 
     /// Copies the value of a key to `out`, as [`Map::lookup_elem`], and removes the key; pops a QUEUE or STACK. `slot` is a writer slot that the caller holds.
@@ -101,18 +145,23 @@ impl Map {
         }
     }
 
-    /// Bytes of the cursor of [`Map::lookup_batch`].
+    /// Bytes of the cursor of [`Map::lookup_batch`]: of a trie a key, else four.
     pub fn batch_cursor_size(&self) -> usize {
-        size_of::<u32>()
+        match self.walk() {
+            Ok(Walk::Keys) => self.spec.key_size as usize,
+            _ => size_of::<u32>(),
+        }
     }
 
     /// Copies the next elements behind `from`, a cursor that an earlier call wrote to `next`, or the first ones for `None`.
     ///
-    /// A cursor has [`Map::batch_cursor_size`] bytes. A key that is there throughout a walk is copied once, keys that come or go meanwhile may be or not.
+    /// A cursor has [`Map::batch_cursor_size`] bytes. A key that is there throughout a walk is copied once, keys that come or go meanwhile may be or not. A trie's walk begins
+    /// anew where the key that it stands at was deleted. Of a map of maps the values are ids; empty entries of an array are passed over.
     ///
     /// # Errors
-    /// ENOENT with the last element, or behind it: `count` says how many were copied all the same. ENOTSUPP for other types than hashes and arrays, EINVAL for
-    /// flags, EFAULT for buffers that are too short, EPERM where the control plane may not read. Never ENOSPC: every buffer fits something.
+    /// ENOENT with the last element, or behind it: `count` says how many were copied all the same. ENOTSUPP for other types than hashes, arrays, maps of maps and
+    /// tries, EINVAL for flags, EFAULT for buffers that are too short, EPERM where the control plane may not read, EBUSY where a lock is not to be had. Never ENOSPC: every
+    /// buffer fits something.
     pub fn lookup_batch(
         &self,
         from: Option<&[u8]>,
@@ -120,27 +169,26 @@ impl Map {
         batch: &mut Batch<'_>,
     ) -> Result<(), Errno> {
         self.access.may_read()?;
-        if self.hashed().is_none() && !self.is_array() {
-            return Err(Errno::ENOTSUPP);
-        }
         self.read_batch(from, next, batch, None)
     }
 
-    /// As [`Map::lookup_batch`], and removes what it copies. `slot` is a writer slot that the caller holds.
+    /// As [`Map::lookup_batch`], and removes what it copies. `slot` is a writer slot that the caller holds. What entries referred to goes to `retire`, which drops it after a
+    /// grace period.
     ///
     /// # Errors
-    /// As [`Map::lookup_batch`]; ENOTSUPP for arrays; EPERM where the control plane may not read or not write; EBUSY as [`Map::update_elem`].
+    /// As [`Map::lookup_batch`]; ENOTSUPP for arrays and tries; EPERM where the control plane may not read or not write; EBUSY as [`Map::update_elem`].
     pub fn lookup_and_delete_batch(
         &self,
         slot: u32,
         from: Option<&[u8]>,
         next: &mut [u8],
         batch: &mut Batch<'_>,
+        retire: &mut dyn FnMut(Reference),
     ) -> Result<(), Errno> {
         self.access.may_read()?;
-        self.write_access(|| {
-            self.hashed().ok_or(Errno::ENOTSUPP)?;
-            self.read_batch(from, next, batch, Some(slot))
+        self.write_access(|| match self.walk()? {
+            Walk::Slots => self.read_batch(from, next, batch, Some((slot, retire))),
+            Walk::Keys => Err(Errno::ENOTSUPP),
         })?
     }
 
@@ -149,11 +197,11 @@ impl Map {
         from: Option<&[u8]>,
         next: &mut [u8],
         batch: &mut Batch<'_>,
-        remove: Option<u32>,
+        remove: Removing<'_>,
     ) -> Result<(), Errno> {
-        let hashed = self.hashed();
+        let walk = self.walk()?;
         let how = self.copying(batch.elem_flags)?;
-        if hashed.is_some() && batch.flags != 0 {
+        if walk == Walk::Slots && batch.flags != 0 {
             return Err(Errno::EINVAL);
         }
         if batch.count == 0 {
@@ -162,60 +210,84 @@ impl Map {
         let sizes = (self.spec.key_size as usize, self.value_buffer_size());
         fits(batch.keys.len(), sizes.0, batch.count)?;
         fits(batch.values.len(), sizes.1, batch.count)?;
-        let from = from.map(cursor).transpose()?;
-        cursor(next)?;
-        let mut reached = 0;
-        let end = match hashed {
-            Some(h) => {
-                let w = remove.map(|slot| self.writer(slot)).transpose()?;
-                h.batch(from.unwrap_or(0), &mut reached, batch, sizes, how, w.as_ref().map(|w| w.slot()))
+        let cursor_size = self.batch_cursor_size();
+        if next.len() != cursor_size || from.is_some_and(|from| from.len() != cursor_size) {
+            return Err(Errno::EFAULT);
+        }
+        if walk == Walk::Keys {
+            return self.walk_keys(from, next, batch, sizes);
+        }
+        let mut at = from.map(index).transpose()?.unwrap_or(0);
+        let w = remove.as_ref().map(|(slot, _)| self.writer(*slot)).transpose()?;
+        let slot = w.as_ref().map(|w| w.slot());
+        let end = match self.hashed() {
+            Some(h) => h.batch(at, &mut at, batch, sizes, how, slot),
+            None => {
+                let ops = self.control_ops().ok_or(Errno::ENOTSUPP)?;
+                ops.batch(&mut at, batch, sizes, slot.zip(remove.map(|(_, retire)| retire)))
             }
-            None => self.array_batch(from, &mut reached, batch, sizes, how),
         };
-        if batch.count > 0 || hashed.is_some() {
-            next.copy_from_slice(&reached.to_le_bytes());
+        next.copy_from_slice(&at.to_le_bytes());
+        end
+    }
+
+    /// From key to key. The cursor stays as it is where nothing was copied.
+    fn walk_keys(
+        &self,
+        from: Option<&[u8]>,
+        next: &mut [u8],
+        b: &mut Batch<'_>,
+        sizes: (usize, usize),
+    ) -> Result<(), Errno> {
+        let room = core::mem::take(&mut b.count) as usize;
+        let places = b.keys.chunks_exact_mut(sizes.0).zip(b.values.chunks_exact_mut(sizes.1));
+        let (mut last, mut passed, mut end) = (from, Passed::default(), Ok(()));
+        for (key, value) in places.take(room) {
+            end = self.copy_after(last, key, value, b.elem_flags, &mut passed);
+            if end.is_err() {
+                break;
+            }
+            last = Some(key);
+            passed.0 = 0;
+            b.count += 1;
+        }
+        if let Some(last) = passed.get().or(last).filter(|_| b.count > 0) {
+            next.copy_from_slice(last);
         }
         end
     }
 
-    /// An array's cursor is the last index that was copied.
-    fn array_batch(
+    /// Copies the next key that has a value, and that. The last one on the way that has none stays in `passed`.
+    fn copy_after(
         &self,
-        from: Option<u32>,
-        next: &mut u32,
-        b: &mut Batch<'_>,
-        sizes: (usize, usize),
-        how: Copying,
+        last: Option<&[u8]>,
+        key: &mut [u8],
+        value: &mut [u8],
+        elem_flags: u64,
+        passed: &mut Passed,
     ) -> Result<(), Errno> {
-        let places = b.keys.chunks_exact_mut(sizes.0).zip(b.values.chunks_exact_mut(sizes.1));
-        let room = core::mem::take(&mut b.count);
-        let mut last = from;
-        for (key, value) in places.take(room as usize) {
-            let i = next_index(last, self.spec.max_entries)?;
-            match &self.kind {
-                Kind::Array(_) if how == Copying::Locked => self.read_locked(&i.to_le_bytes(), value)?,
-                Kind::Array(a) => a.read(i, value)?,
-                Kind::PercpuArray(a) => a.read_all(i, value)?,
-                _ => return Err(Errno::ENOTSUPP),
+        self.next_key(last, key)?;
+        // A key that goes meanwhile leads back to the first: not for ever.
+        for _ in 0..self.spec.max_entries {
+            match self.lookup_elem(key, value, elem_flags) {
+                Err(Errno::ENOENT) => {}
+                done => return done,
             }
-            key.copy_from_slice(&i.to_le_bytes());
-            last = Some(i);
-            *next = i;
-            b.count += 1;
+            passed.1.get_mut(..key.len()).ok_or(Errno::EINVAL)?.copy_from_slice(key);
+            passed.0 = key.len();
+            self.next_key(passed.get(), key)?;
         }
-        Ok(())
+        Err(Errno::EBUSY)
     }
 
     /// Sets the values of many keys, in order. `slot` is a writer slot that the caller holds.
     ///
     /// # Errors
-    /// Of the first update that failed, as [`Map::update_elem`]: `count` says how many went before. ENOTSUPP for other types than hashes and arrays, EINVAL for
-    /// flags, EFAULT for buffers that are too short, EPERM where the control plane may not write.
+    /// Of the first update that failed, as [`Map::update_elem`] (a map of maps takes no numbers): `count` says how many went before. ENOTSUPP for types without batches,
+    /// EINVAL for flags, EFAULT for buffers that are too short, EPERM where the control plane may not write.
     pub fn update_batch(&self, slot: u32, batch: &mut BatchInput<'_>) -> Result<(), Errno> {
         self.write_access(|| ())?;
-        if self.hashed().is_none() && !self.is_array() {
-            return Err(Errno::ENOTSUPP);
-        }
+        self.walk()?;
         let (key_size, value_size) = (self.spec.key_size as usize, self.value_buffer_size());
         self.copying(batch.elem_flags)?;
         let Some(count) = begin(batch, key_size, value_size)? else { return Ok(()) };
@@ -227,18 +299,27 @@ impl Map {
         Ok(())
     }
 
-    /// Removes many keys, in order. `slot` is a writer slot that the caller holds.
+    /// Removes many keys, in order. `slot` is a writer slot that the caller holds. What entries referred to goes to `retire`, which drops it after a grace period.
     ///
     /// # Errors
-    /// Of the first deletion that failed: `count` says how many went before. ENOTSUPP for other types than hashes, else as [`Map::update_batch`].
-    pub fn delete_batch(&self, slot: u32, batch: &mut BatchInput<'_>) -> Result<(), Errno> {
+    /// Of the first deletion that failed: `count` says how many went before. ENOTSUPP for arrays and types without batches, else as [`Map::update_batch`].
+    pub fn delete_batch(
+        &self,
+        slot: u32,
+        batch: &mut BatchInput<'_>,
+        retire: &mut dyn FnMut(Reference),
+    ) -> Result<(), Errno> {
         self.write_access(|| ())?;
-        self.hashed().ok_or(Errno::ENOTSUPP)?;
+        if self.walk()? == Walk::Keys && self.spec.kind != MapType::LpmTrie {
+            return Err(Errno::ENOTSUPP);
+        }
         let key_size = self.spec.key_size as usize;
         self.copying(batch.elem_flags)?;
         let Some(count) = begin(batch, key_size, 0)? else { return Ok(()) };
         for key in batch.keys.chunks_exact(key_size).take(count) {
-            self.delete_elem(slot, key)?;
+            if let Some(old) = self.delete_elem(slot, key)? {
+                retire(old);
+            }
             batch.count += 1;
         }
         Ok(())
@@ -316,8 +397,4 @@ fn fits(bytes: usize, size: usize, count: u32) -> Result<(), Errno> {
         Some(need) if need <= bytes => Ok(()),
         _ => Err(Errno::EFAULT),
     }
-}
-
-fn cursor(bytes: &[u8]) -> Result<u32, Errno> {
-    Ok(u32::from_le_bytes(bytes.try_into().map_err(|_| Errno::EFAULT)?))
 }

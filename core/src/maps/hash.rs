@@ -21,6 +21,10 @@ use crate::vm::TimerCell;
 use core::ops::ControlFlow;
 use core::ptr::null_mut;
 
+/// Times that an update begins anew because others were faster: so many in a row do not happen by chance. In memory that a hostile peer wrote to, an element that is free and
+/// has a key at once could keep it going for ever.
+pub(super) const RETRIES: u32 = 1000;
+
 /// The table, and where values stand in its elements.
 #[derive(Debug)]
 pub(super) struct Hash<S> {
@@ -106,7 +110,7 @@ impl<S: Supply> Hash<S> {
     /// As [`Hash::update`].
     unsafe fn set<K: Key>(&self, key: &K, value: *const u8, flags: u64, slot: u32) -> Result<(), Errno> {
         let (table, supply) = (&self.table, &self.supply);
-        loop {
+        for _ in 0..RETRIES {
             let Some(found) = table.find(key) else {
                 if flags == BPF_EXIST {
                     return Err(Errno::ENOENT);
@@ -134,6 +138,7 @@ impl<S: Supply> Hash<S> {
             }
             supply.give_other(table, slot, other);
         }
+        Err(Errno::EBUSY)
     }
 
     /// Writes an element that no key has.

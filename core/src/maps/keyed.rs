@@ -4,11 +4,14 @@
 //! key's element is published, and emptied after it was replaced or withdrawn, so that who finds an empty place, or one that says something else, looked at an element
 //! that is gone, and looks again. Programs only read. Writers are control planes, one at a time.
 
+use super::batch::{Batch, Copying};
 use super::hash::Hash;
 use super::hashed::Hashed;
+use super::lock::take_private;
 use super::memory::Region;
 use super::shadow::Shadow;
 use super::table::FreeLists;
+use super::target::copy_word;
 use super::{Making, MapError, MapSpec, MapType};
 use crate::error::Errno;
 use crate::sync::{Arc, AtomicU32, AtomicU64, Ordering};
@@ -18,6 +21,9 @@ use core::ptr::{NonNull, null};
 const VALUE_SIZE: u32 = 16;
 /// Times that a lookup tries again while its key is being replaced.
 const RETRIES: u32 = 64;
+
+/// Who drops a reference that an entry had.
+pub(super) type Retire<'a, T> = &'a mut dyn FnMut(Arc<T>);
 
 /// What an entry says: the word in map memory that a reference belongs to.
 pub(super) trait Says {
@@ -128,6 +134,9 @@ impl<T: Says> Keyed<T> {
     }
 
     /// Sets the entry of a key; the reference that was there comes back.
+    ///
+    /// # Errors
+    /// As an update of a hash; EBUSY where another writer does not come to an end.
     pub(super) fn set(
         &self,
         slot: u32,
@@ -135,7 +144,7 @@ impl<T: Says> Keyed<T> {
         reference: Arc<T>,
         flags: u64,
     ) -> Result<Option<Arc<T>>, Errno> {
-        let mut free = self.free.lock();
+        let mut free = take_private(&self.free)?;
         // SAFETY: `control` checked that the key has its size; entries change under this lock only.
         let old = unsafe { self.find(key.as_ptr()) };
         let place = free.take().ok_or(Errno::E2BIG)?;
@@ -154,13 +163,54 @@ impl<T: Says> Keyed<T> {
     }
 
     /// Removes a key; its reference comes back.
+    ///
+    /// # Errors
+    /// ENOENT; EBUSY as `set`.
     pub(super) fn remove(&self, slot: u32, key: &[u8]) -> Result<Option<Arc<T>>, Errno> {
-        let mut free = self.free.lock();
+        self.remove_held(&mut *take_private(&self.free)?, slot, key)
+    }
+
+    /// The same, by who holds the lock.
+    fn remove_held(&self, free: &mut Free, slot: u32, key: &[u8]) -> Result<Option<Arc<T>>, Errno> {
         // SAFETY: as in `set`.
         let (_, place) = unsafe { self.find(key.as_ptr()) }.ok_or(Errno::ENOENT)?;
         // SAFETY: as above; the caller holds the slot.
         unsafe { self.hash.delete(key.as_ptr(), slot)? };
-        Ok(self.empty(&mut free, place))
+        Ok(self.empty(free, place))
+    }
+
+    /// Copies keys and words from the slot of the hash on that `next` names, as the batch of a hash; removes them where `remove` says with which writer slot, and to whom the
+    /// references go. The slot to go on at comes back in `next`.
+    pub(super) fn batch(
+        &self,
+        next: &mut u32,
+        b: &mut Batch<'_>,
+        (key_size, value_size): (usize, usize),
+        mut remove: Option<(u32, Retire<'_, T>)>,
+    ) -> Result<(), Errno> {
+        let hash: &dyn Hashed = &self.hash;
+        let room = core::mem::take(&mut b.count) as usize;
+        let places = b.keys.chunks_exact_mut(key_size).zip(b.values.chunks_exact_mut(value_size));
+        for (key, value) in places.take(room) {
+            let held = remove.is_some().then(|| take_private(&self.free)).transpose()?;
+            let (mut words, mut after) = ([0; VALUE_SIZE as usize], *next);
+            let mut one = Batch { keys: &mut *key, values: &mut words, count: 1, elem_flags: 0, flags: 0 };
+            let sizes = (key_size, VALUE_SIZE as usize);
+            let end = hash.batch(*next, &mut after, &mut one, sizes, Copying::Plain, None);
+            if one.count == 1 {
+                if let (Some(mut free), Some((slot, retire))) = (held, &mut remove) {
+                    let gone = self.remove_held(&mut free, *slot, key)?;
+                    // Whoever drops it may come back here.
+                    drop(free);
+                    gone.map(retire);
+                }
+                copy_word(first_word(&words), value);
+                b.count += 1;
+            }
+            *next = after;
+            end?;
+        }
+        Ok(())
     }
 
     /// Empties a place. One that is empty already was named by memory that somebody else wrote to: it is free as it is.
@@ -175,12 +225,23 @@ impl<T: Says> Keyed<T> {
         let mut words = [0; VALUE_SIZE as usize];
         let hash: &dyn Hashed = &self.hash;
         hash.read(key, &mut words)?;
-        let [a, b, c, d, e, f, g, h, ..] = words;
-        Ok(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+        Ok(first_word(&words))
     }
 
     pub(super) fn next(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
         let hash: &dyn Hashed = &self.hash;
         hash.next(key, out)
     }
+
+    /// Does `work` while a writer stands still in the middle.
+    #[cfg(test)]
+    pub(super) fn with_lock_held(&self, work: &mut dyn FnMut()) {
+        let _held = self.free.lock();
+        work();
+    }
+}
+
+fn first_word(words: &[u8; VALUE_SIZE as usize]) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *words;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }

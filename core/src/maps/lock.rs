@@ -37,6 +37,17 @@ pub(super) enum After {
     Death,
 }
 
+/// Takes a lock that this process's control planes alone know: in private memory, and without a tag, since who holds it dies with what it keeps. Bounded as the other.
+pub(super) fn take_private<T>(lock: &spin::Mutex<T>) -> Result<spin::MutexGuard<'_, T>, Errno> {
+    for _ in 0..TRIES {
+        if let Some(held) = lock.try_lock() {
+            return Ok(held);
+        }
+        spin_loop();
+    }
+    Err(Errno::EBUSY)
+}
+
 impl Locked<'_> {
     pub(super) fn after(&self) -> After {
         self.after
@@ -85,6 +96,15 @@ impl Drop for Locked<'_> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn private_lock_that_is_held_is_busy() {
+        let lock = spin::Mutex::new(7);
+        let held = take_private(&lock).unwrap();
+        assert_eq!(take_private(&lock).map(|h| *h), Err(Errno::EBUSY));
+        drop(held);
+        assert_eq!(take_private(&lock).map(|h| *h), Ok(7));
+    }
 
     #[test]
     fn exchange_from_another_word_leaves_the_lock_with_its_holder() {

@@ -5,6 +5,7 @@
 //! Source of the rules: `bpf_map_meta_alloc`, `bpf_map_meta_equal` and `array_map_meta_equal` in the kernel's `kernel/bpf`.
 
 use super::array::{next_index, read_index};
+use super::batch::{Batch, Removing};
 use super::keyed::{Keyed, Says};
 use super::ops::{Entry, MapOps, Reference};
 use super::slots::Slots;
@@ -122,6 +123,11 @@ impl MapOps for ArrayOfMaps {
         super::target::copy_word(next.into(), out);
         Ok(())
     }
+
+    #[cfg(test)]
+    fn with_lock_held(&self, work: &mut dyn FnMut()) {
+        self.slots.with_lock_held(work);
+    }
 }
 
 /// By key.
@@ -163,5 +169,25 @@ impl MapOps for HashOfMaps {
 
     fn next(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
         self.keyed.next(key, out)
+    }
+
+    fn batch(
+        &self,
+        next: &mut u32,
+        b: &mut Batch<'_>,
+        sizes: (usize, usize),
+        remove: Removing<'_>,
+    ) -> Result<(), Errno> {
+        match remove {
+            None => self.keyed.batch(next, b, sizes, None),
+            Some((slot, retire)) => {
+                self.keyed.batch(next, b, sizes, Some((slot, &mut |map| retire(Reference::Map(map)))))
+            }
+        }
+    }
+
+    #[cfg(test)]
+    fn with_lock_held(&self, work: &mut dyn FnMut()) {
+        self.keyed.with_lock_held(work);
     }
 }

@@ -56,14 +56,14 @@ mod wake;
 
 pub use attach::check_sharable;
 pub use attach_error::AttachError;
-pub use batch::{Batch, BatchInput};
+pub use batch::{Batch, BatchInput, MAX_BATCH_CURSOR};
 pub use config::MapConfig;
 pub use error::MapError;
 pub use memory::{LENT, Lent, MapPlace};
 pub use ops::Reference;
 pub use perf::PerfRecord;
 pub use prog_array::{ProgArrayGeometry, ProgRef, TailTarget};
-pub use reclaim::Epochs;
+pub use reclaim::{Epochs, Reported};
 pub use ringbuf::Commit;
 pub use spec::{InnerSpec, MapSpec, MapType, ValueFields};
 pub use target::Target;
@@ -352,7 +352,8 @@ impl Map {
     /// `key` and `value` are readable for the key and value size. The caller alone holds `slot`.
     ///
     /// # Errors
-    /// EINVAL for unknown flags, EEXIST, ENOENT, E2BIG (index out of range, map full) as the kernel's helper; with BPF_F_LOCK EBUSY where the lock is not to be had.
+    /// EINVAL for unknown flags, EEXIST, ENOENT, E2BIG (index out of range, map full) as the kernel's helper; EBUSY where a lock is not to be had, or others change
+    /// the key a thousand times meanwhile.
     pub unsafe fn update(
         &self,
         key: *const u8,

@@ -4,6 +4,7 @@
 //! Run-path functions take raw pointers that the verifier has proven, never allocate, panic or wait without a bound; the others take slices whose sizes
 //! `control` has checked.
 
+use super::batch::{Batch, Removing};
 use super::bloom::Bloom;
 use super::lpm::Trie;
 use super::map_of_maps::{ArrayOfMaps, HashOfMaps};
@@ -176,6 +177,23 @@ pub(super) trait MapOps: Debug {
     /// Copies the key after `key` out.
     fn next(&self, _key: Option<&[u8]>, _out: &mut [u8]) -> Result<(), Errno> {
         Err(Errno::ENOTSUPP)
+    }
+
+    /// Copies the next elements behind the cursor `next`, and moves that; of the types whose cursor is a number ([`super::batch`]).
+    fn batch(
+        &self,
+        _next: &mut u32,
+        _b: &mut Batch<'_>,
+        _sizes: (usize, usize),
+        _remove: Removing<'_>,
+    ) -> Result<(), Errno> {
+        Err(Errno::ENOTSUPP)
+    }
+
+    /// Does `work` while a writer stands still in the middle, where it has a lock of this process alone.
+    #[cfg(test)]
+    fn with_lock_held(&self, work: &mut dyn FnMut()) {
+        work();
     }
 }
 

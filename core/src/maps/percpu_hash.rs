@@ -6,7 +6,7 @@
 //! Kernel: two updates of one key from the control plane take turns; uxdp: they may interleave between slots, because no writer waits for another.
 
 use super::batch::Copying;
-use super::hash::{check_flags, delete};
+use super::hash::{RETRIES, check_flags, delete};
 use super::hashed::Hashed;
 use super::layout::Layout;
 use super::memory::{Region, load, store, zero};
@@ -127,7 +127,7 @@ impl<S: Supply> PercpuHash<S> {
         if !pool.has(slot) {
             return Err(Errno::EBUSY);
         }
-        loop {
+        for _ in 0..RETRIES {
             if let Some(found) = self.table.find(key) {
                 if flags == BPF_NOEXIST {
                     return Err(Errno::EEXIST);
@@ -158,6 +158,7 @@ impl<S: Supply> PercpuHash<S> {
                 return Err(Errno::ENOMEM);
             }
         }
+        Err(Errno::EBUSY)
     }
 
     /// A free element that nobody writes in place.

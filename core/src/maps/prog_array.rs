@@ -5,6 +5,7 @@
 //! about to jump to it. A program holds its maps and a prog array its programs, which is a cycle; it is cut as the kernel cuts it: when the last
 //! user handle of the map goes, the entries go ([`super::Map::drop_user`]).
 
+use super::lock::take_private;
 use super::memory::Region;
 use super::{Making, MapError};
 use crate::error::Errno;
@@ -123,23 +124,37 @@ impl ProgArray {
     }
 
     /// Sets or clears an entry; the program that was there comes back.
+    ///
+    /// # Errors
+    /// E2BIG beyond the end; EBUSY where another writer does not come to an end.
     pub(super) fn set(&self, index: u32, prog: Option<ProgRef>) -> Result<Option<ProgRef>, Errno> {
         let (id, pointer) = self.entry(index).ok_or(Errno::E2BIG)?;
-        let _held = self.lock.lock();
+        let _held = take_private(&self.lock)?;
         id.store(prog.as_ref().map_or(0, ProgRef::id), Ordering::Relaxed);
         // AcqRel: Release pairs with the loads of tail calls, which then see the program whole; Acquire with the one that set the old entry.
         let old = pointer.swap(prog.map_or(null_mut(), ProgRef::into_raw), Ordering::AcqRel);
         Ok(NonNull::new(old).map(ProgRef))
     }
 
-    /// Clears every entry; hands each program to `retire`.
+    /// Clears every entry; hands each program to `retire`. Without the lock, which a writer that stands still could keep: no user is left that could set one.
     pub(super) fn clear(&self, retire: &mut dyn FnMut(ProgRef)) {
-        for index in 0..self.max_entries {
-            let set = self.entry(index).is_some_and(|e| !e.1.load(Ordering::Relaxed).is_null());
-            if set && let Ok(Some(old)) = self.set(index, None) {
-                retire(old);
+        for (id, pointer) in (0..self.max_entries).filter_map(|index| self.entry(index)) {
+            if pointer.load(Ordering::Relaxed).is_null() {
+                continue;
+            }
+            id.store(0, Ordering::Relaxed);
+            // AcqRel: as in `set`.
+            if let Some(old) = NonNull::new(pointer.swap(null_mut(), Ordering::AcqRel)) {
+                retire(ProgRef(old));
             }
         }
+    }
+
+    /// Does `work` while a writer stands still in the middle.
+    #[cfg(test)]
+    pub(super) fn with_lock_held(&self, work: &mut dyn FnMut()) {
+        let _held = self.lock.lock();
+        work();
     }
 }
 

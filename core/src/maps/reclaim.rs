@@ -34,6 +34,17 @@ impl Slot {
     }
 }
 
+/// What a slot's worker has reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reported {
+    /// A worker holds the slot.
+    pub held: bool,
+    /// It may be running programs: what is retired waits for it.
+    pub online: bool,
+    /// How many retirements it has not answered since it was quiescent last; 0 while it is offline.
+    pub behind: u64,
+}
+
 /// The epoch of an environment, and what its workers saw of it.
 #[derive(Debug)]
 pub struct Epochs {
@@ -113,5 +124,47 @@ impl Epochs {
         // Acquire: pairs with the stores of workers; their uses ended before.
         let seen = self.slots.iter().map(|s| s.seen.load(Ordering::Acquire));
         seen.filter(|&e| e != 0).min().unwrap_or(u64::MAX)
+    }
+
+    /// What a slot's worker has reported; `None` for a slot that is none. For people: by the time they read it, it may be different.
+    pub fn reported(&self, slot: u32) -> Option<Reported> {
+        let s = self.slots.get(slot as usize)?;
+        let seen = s.seen.load(Ordering::Relaxed);
+        let behind = if seen == 0 { 0 } else { self.epoch.load(Ordering::Relaxed).saturating_sub(seen) };
+        Some(Reported { held: s.held.load(Ordering::Relaxed) != 0, online: seen != 0, behind })
+    }
+
+    /// The online slot that is furthest behind, the first of several, and how far; none where all have answered.
+    pub fn furthest_behind(&self) -> Option<(u32, u64)> {
+        let all = (0..).map_while(|slot| Some((slot, self.reported(slot)?.behind)));
+        all.filter(|(_, behind)| *behind != 0).reduce(|a, b| if b.1 > a.1 { b } else { a })
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slot_is_behind_by_what_was_retired_since_it_was_quiescent() {
+        let epochs = Epochs::new(3).unwrap();
+        assert!(epochs.hold(0) && epochs.hold(2));
+        let offline = Reported { held: true, online: false, behind: 0 };
+        assert_eq!(epochs.reported(0), Some(offline));
+        assert_eq!((epochs.reported(1), epochs.reported(3)), (Some(Reported::default()), None));
+        epochs.online(0);
+        epochs.advance();
+        epochs.online(2);
+        assert_eq!(epochs.furthest_behind(), Some((0, 1)));
+        epochs.advance();
+        assert_eq!(epochs.reported(0), Some(Reported { held: true, online: true, behind: 2 }));
+        assert_eq!(epochs.reported(2), Some(Reported { held: true, online: true, behind: 1 }));
+        assert_eq!(epochs.furthest_behind(), Some((0, 2)));
+        epochs.quiescent(0);
+        assert_eq!(epochs.furthest_behind(), Some((2, 1)));
+        epochs.offline(2);
+        assert_eq!((epochs.furthest_behind(), epochs.reported(2)), (None, Some(offline)));
+        epochs.release(2);
+        assert_eq!(epochs.reported(2), Some(Reported::default()));
     }
 }

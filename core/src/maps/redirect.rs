@@ -133,14 +133,22 @@ impl MapOps for Indexed {
     }
 
     fn remove(&self, _: u32, key: &[u8]) -> Result<Option<Reference>, Errno> {
-        let old = self.slots.set(index(key)?, 0, None).map_err(|_| Errno::EINVAL)?;
-        Ok(old.map(Reference::Target))
+        let index = index(key)?;
+        if index >= self.slots.len() {
+            return Err(Errno::EINVAL);
+        }
+        Ok(self.slots.set(index, 0, None)?.map(Reference::Target))
     }
 
     fn next(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
         let next = next_index(key.map(index).transpose()?, self.slots.len())?;
         copy_word(next.into(), out);
         Ok(())
+    }
+
+    #[cfg(test)]
+    fn with_lock_held(&self, work: &mut dyn FnMut()) {
+        self.slots.with_lock_held(work);
     }
 }
 
@@ -193,5 +201,10 @@ impl MapOps for DevmapHash {
 
     fn next(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
         self.keyed.next(key, out)
+    }
+
+    #[cfg(test)]
+    fn with_lock_held(&self, work: &mut dyn FnMut()) {
+        self.keyed.with_lock_held(work);
     }
 }

@@ -4,6 +4,7 @@
 //! read. Writers are control planes, one at a time.
 
 use super::layout::{CACHE_LINE, Cursor, Layout};
+use super::lock::take_private;
 use super::shadow::Shadow;
 use super::{Making, MapError, MapSpec};
 use crate::error::Errno;
@@ -58,6 +59,9 @@ impl<T> Slots<T> {
     }
 
     /// Sets an entry, or clears it with a word of 0; the reference that was there comes back.
+    ///
+    /// # Errors
+    /// E2BIG beyond the end; EBUSY where another writer does not come to an end.
     pub(super) fn set(
         &self,
         index: u32,
@@ -65,8 +69,15 @@ impl<T> Slots<T> {
         reference: Option<Arc<T>>,
     ) -> Result<Option<Arc<T>>, Errno> {
         let place = self.word(index).ok_or(Errno::E2BIG)?;
-        let _held = self.lock.lock();
+        let _held = take_private(&self.lock)?;
         place.store(word, Ordering::Relaxed);
         Ok(self.shadow.swap(index as usize, reference))
+    }
+
+    /// Does `work` while a writer stands still in the middle.
+    #[cfg(test)]
+    pub(super) fn with_lock_held(&self, work: &mut dyn FnMut()) {
+        let _held = self.lock.lock();
+        work();
     }
 }

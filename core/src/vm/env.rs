@@ -1,7 +1,7 @@
 //! An environment: everything that programs, maps and workers of one process share. A process may have several; they know nothing of each other.
 
 use super::block::WorkerBlock;
-use super::grace::{Grace, Retired};
+use super::grace::{Grace, Reclamation, Retired};
 use super::timers::TimerTable;
 use super::trace::Line;
 use super::{AbortReason, CookieSecrets, Prog, RunEnv, Timers};
@@ -9,7 +9,7 @@ use crate::error::Errno;
 use crate::helpers::{HelperSet, STANDARD};
 use crate::host::{Host, Service};
 use crate::maps::Wakes;
-use crate::maps::{Map, MapConfig, MapType, Reference, names_program};
+use crate::maps::{Map, MapConfig, MapType, Reference, Reported, names_program};
 use crate::mem::Vec;
 use crate::net::Tables;
 use crate::platform::{MapMemory, Platform};
@@ -295,6 +295,16 @@ impl Env {
     /// Waits until every worker that is online now was quiescent; frees what that set free. Never from a worker.
     pub fn synchronize(&self) {
         self.grace.synchronize(self.run.platform);
+    }
+
+    /// What a slot's worker has reported; `None` for a slot that is none. Any thread; costs workers nothing.
+    pub fn reported(&self, slot: u32) -> Option<Reported> {
+        self.grace.epochs().reported(slot)
+    }
+
+    /// How much waits to be freed, and which worker holds it up by never saying that it is quiescent. Any thread; costs workers nothing.
+    pub fn reclamation(&self) -> Reclamation {
+        self.grace.reclamation()
     }
 
     /// Reads messages of `bpf_trace_printk` as lines, oldest first, as many whole ones as fit; the bytes written.

@@ -18,6 +18,15 @@ pub(super) enum Retired {
     Network(#[expect(dead_code, reason = "kept to be dropped")] Arc<crate::net::Tables>),
 }
 
+/// What an environment has yet to free, and for whom it waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reclamation {
+    /// Programs, inner maps, entries and the like that were replaced and wait to be freed. What tries replace waits in their own memory.
+    pub waiting: u32,
+    /// The slot whose online worker has been silent the longest, and how many retirements it has not answered; none where all have answered.
+    pub held_up_by: Option<(u32, u64)>,
+}
+
 /// The grace periods of an environment.
 pub(super) struct Grace {
     epochs: Arc<Epochs>,
@@ -81,6 +90,14 @@ impl Grace {
     /// Whether something waits; workers ask at their quiescent points.
     pub(super) fn has_pending(&self) -> bool {
         self.pending.load(Ordering::Relaxed) != 0
+    }
+
+    /// What waits, and for whom.
+    pub(super) fn reclamation(&self) -> Reclamation {
+        Reclamation {
+            waiting: self.pending.load(Ordering::Relaxed),
+            held_up_by: self.epochs.furthest_behind(),
+        }
     }
 
     /// Frees what no worker can hold any more.

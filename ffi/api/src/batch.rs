@@ -6,7 +6,7 @@ use crate::{uxdp_map, uxdp_worker};
 use core::ffi::{c_int, c_void};
 use core::slice;
 use uxdp_core::error::Errno;
-use uxdp_core::maps::{Batch, BatchInput, Map, MapType};
+use uxdp_core::maps::{Batch, BatchInput, MAX_BATCH_CURSOR, Map, MapType};
 use uxdp_core::mem::Vec;
 use uxdp_core::sync::Arc;
 
@@ -33,13 +33,7 @@ pub unsafe extern "C" fn uxdp_map_lookup_and_delete_elem(
 ) -> c_int {
     status(|| {
         // SAFETY: the caller's word.
-        let (m, map, key) = unsafe {
-            let m = arg(m, "map")?;
-            match m.loaded()?.spec().key_size {
-                0 => (m, m.loaded()?, &[][..]),
-                _ => with_key(m, key)?,
-            }
-        };
+        let (m, map, key) = unsafe { with_key(m, key)? };
         // SAFETY: the caller's word.
         let value = unsafe { buffer(value, map.value_buffer_size(), "value")? };
         map.lookup_and_delete_elem(m.env.client_slot().slot(), key, value, flags)
@@ -97,13 +91,15 @@ pub unsafe extern "C" fn uxdp_map_update_elem_cpu(
     })
 }
 
-/// Copies the next elements of a hash or array: up to `*count` keys to `keys` and values, each of `value_buf_size` bytes, to `values`.
+/// Copies the next elements of a hash, array, map of maps or LPM_TRIE: up to `*count` keys to `keys` and values, each of `value_buf_size` bytes, to `values`. A map of maps
+/// gives ids; empty entries of its array are passed over.
 ///
-/// `in_batch` is NULL for the first elements, else what the call before wrote to `out_batch`; both have 4 bytes and may be the same. A key that is there throughout a walk is
-/// copied once. `*count` says afterwards how many were copied, unless the call was refused at once. `elem_flags` is 0.
+/// `in_batch` is NULL for the first elements, else what the call before wrote to `out_batch`; they may be the same. Both have 4 bytes, and for an LPM_TRIE as many as a key, since
+/// its cursor is the last key: where that was deleted meanwhile, the walk begins anew. Else a key that is there throughout a walk is copied once. `*count` says afterwards how
+/// many were copied, unless the call was refused at once. `elem_flags` is 0, or BPF_F_LOCK where values have a lock.
 ///
 /// All memory stays the caller's. Any thread, while programs run. 0; -ENOENT with the last element, or behind it; -ENOTSUPP (-524) for other types; -EINVAL for NULL, flags and
-/// a map that is not loaded; -EPERM for a map that programs alone may read.
+/// a map that is not loaded; -EPERM for a map that programs alone may read; -EBUSY where a lock is not to be had: the next call goes on from there.
 ///
 /// # Safety
 /// `m` is NULL or a handle; the others are NULL or have the sizes that are named.
@@ -123,9 +119,9 @@ pub unsafe extern "C" fn uxdp_map_lookup_batch(
     })
 }
 
-/// As uxdp_map_lookup_batch, and removes what it copies; hashes alone.
+/// As uxdp_map_lookup_batch, and removes what it copies; hashes and HASH_OF_MAPS alone.
 ///
-/// All memory stays the caller's. Any thread, while programs run. As uxdp_map_lookup_batch; -ENOTSUPP (-524) for arrays too; -EPERM where the control plane may not write.
+/// All memory stays the caller's. Any thread, while programs run. As uxdp_map_lookup_batch; -ENOTSUPP (-524) for arrays and an LPM_TRIE too; -EPERM where the control plane may not write.
 ///
 /// # Safety
 /// As there.
@@ -144,17 +140,17 @@ pub unsafe extern "C" fn uxdp_map_lookup_and_delete_batch(
         let env = unsafe { &arg(m, "map")?.env };
         let slot = env.client_slot();
         let take = |map: &Map, from: Option<&[u8]>, next: &mut [u8], batch: &mut Batch<'_>| {
-            map.lookup_and_delete_batch(slot.slot(), from, next, batch)
+            map.lookup_and_delete_batch(slot.slot(), from, next, batch, &mut |old| env.retire(old))
         };
         // SAFETY: the caller's word.
         unsafe { Reading { m, in_batch, out_batch, keys, values, count, elem_flags }.run(take) }
     })
 }
 
-/// Sets the values of `*count` keys of a hash or array, in order, as uxdp_map_update_elem with flags 0. `*count` says afterwards how many were set.
+/// Sets the values of `*count` keys of a hash, array or LPM_TRIE, in order, as uxdp_map_update_elem with flags 0. `*count` says afterwards how many were set.
 ///
-/// All memory stays the caller's. Any thread, while programs run. 0; the status of the first update that failed; -ENOTSUPP (-524) for other types; -EINVAL for NULL, flags and
-/// a map that is not loaded; -EPERM for a frozen map.
+/// All memory stays the caller's. Any thread, while programs run. 0; the status of the first update that failed; -ENOTSUPP (-524) for other types; -EINVAL for NULL, flags, a
+/// map of maps (uxdp_map_update_map sets its entries) and a map that is not loaded; -EPERM for a frozen map.
 ///
 /// # Safety
 /// `m` is NULL or a handle; `keys` and `values` are NULL or have `*count` of the map's sizes, `count` is NULL or can be written.
@@ -177,11 +173,13 @@ pub unsafe extern "C" fn uxdp_map_update_batch(
         let done = map.update_batch(m.env.client_slot().slot(), &mut batch);
         // SAFETY: `counted` saw that it is not NULL.
         unsafe { *count = batch.count };
-        done.map_err(|e| m.failed("update of a batch", e))
+        let of_maps = matches!(map.spec().kind, MapType::ArrayOfMaps | MapType::HashOfMaps);
+        let what = if of_maps { "update of a batch by numbers, not by maps" } else { "update of a batch" };
+        done.map_err(|e| m.failed(what, e))
     })
 }
 
-/// Removes `*count` keys of a hash, in order. `*count` says afterwards how many were removed.
+/// Removes `*count` keys of a hash, HASH_OF_MAPS or LPM_TRIE, in order. `*count` says afterwards how many were removed.
 ///
 /// All memory stays the caller's. Any thread, while programs run. 0; the status of the first that failed; -ENOTSUPP (-524) for other types; -EINVAL for NULL, flags and a
 /// map that is not loaded; -EPERM for a frozen map.
@@ -201,7 +199,7 @@ pub unsafe extern "C" fn uxdp_map_delete_batch(
         // SAFETY: the caller's word.
         let keys = unsafe { input(keys, key_size(map), n, "keys")? };
         let mut batch = BatchInput { keys, values: &[], count: n, elem_flags };
-        let done = map.delete_batch(m.env.client_slot().slot(), &mut batch);
+        let done = map.delete_batch(m.env.client_slot().slot(), &mut batch, &mut |old| m.env.retire(old));
         // SAFETY: `counted` saw that it is not NULL.
         unsafe { *count = batch.count };
         done.map_err(|e| m.failed("deletion of a batch", e))
@@ -289,11 +287,34 @@ pub unsafe extern "C" fn uxdp_map_lookup_burst(
     })
 }
 
+/// Asks the machine for what a lookup of a key reads first: the bucket of a hash, the element of an ARRAY; does nothing for other types. A hint, for a loop that looks the key
+/// up some tens of nanoseconds later.
+///
+/// `m` and `key` stay the caller's; `key` has the map's key size and is NULL where the map has none. Any thread, while programs run. 0; -EINVAL for NULL and a map that is not
+/// loaded.
+///
+/// # Safety
+/// `m` is NULL or a handle; `key` is NULL or has the map's key size.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uxdp_map_prefetch(m: *const uxdp_map, key: *const c_void) -> c_int {
+    status(|| {
+        // SAFETY: the caller's word.
+        let (_, map, key) = unsafe { with_key(m, key)? };
+        // SAFETY: `with_key` gives as many bytes as a key has.
+        unsafe { map.prefetch(key.as_ptr()) };
+        Ok(())
+    })
+}
+
 /// Shows every element until `show` says no.
 fn walk(map: &Map, mut show: impl FnMut(&[u8], &[u8]) -> bool) -> Result<(), Errno> {
     let (key_size, value_size) = (key_size(map), map.value_buffer_size());
     let mut keys: Vec<u8> = Vec::filled(0, key_size.checked_mul(CHUNK).ok_or(Errno::ENOMEM)?)?;
     let mut values: Vec<u8> = Vec::filled(0, value_size.checked_mul(CHUNK).ok_or(Errno::ENOMEM)?)?;
+    // A trie's batch loses its way where `fn` deletes what it is shown.
+    if map.spec().kind == MapType::LpmTrie {
+        return walk_keys(map, &mut keys, &mut values, show);
+    }
     let (mut cursor, mut is_first) = ([0; 4], true);
     loop {
         let from = cursor;
@@ -318,7 +339,7 @@ fn walk(map: &Map, mut show: impl FnMut(&[u8], &[u8]) -> bool) -> Result<(), Err
     }
 }
 
-/// As [`walk`], for types that have no batches: from key to key. `keys` and `values` have room for two and one.
+/// As [`walk`], for types that have no batches, and tries: from key to key. `keys` and `values` have room for two and one.
 fn walk_keys(
     map: &Map,
     keys: &mut [u8],
@@ -328,17 +349,19 @@ fn walk_keys(
     let key_size = key_size(map);
     let (key, rest) = keys.split_at_mut(key_size);
     let (next, value) = (&mut rest[..key_size], &mut values[..map.value_buffer_size()]);
-    let mut has_key = false;
+    let mut more = map.next_key(None, next);
     // A key that goes meanwhile leads back to the first: not for ever.
     for _ in 0..2 * u64::from(map.spec().max_entries) {
-        match map.next_key(has_key.then_some(&*key), next) {
+        match more {
             Err(Errno::ENOENT) => return Ok(()),
             other => other?,
         }
         key.copy_from_slice(next);
-        has_key = true;
         value.fill(0);
-        match map.lookup_elem(key, value, 0) {
+        let read = map.lookup_elem(key, value, 0);
+        // Before it is shown, since it may be deleted then.
+        more = map.next_key(Some(key), next);
+        match read {
             Ok(()) if !show(key, value) => return Ok(()),
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(e) => return Err(e),
@@ -374,18 +397,26 @@ impl Reading {
         let room = |size: usize| {
             size.checked_mul(n as usize).ok_or_else(|| m.failed("room of a batch", Errno::EFAULT))
         };
-        // SAFETY: the caller's word. The cursor is copied, because both may be the same memory.
-        let (from, next, keys, values) = unsafe {
-            let from = self.in_batch.cast::<[u8; 4]>();
+        // Copied, because both cursors may be the same memory. Where a call comes nowhere, the next one goes on where this one did.
+        let mut cursors = [[0; MAX_BATCH_CURSOR]; 2];
+        let size = map.batch_cursor_size();
+        let [from, next] = cursors.each_mut().map(|c| c.get_mut(..size).unwrap_or_default());
+        if !self.in_batch.is_null() {
+            // SAFETY: the caller's word.
+            from.copy_from_slice(unsafe { slice::from_raw_parts(self.in_batch.cast::<u8>(), size) });
+            next.copy_from_slice(from);
+        }
+        // SAFETY: the caller's word.
+        let (out, keys, values) = unsafe {
             (
-                (!from.is_null()).then(|| from.read()),
-                buffer(self.out_batch.cast::<u8>(), map.batch_cursor_size(), "out_batch")?,
+                buffer(self.out_batch.cast::<u8>(), size, "out_batch")?,
                 buffer(self.keys.cast::<u8>(), room(key_size(map))?, "keys")?,
                 buffer(self.values.cast::<u8>(), room(map.value_buffer_size())?, "values")?,
             )
         };
         let mut batch = Batch { keys, values, count: n, elem_flags: self.elem_flags, flags: 0 };
-        let done = read(map, from.as_ref().map(|f| &f[..]), next, &mut batch);
+        let done = read(map, (!self.in_batch.is_null()).then_some(from), next, &mut batch);
+        out.copy_from_slice(next);
         // SAFETY: `counted` saw that it is not NULL.
         unsafe { *self.count = batch.count };
         done.map_err(|e| m.failed("batch", e))

@@ -93,6 +93,30 @@ pub unsafe extern "C" fn uxdp_synchronize(env: *mut uxdp_env) -> c_int {
     })
 }
 
+/// How much waits to be freed because it was replaced, and which worker holds it up by not calling uxdp_worker_quiescent.
+///
+/// `out->sz` is set before (UXDP_STRUCT does it); `env` and `out` stay the caller's; NULL is the default environment. Any thread, while programs run, which it costs
+/// nothing. 0, -EINVAL for a NULL `out`, -ENOMEM.
+///
+/// # Safety
+/// `env` is NULL or a handle; `out` is NULL or points at `out->sz` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uxdp_reclaim_stats(env: *mut uxdp_env, out: *mut opts::uxdp_reclaim_stats) -> c_int {
+    status(|| {
+        // SAFETY: the caller's word.
+        let now = unsafe { resolve(env, 0) }?.reclamation();
+        let (slot, behind) = now.held_up_by.map_or((-1, 0), |(slot, behind)| (slot as i32, behind));
+        let stats = opts::uxdp_reclaim_stats {
+            waiting: now.waiting,
+            held_up_by: slot,
+            behind,
+            ..opts::uxdp_reclaim_stats::EMPTY
+        };
+        // SAFETY: the caller's word.
+        unsafe { opts::write(out, stats) }
+    })
+}
+
 /// Takes messages of bpf_trace_printk out of the environment, oldest first, as many whole lines as fit, NUL-terminated.
 ///
 /// Returns the bytes written without the NUL, 0 when there is nothing. `buf` stays the caller's. Any thread, one message reaches one reader.

@@ -82,7 +82,7 @@ impl Drop for uxdp_map {
     }
 }
 
-/// The handle, its map, and a key of the map's size.
+/// The handle, its map, and a key of the map's size. A map without keys has none, so that NULL alone stands for it, as for bpf(2).
 ///
 /// # Safety
 /// `m` is NULL or a handle; `key` is NULL or has the map's key size.
@@ -94,7 +94,16 @@ pub(crate) unsafe fn with_key<'a>(
     unsafe {
         let m = arg(m, "map")?;
         let map = m.loaded()?;
-        let key = slice::from_raw_parts(arg(key.cast::<u8>(), "key")?, map.spec().key_size as usize);
+        let key = match map.spec().key_size as usize {
+            0 if key.is_null() => &[],
+            0 => {
+                return Err(fail(
+                    Errno::EINVAL,
+                    format_args!("map {}: it has no keys: key is NULL", m.text()),
+                ));
+            }
+            size => slice::from_raw_parts(arg(key.cast::<u8>(), "key")?, size),
+        };
         Ok((m, map, key))
     }
 }
@@ -213,10 +222,10 @@ pub unsafe extern "C" fn uxdp_map_reuse(m: *mut uxdp_map, other: *mut uxdp_map) 
 }
 
 /// Copies the value of a key to `value`, which has `value_buf_size` bytes of uxdp_map_get_info: for a per-CPU map one value a slot, each rounded
-/// up to 8 bytes. A PROG_ARRAY gives the program's id.
+/// up to 8 bytes. A PROG_ARRAY gives the program's id. QUEUE, STACK and BLOOM_FILTER have no keys: `key` is NULL; the value is the next one, or the question to the filter.
 ///
-/// `key` and `value` stay the caller's. Any thread, while programs run. 0; -ENOENT, -EINVAL for NULL, flags and a map that is not loaded, -EPERM for a
-/// map that programs alone may read.
+/// `key` and `value` stay the caller's. Any thread, while programs run. 0; -ENOENT, -EINVAL for NULL, flags, a key where there are none and a map that is not loaded, -EPERM for a
+/// map that programs alone may read, -EBUSY where the lock of a QUEUE, STACK or LPM_TRIE is not to be had.
 ///
 /// # Safety
 /// `m` is NULL or a handle; `key` and `value` are NULL or have the sizes of the map.
@@ -244,10 +253,11 @@ pub unsafe extern "C" fn uxdp_map_lookup_elem(
 }
 
 /// Sets the value of a key, seen by the next packet. `value` has `value_buf_size` bytes, as for uxdp_map_lookup_elem. `flags`: 0 (any), 1 (BPF_NOEXIST) or
-/// 2 (BPF_EXIST). Programs are put into a PROG_ARRAY by uxdp_map_update_prog.
+/// 2 (BPF_EXIST). Programs are put into a PROG_ARRAY by uxdp_map_update_prog. QUEUE, STACK and BLOOM_FILTER have no keys: `key` is NULL, and the value is pushed.
 ///
 /// `key` and `value` stay the caller's. Any thread, while programs run. 0; -EEXIST, -ENOENT, -E2BIG for a full map and an index beyond the end as the
-/// kernel; -EINVAL for NULL, flags, a PROG_ARRAY and a map that is not loaded; -EPERM for a frozen map.
+/// kernel; -EINVAL for NULL, flags, a key where there are none, a PROG_ARRAY, a map of maps and a map that is not loaded; -EPERM for a frozen map; -EBUSY where a lock is not to
+/// be had.
 ///
 /// # Safety
 /// `m` is NULL or a handle; `key` and `value` are NULL or have the sizes of the map.
@@ -375,7 +385,7 @@ pub unsafe extern "C" fn uxdp_map_freeze(m: *mut uxdp_map) -> c_int {
 /// was quiescent.
 ///
 /// The map takes a reference of its own; `m` and `p` stay the caller's. Any thread, while programs run. 0; -EINVAL for a NULL or other map, a program
-/// that is not loaded or of another environment; -E2BIG beyond the last entry, -EPERM for a frozen map, -ENOMEM.
+/// that is not loaded or of another environment; -E2BIG beyond the last entry, -EPERM for a frozen map, -EBUSY where another writer does not come to an end, -ENOMEM.
 ///
 /// # Safety
 /// `m` and `p` are NULL or handles.

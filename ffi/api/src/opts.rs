@@ -258,6 +258,34 @@ pub struct uxdp_prog_stats {
     pub aborts: [u64; 16],
 }
 
+/// What a slot's worker has reported. Declare one with `UXDP_STRUCT(uxdp_worker_stats, stats)`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct uxdp_worker_stats {
+    /// `sizeof(struct uxdp_worker_stats)`, set by the caller.
+    pub sz: usize,
+    /// 1 while a worker holds the slot.
+    pub registered: u32,
+    /// 1 while that worker is online: what is replaced waits for its uxdp_worker_quiescent.
+    pub online: u32,
+    /// Replacements that it has not answered since it was quiescent last; 0 while it is offline.
+    pub behind: u64,
+}
+
+/// What an environment has yet to free, and for whom it waits. Declare one with `UXDP_STRUCT(uxdp_reclaim_stats, stats)`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct uxdp_reclaim_stats {
+    /// `sizeof(struct uxdp_reclaim_stats)`, set by the caller.
+    pub sz: usize,
+    /// Programs, inner maps, entries and the like that were replaced and wait to be freed. What tries replace waits in their own memory.
+    pub waiting: u32,
+    /// The slot whose online worker has been silent the longest; -1 where all have answered.
+    pub held_up_by: i32,
+    /// Replacements that this worker has not answered.
+    pub behind: u64,
+}
+
 /// A test run, in and out. Declare one with `UXDP_STRUCT(uxdp_test_run_opts, opts, .data_in = packet, .data_size_in = 64)`.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -322,6 +350,8 @@ opts! {
     uxdp_map_spec = 56 {}
     uxdp_map_info = 64 {}
     uxdp_prog_stats = 208 {}
+    uxdp_worker_stats = 24 {}
+    uxdp_reclaim_stats = 24 {}
     uxdp_test_run_opts = 104 {}
 }
 

@@ -2,6 +2,7 @@
 
 use crate::env::resolve;
 use crate::handle::{free_raw, into_raw};
+use crate::opts;
 use crate::status::{arg, fail, number, out, status};
 use crate::uxdp_env;
 use core::ffi::c_int;
@@ -104,6 +105,39 @@ pub unsafe extern "C" fn uxdp_worker_run_timers(w: *mut uxdp_worker, max: u32, n
             *next = run.next.unwrap_or(u64::MAX);
         }
         Ok(run.ran as c_int)
+    })
+}
+
+/// What the worker of a slot has reported: whether there is one, whether it is online, and how far it is behind.
+///
+/// `out->sz` is set before (UXDP_STRUCT does it); `env` and `out` stay the caller's; NULL is the default environment. Any thread, while programs run, which it costs
+/// nothing. 0, -ERANGE beyond the last slot, -EINVAL for a NULL `out`, -ENOMEM.
+///
+/// # Safety
+/// `env` is NULL or a handle; `out` is NULL or points at `out->sz` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn uxdp_worker_stats(
+    env: *mut uxdp_env,
+    slot: u32,
+    out: *mut opts::uxdp_worker_stats,
+) -> c_int {
+    status(|| {
+        // SAFETY: the caller's word.
+        let env = unsafe { resolve(env, 0)? };
+        let said = env.reported(slot).ok_or_else(|| {
+            fail(
+                Errno::ERANGE,
+                format_args!("slot {slot} is beyond the environment's {} CPUs", env.nr_cpus()),
+            )
+        })?;
+        let stats = opts::uxdp_worker_stats {
+            registered: said.held.into(),
+            online: said.online.into(),
+            behind: said.behind,
+            ..opts::uxdp_worker_stats::EMPTY
+        };
+        // SAFETY: the caller's word.
+        unsafe { opts::write(out, stats) }
     })
 }
 

@@ -3,8 +3,8 @@
 use crate::Random;
 use std::ops::ControlFlow;
 use uxdp_core::error::Errno;
-use uxdp_core::maps::spec::flags::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST};
-use uxdp_core::maps::{Map, MapSpec, MapType};
+use uxdp_core::maps::spec::flags::{BPF_ANY, BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, BPF_NOEXIST};
+use uxdp_core::maps::{Commit, Map, MapSpec, MapType};
 
 /// Elements that nobody touches after they were made.
 pub(crate) const UNTOUCHED: u64 = 64;
@@ -22,10 +22,16 @@ const RING: u32 = 16 << 10;
 pub(crate) enum Kind {
     Hash,
     Lru,
+    /// A part of the elements for each CPU slot.
+    LruParts,
+    LruPercpu,
     PercpuHash,
     Trie,
     Queue,
+    Stack,
     Ring,
+    /// Filled by victims, drained here.
+    UserRing,
 }
 
 /// A value that says whose it is in both words.
@@ -42,22 +48,42 @@ fn is_whole(key: u64, value: &[u8]) -> bool {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 6] =
-        [Kind::Hash, Kind::Lru, Kind::PercpuHash, Kind::Trie, Kind::Queue, Kind::Ring];
+    pub(crate) const ALL: [Kind; 10] = [
+        Kind::Hash,
+        Kind::Lru,
+        Kind::LruParts,
+        Kind::LruPercpu,
+        Kind::PercpuHash,
+        Kind::Trie,
+        Kind::Queue,
+        Kind::Stack,
+        Kind::Ring,
+        Kind::UserRing,
+    ];
 
     pub(crate) fn spec(self) -> MapSpec {
         match self {
             Kind::Hash => MapSpec::new(MapType::Hash, 8, 16, ENTRIES),
             Kind::Lru => MapSpec::new(MapType::LruHash, 8, 16, 4 * ENTRIES),
+            Kind::LruParts => {
+                MapSpec::new(MapType::LruHash, 8, 16, 4 * ENTRIES).with_flags(BPF_F_NO_COMMON_LRU)
+            }
+            Kind::LruPercpu => MapSpec::new(MapType::LruPercpuHash, 8, 16, 4 * ENTRIES),
             Kind::PercpuHash => MapSpec::new(MapType::PercpuHash, 8, 16, ENTRIES),
             Kind::Trie => MapSpec::new(MapType::LpmTrie, 12, 16, ENTRIES).with_flags(BPF_F_NO_PREALLOC),
             Kind::Queue => MapSpec::new(MapType::Queue, 0, 16, ENTRIES),
+            Kind::Stack => MapSpec::new(MapType::Stack, 0, 16, ENTRIES),
             Kind::Ring => MapSpec::new(MapType::Ringbuf, 0, 0, RING),
+            Kind::UserRing => MapSpec::new(MapType::UserRingbuf, 0, 0, RING),
         }
     }
 
     fn has_keys(self) -> bool {
-        !matches!(self, Kind::Queue | Kind::Ring)
+        !matches!(self, Kind::Queue | Kind::Stack | Kind::Ring | Kind::UserRing)
+    }
+
+    fn is_lru(self) -> bool {
+        matches!(self, Kind::Lru | Kind::LruParts | Kind::LruPercpu)
     }
 
     /// The key with that number; of a trie a prefix of a length of its own, in all parts of the structure.
@@ -114,7 +140,7 @@ impl Kind {
                 // The control plane's reader of a trie takes the lock, whose holder may be suspended.
                 Err(Errno::EBUSY) if self == Kind::Trie => {}
                 // An LRU may evict any key, though it has room. These are used all the time, so that hardly one is; more than that would have gone with a writer.
-                Err(Errno::ENOENT) if self == Kind::Lru => {
+                Err(Errno::ENOENT) if self.is_lru() => {
                     evicted += 1;
                     assert!(
                         evicted <= UNTOUCHED / 8,
@@ -128,12 +154,12 @@ impl Kind {
             let key = self.key(n);
             // SAFETY: the key has its size; slot 0 is this process's.
             let p = unsafe { map.lookup(key.as_ptr(), 0) };
-            if p.is_null() && self == Kind::Lru {
+            if p.is_null() && self.is_lru() {
                 continue;
             }
             assert!(!p.is_null(), "untouched key {n} is lost to programs");
             // SAFETY: a value of at least eight bytes; of an LRU it may become another key's at any time.
-            assert!(self == Kind::Lru || unsafe { p.cast::<u64>().read_volatile() } == n);
+            assert!(self.is_lru() || unsafe { p.cast::<u64>().read_volatile() } == n);
         }
     }
 
@@ -141,8 +167,9 @@ impl Kind {
     pub(crate) fn work(self, map: &Map, random: &mut Random, slot: u32) {
         for _ in 0..20 {
             match self {
-                Kind::Queue => self.queue(map, random, slot),
+                Kind::Queue | Kind::Stack => self.queue(map, random, slot),
                 Kind::Ring => self.ring(map, random, slot),
+                Kind::UserRing => self.user_ring(map, random, slot),
                 _ => self.keyed(map, random, slot),
             }
         }
@@ -216,6 +243,38 @@ impl Kind {
         all.unwrap()
     }
 
+    fn user_ring(self, map: &Map, random: &mut Random, slot: u32) {
+        let size = if slot == VICTIM_SLOT { 16 + random.below(200) as u32 } else { 16 };
+        let n = random.below(1 << 30);
+        match map.user_ringbuf_reserve(size, slot) {
+            Ok(sample) => {
+                let how = if n.is_multiple_of(3) { Commit::Discard } else { Commit::Submit };
+                // SAFETY: at least sixteen bytes were reserved; they are ended once.
+                unsafe {
+                    sample.copy_from(value_of(n, u64::from(size)).as_ptr(), 16);
+                    map.user_ringbuf_end(sample, how);
+                }
+            }
+            // Full; a lock's holder may be dead or suspended.
+            Err(e) => assert!(matches!(e, Errno::ENOSPC | Errno::EBUSY), "{e}"),
+        }
+        if slot != VICTIM_SLOT && n.is_multiple_of(4) {
+            self.drain(map);
+        }
+    }
+
+    fn drain(self, map: &Map) -> u32 {
+        let all = map.user_ringbuf_drain(0, &mut |bytes, len| {
+            assert!(len >= 16);
+            // SAFETY: a sample of sixteen bytes at least.
+            let sample = unsafe { core::slice::from_raw_parts(bytes, 16) };
+            let key = u64::from_le_bytes(sample[..8].try_into().unwrap());
+            assert!(is_whole(key, sample), "a sample of nobody: {sample:?}");
+            ControlFlow::Continue(())
+        });
+        all.unwrap()
+    }
+
     /// Recovers; how many slots came back.
     pub(crate) fn recovered(self, map: &Map) -> u32 {
         match map.recover() {
@@ -228,14 +287,15 @@ impl Kind {
     /// What holds after a recovery: all is whole, and all room is there.
     pub(crate) fn check(self, map: &Map, turn: u64) {
         self.check_untouched(map);
-        if self == Kind::Lru {
+        if self.is_lru() {
             // What was evicted comes back, so that it is counted once.
             self.fill_untouched(map);
         }
         match self {
-            Kind::Queue => self.check_queue(map),
+            Kind::Queue | Kind::Stack => self.check_queue(map),
             Kind::Ring => self.check_ring(map),
-            Kind::Lru => self.check_lru(map),
+            Kind::UserRing => self.check_user_ring(map),
+            Kind::Lru | Kind::LruParts | Kind::LruPercpu => self.check_lru(map),
             _ => self.check_keyed(map, turn),
         }
     }
@@ -312,17 +372,18 @@ impl Kind {
         }
     }
 
-    /// Every element can have a key.
+    /// Every element can have a key: of one part, where each CPU slot has its own.
     fn check_lru(self, map: &Map) {
         let extra = 1 << 20;
         let most = u64::from(map.spec().max_entries);
-        for i in 0..most - UNTOUCHED - 2 * OWN {
+        let room = if self == Kind::LruParts { most / 2 } else { most };
+        for i in 0..room - UNTOUCHED - 2 * OWN {
             let n = extra + i;
-            map.update_elem(CLIENT, &n.to_le_bytes(), &value_of(n, 1), BPF_ANY).unwrap();
+            map.update_elem(CLIENT, &n.to_le_bytes(), &self.whole_value(map, n, 1), BPF_ANY).unwrap();
         }
         let count = map.for_each(0, |_, _| ControlFlow::Continue(()));
-        assert!(count <= most && count + 2 * OWN + 64 >= most - 2 * OWN, "{count} of {most}");
-        for i in 0..most - UNTOUCHED - 2 * OWN {
+        assert!(count <= most && count + 2 * OWN + 64 >= room - 2 * OWN, "{count} of {room}");
+        for i in 0..room - UNTOUCHED - 2 * OWN {
             _ = map.delete_elem(CLIENT, &(extra + i).to_le_bytes());
         }
     }
@@ -339,7 +400,8 @@ impl Kind {
         assert_eq!(map.update_elem(CLIENT, &[], &value_of(0, 1), 0), Err(Errno::E2BIG));
         for i in 0..u64::from(ENTRIES) {
             map.lookup_and_delete_elem(CLIENT, &[], &mut out, 0).unwrap();
-            assert_eq!(out, value_of(i, 1));
+            let nth = if self == Kind::Stack { u64::from(ENTRIES) - 1 - i } else { i };
+            assert_eq!(out, value_of(nth, 1));
         }
     }
 
@@ -355,5 +417,26 @@ impl Kind {
             assert!(got >= 1);
         }
         assert_eq!(map.ringbuf_query(0), 0);
+    }
+
+    fn check_user_ring(self, map: &Map) {
+        while self.drain(map) != 0 {}
+        // All of it can be had again: twice, since the first may have to fill up to the end.
+        let most = RING / 2 - 16;
+        for _ in 0..2 {
+            let mut n = 0;
+            loop {
+                match map.user_ringbuf_reserve(most, 0) {
+                    // SAFETY: at least sixteen bytes were reserved; they are ended once.
+                    Ok(sample) => unsafe {
+                        sample.copy_from(value_of(n, 1).as_ptr(), 16);
+                        map.user_ringbuf_end(sample, Commit::Submit);
+                        n += 1;
+                    },
+                    Err(e) => break assert_eq!(e, Errno::ENOSPC),
+                }
+            }
+            assert!(self.drain(map) >= 1, "a sample is still busy");
+        }
     }
 }

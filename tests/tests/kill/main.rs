@@ -185,6 +185,16 @@ fn an_lru_survives_its_writers() {
 }
 
 #[test]
+fn an_lru_of_parts_survives_its_writers() {
+    kill_again_and_again(Kind::LruParts);
+}
+
+#[test]
+fn a_per_cpu_lru_survives_its_writers() {
+    kill_again_and_again(Kind::LruPercpu);
+}
+
+#[test]
 fn a_per_cpu_hash_survives_its_writers() {
     kill_again_and_again(Kind::PercpuHash);
 }
@@ -197,6 +207,16 @@ fn a_trie_survives_its_writers() {
 #[test]
 fn a_queue_survives_its_writers() {
     kill_again_and_again(Kind::Queue);
+}
+
+#[test]
+fn a_stack_survives_its_writers() {
+    kill_again_and_again(Kind::Stack);
+}
+
+#[test]
+fn a_user_ring_survives_its_producers() {
+    kill_again_and_again(Kind::UserRing);
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn read(map: &Map, take: bool, count: u32, elem_flags: u64, flags: u64) -> (i32,
     let mut values = std::vec![0; 16 * map.value_buffer_size()];
     let mut b = Batch { keys: &mut keys, values: &mut values, count, elem_flags, flags };
     let answer = if take {
-        map.lookup_and_delete_batch(0, None, &mut [0; 4], &mut b)
+        map.lookup_and_delete_batch(0, None, &mut [0; 4], &mut b, &mut drop)
     } else {
         map.lookup_batch(None, &mut [0; 4], &mut b)
     };
@@ -26,7 +26,7 @@ fn write(map: &Map, delete: bool, count: u32, elem_flags: u64) -> (i32, u32) {
     let keys: Vec<u8> = (0..4u32).flat_map(u32::to_le_bytes).collect();
     let values = std::vec![7; 4 * map.value_buffer_size()];
     let mut b = BatchInput { keys: &keys, values: &values, count, elem_flags };
-    let answer = if delete { map.delete_batch(0, &mut b) } else { map.update_batch(0, &mut b) };
+    let answer = if delete { map.delete_batch(0, &mut b, &mut drop) } else { map.update_batch(0, &mut b) };
     (code(answer), b.count)
 }
 
@@ -102,7 +102,7 @@ fn short_buffers_are_bad_addresses_and_nothing_happens() {
     let mut b = BatchInput { keys: &[0; 8], values: &[0; 7], count: 2, elem_flags: 0 };
     assert_eq!(map.update_batch(0, &mut b), Err(Errno::EFAULT));
     let mut b = BatchInput { keys: &[0; 7], values: &[], count: 2, elem_flags: 0 };
-    assert_eq!(map.delete_batch(0, &mut b), Err(Errno::EFAULT));
+    assert_eq!(map.delete_batch(0, &mut b, &mut drop), Err(Errno::EFAULT));
     assert_eq!(map.next_key(None, &mut [0; 4]), Err(Errno::ENOENT));
 }
 
@@ -124,7 +124,7 @@ fn cursors_lead_through_every_key_once_whatever_the_room() {
                     let mut next = [0; 4];
                     let from = cursor.as_ref().map(|c| &c[..]);
                     let answer = match take {
-                        true => map.lookup_and_delete_batch(0, from, &mut next, &mut b),
+                        true => map.lookup_and_delete_batch(0, from, &mut next, &mut b, &mut drop),
                         false => map.lookup_batch(from, &mut next, &mut b),
                     };
                     let n = b.count as usize;

@@ -2,7 +2,7 @@
 
 use super::model::{Answer, Contents, Op, Subject};
 use crate::error::Errno;
-use crate::maps::MapSpec;
+use crate::maps::{Batch, BatchInput, MapSpec};
 use std::io::Write;
 use std::vec::Vec;
 
@@ -46,13 +46,22 @@ pub(in crate::maps) fn possible_cpus() -> u32 {
 impl KernelMap {
     /// `None` where the system does not permit it, with a line that says so. CI permits it, so there it is a failure.
     pub(in crate::maps) fn create(spec: &MapSpec) -> Option<KernelMap> {
+        KernelMap::create_with(spec, 0)
+    }
+
+    /// A map of maps, with an inner one that is its template.
+    pub(in crate::maps) fn create_outer(spec: &MapSpec, inner: &KernelMap) -> Option<KernelMap> {
+        KernelMap::create_with(spec, inner.fd as u32)
+    }
+
+    fn create_with(spec: &MapSpec, inner: u32) -> Option<KernelMap> {
         if cfg!(miri) {
             return None;
         }
         let mut attr = [0; 16];
         attr[0] = halves(spec.kind as u32, spec.key_size);
         attr[1] = halves(spec.value_size, spec.max_entries);
-        attr[2] = halves(spec.flags, 0);
+        attr[2] = halves(spec.flags, inner);
         attr[8] = spec.extra;
         let answer = bpf(MAP_CREATE, &mut attr);
         if answer > 0 {
@@ -119,6 +128,46 @@ impl KernelMap {
         let mut attr = [0; 16];
         attr[..4].copy_from_slice(&[cursors[0], cursors[1], keys.as_ptr() as u64, values.as_ptr() as u64]);
         attr[4] = halves(count, self.fd as u32);
+        let errno = bpf(cmd, &mut attr) as i32;
+        (errno, attr[4] as u32)
+    }
+
+    /// What an entry of a map of maps is set to.
+    pub(in crate::maps) fn as_value(&self) -> [u8; 4] {
+        self.fd.to_le_bytes()
+    }
+
+    /// The id that an entry with this map shows.
+    pub(in crate::maps) fn id(&self) -> u32 {
+        let info = std::fs::read_to_string(std::format!("/proc/self/fdinfo/{}", self.fd)).unwrap();
+        let line = info.lines().find_map(|l| l.strip_prefix("map_id:")).unwrap();
+        line.trim().parse().unwrap()
+    }
+
+    /// A lookup batch, or with `take` a lookup-and-delete batch: errno and count.
+    pub(in crate::maps) fn read_batch(
+        &self,
+        take: bool,
+        from: Option<&[u8]>,
+        next: &mut [u8],
+        b: &mut Batch<'_>,
+    ) -> (i32, u32) {
+        let cmd = if take { LOOKUP_AND_DELETE_BATCH } else { LOOKUP_BATCH };
+        let mut attr = [0; 16];
+        let (keys, values) = (b.keys.as_mut_ptr() as u64, b.values.as_mut_ptr() as u64);
+        let from = from.map_or(0, |f| f.as_ptr() as u64);
+        attr[..4].copy_from_slice(&[from, next.as_mut_ptr() as u64, keys, values]);
+        attr[4..7].copy_from_slice(&[halves(b.count, self.fd as u32), b.elem_flags, b.flags]);
+        let errno = bpf(cmd, &mut attr) as i32;
+        (errno, attr[4] as u32)
+    }
+
+    /// An update batch, or with `delete` a delete batch: errno and count.
+    pub(in crate::maps) fn write_batch(&self, delete: bool, b: &BatchInput<'_>) -> (i32, u32) {
+        let cmd = if delete { DELETE_BATCH } else { UPDATE_BATCH };
+        let mut attr = [0; 16];
+        attr[2..4].copy_from_slice(&[b.keys.as_ptr() as u64, b.values.as_ptr() as u64]);
+        attr[4..6].copy_from_slice(&[halves(b.count, self.fd as u32), b.elem_flags]);
         let errno = bpf(cmd, &mut attr) as i32;
         (errno, attr[4] as u32)
     }

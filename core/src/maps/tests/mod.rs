@@ -5,6 +5,7 @@
 mod answers;
 mod arrays;
 mod batches;
+mod batches_others;
 mod bloom;
 mod creation;
 mod hash;
@@ -15,6 +16,7 @@ mod lru;
 mod model;
 mod model_hash;
 mod perf;
+mod private_locks;
 mod progs;
 mod queue;
 mod random;

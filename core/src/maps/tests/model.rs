@@ -112,7 +112,7 @@ impl Ours {
         let mut next = std::vec![0; map.batch_cursor_size()];
         let mut b = Batch { keys: &mut keys, values: &mut values, count: n, elem_flags: 0, flags: 0 };
         let answer = match take {
-            true => map.lookup_and_delete_batch(self.slot, None, &mut next, &mut b),
+            true => map.lookup_and_delete_batch(self.slot, None, &mut next, &mut b, &mut drop),
             false => map.lookup_batch(None, &mut next, &mut b),
         };
         let count = b.count;
@@ -140,7 +140,7 @@ impl Subject for Ours {
             }
             Op::DeleteBatch { keys, count } => {
                 let mut b = BatchInput { keys, values: &[], count: *count, elem_flags: 0 };
-                let answer = code(map.delete_batch(slot, &mut b));
+                let answer = code(map.delete_batch(slot, &mut b, &mut drop));
                 Answer::batch((answer, b.count))
             }
             Op::ReadAll => self.read(false),

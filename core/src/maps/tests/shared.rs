@@ -112,6 +112,7 @@ pub(super) fn sharable() -> Vec<MapSpec> {
         spec(MapType::Stack, 0, 8, 16),
         spec(MapType::BloomFilter, 0, 8, 16),
         spec(MapType::Ringbuf, 0, 0, 4096),
+        spec(MapType::UserRingbuf, 0, 0, 4096),
     ])
 }
 
@@ -159,6 +160,9 @@ pub(super) fn try_everything(map: &Map, random: &mut Random, turns: u64) {
             _ = map.push(value.as_ptr(), random.below(2) * 2, slot);
             _ = map.peek(out.as_mut_ptr(), slot);
             _ = map.pop(out.as_mut_ptr(), slot);
+            if let Ok(sample) = map.user_ringbuf_reserve(random.below(300) as u32, slot) {
+                map.user_ringbuf_end(sample, Commit::Submit);
+            }
             if spec.kind == MapType::Ringbuf {
                 let record = map.ringbuf_reserve(random.below(300), slot);
                 if !record.is_null() {
@@ -170,6 +174,16 @@ pub(super) fn try_everything(map: &Map, random: &mut Random, turns: u64) {
             core::hint::black_box(bytes.iter().fold(0u8, |sum, b| sum.wrapping_add(*b)));
             ControlFlow::Continue(())
         });
+        // Seldom: a drain of nonsense may pass 131,072 samples.
+        if turn.is_multiple_of(16) {
+            let mut left = 100;
+            _ = map.user_ringbuf_drain(random.below(4), &mut |bytes, len| {
+                // SAFETY: what a drain shows is there to be read.
+                core::hint::black_box((0..len as usize).fold(0, |sum, i| sum ^ unsafe { *bytes.add(i) }));
+                left -= 1;
+                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+        }
         _ = map.next_key(Some(&key), &mut next);
         _ = map.next_key(None, &mut next);
         match random.below(6) {
@@ -185,7 +199,7 @@ pub(super) fn try_everything(map: &Map, random: &mut Random, turns: u64) {
     let mut b = Batch { keys: &mut keys, values: &mut values, count: n as u32, elem_flags: 0, flags: 0 };
     let mut cursor = std::vec![0; map.batch_cursor_size()];
     _ = map.lookup_batch(None, &mut cursor, &mut b);
-    _ = map.lookup_and_delete_batch(0, None, &mut cursor, &mut b);
+    _ = map.lookup_and_delete_batch(0, None, &mut cursor, &mut b, &mut drop);
     _ = map.recover();
 }
 
@@ -220,6 +234,25 @@ fn a_map_that_one_process_made_is_the_same_for_another() {
                 assert_eq!(got, b"hello");
                 assert_eq!(made.ringbuf_query(0), 0);
             }
+            MapType::UserRingbuf => {
+                let sample = made.user_ringbuf_reserve(5, 0).unwrap();
+                // SAFETY: five bytes were reserved, and are ended once.
+                unsafe {
+                    sample.copy_from(b"hello".as_ptr(), 5);
+                    made.user_ringbuf_end(sample, Commit::Submit);
+                }
+                let mut got = Vec::new();
+                let shown = theirs.map.user_ringbuf_drain(0, &mut |bytes, len| {
+                    // SAFETY: the sample's bytes.
+                    got.extend_from_slice(unsafe { core::slice::from_raw_parts(bytes, len as usize) });
+                    let theirs = made.user_ringbuf_drain(0, &mut |_, _| ControlFlow::Continue(()));
+                    assert_eq!(theirs, Err(Errno::EBUSY), "one process drains at a time");
+                    ControlFlow::Continue(())
+                });
+                assert_eq!((shown, &got[..]), (Ok(1), &b"hello"[..]));
+                let nothing = made.user_ringbuf_drain(0, &mut |_, _| ControlFlow::Continue(()));
+                assert_eq!(nothing, Ok(0), "it is gone for both");
+            }
             MapType::Queue | MapType::Stack | MapType::BloomFilter => {
                 made.update_elem(2, &[], &[7; 8], 0).unwrap();
                 let mut out = [7; 8];
@@ -238,7 +271,7 @@ fn a_map_that_one_process_made_is_the_same_for_another() {
         }
         theirs.map.freeze().unwrap();
         let value = std::vec![0; made.value_buffer_size()];
-        if spec.kind != MapType::Ringbuf {
+        if !matches!(spec.kind, MapType::Ringbuf | MapType::UserRingbuf) {
             assert_eq!(
                 made.update_elem(2, &key_of(&spec, 1), &value, 0),
                 Err(Errno::EPERM),
@@ -456,5 +489,38 @@ fn memory_full_of_nonsense_gives_nonsense_and_nothing_worse() {
                 }
             }
         }
+    }
+}
+
+/// What a hostile peer can write: an element that is free and a key's at once. An update takes it, sees that the key is there, gives it back, which spoils the key, and
+/// looks again.
+#[test]
+fn an_element_that_is_free_and_a_keys_at_once_does_not_keep_an_update_going() {
+    for kind in [MapType::Hash, MapType::PercpuHash] {
+        let spec = spec(kind, 8, 8, 24);
+        let ([a], _) = Town::of();
+        let cfg = of_process(a);
+        let memory = memory_for(&spec, &cfg);
+        let map = Map::create_in(memory.place(), "m", 1, &spec, &cfg).unwrap();
+        let l = layout::Layout::of(&spec, &cfg).unwrap();
+        let members = || -> Vec<(usize, u64)> {
+            let words = memory.bytes()[l.buckets..][..l.nr_buckets * 64].to_vec();
+            let words = words.chunks(8).map(|w| u64::from_le_bytes(w.try_into().unwrap()));
+            words.enumerate().filter(|(_, w)| w >> 50 & 3 == 3).map(|(i, w)| (l.buckets + 8 * i, w)).collect()
+        };
+        let value = [1; 8];
+        let update = |key: u64| {
+            // SAFETY: key and value have their sizes; the slot is this thread's.
+            unsafe { map.update(key.to_le_bytes().as_ptr(), value.as_ptr(), 0, 1) }
+        };
+        update(7).unwrap();
+        let (at, word) = members()[0];
+        update(8).unwrap();
+        let index = |word: u64| word & ((1 << 30) - 1);
+        let theirs = members().iter().map(|m| index(m.1)).find(|i| *i != index(word)).unwrap();
+        map.delete_elem(1, &8u64.to_le_bytes()).unwrap();
+        memory.write(at, &(word - index(word) + theirs).to_le_bytes());
+        assert_eq!(update(7), Err(Errno::EBUSY), "{kind:?}");
+        assert_eq!(update(9), Ok(()), "{kind:?}: it goes on");
     }
 }

@@ -1,6 +1,7 @@
 //! Slots, replacement and grace periods.
 
 use super::*;
+use crate::maps::Reported;
 
 fn returns(env: &Arc<Env>, code: i32) -> Arc<Prog> {
     Asm::default().mov(0, code).exit().load_counting(env, &[])
@@ -58,6 +59,40 @@ fn an_idle_loop_s_quiescent_state_does_not_bring_a_worker_back() {
         bench.hook.set(&[returns(&env, 2)]).unwrap();
         env.synchronize();
         assert_eq!(Arc::strong_count(&first), 1, "nobody waits for a worker that is offline");
+    });
+}
+
+#[test]
+fn worker_that_never_reports_is_named_until_it_does() {
+    on_every_engine(|| {
+        let env = env();
+        let bench = Bench::new(&env);
+        let silent = Worker::register(&env, 1).unwrap();
+        bench.hook.set(&[returns(&env, 1)]).unwrap();
+        assert_eq!(env.reclamation(), Reclamation::default(), "nothing was replaced");
+        assert_eq!(env.reported(2), None);
+        for round in 1..=5 {
+            bench.hook.set(&[returns(&env, 1)]).unwrap();
+            bench.worker.quiescent();
+            assert_eq!(env.reclamation().held_up_by, Some((1, round)));
+            assert_eq!(env.reported(1), Some(Reported { held: true, online: true, behind: round }));
+            assert_eq!(env.reported(0), Some(Reported { held: true, online: true, behind: 0 }));
+        }
+        assert_eq!(env.reclamation().waiting, 5);
+        silent.quiescent();
+        assert_eq!(env.reclamation(), Reclamation::default());
+        bench.hook.set(&[returns(&env, 1)]).unwrap();
+        assert_eq!(
+            env.reclamation(),
+            Reclamation { waiting: 1, held_up_by: Some((0, 1)) },
+            "the first of two"
+        );
+        bench.worker.offline();
+        assert_eq!(env.reported(0), Some(Reported { held: true, online: false, behind: 0 }));
+        assert_eq!(env.reclamation(), Reclamation { waiting: 1, held_up_by: Some((1, 1)) });
+        drop(silent);
+        assert_eq!(env.reclamation(), Reclamation::default());
+        assert_eq!(env.reported(1), Some(Reported::default()));
     });
 }
 
