@@ -41,7 +41,7 @@ impl Passed {
 }
 
 /// A batch that removes what it copies: with this writer slot; who gets the references that were there.
-pub(super) type Removing<'a> = Option<(u32, &'a mut dyn FnMut(Reference))>;
+pub(super) type Removing<'a, R = Reference> = Option<(u32, &'a mut dyn FnMut(R))>;
 
 /// How values are copied out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

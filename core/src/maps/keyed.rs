@@ -4,7 +4,7 @@
 //! key's element is published, and emptied after it was replaced or withdrawn, so that who finds an empty place, or one that says something else, looked at an element
 //! that is gone, and looks again. Programs only read. Writers are control planes, one at a time.
 
-use super::batch::{Batch, Copying};
+use super::batch::{Batch, Copying, Removing};
 use super::hash::Hash;
 use super::hashed::Hashed;
 use super::lock::take_private;
@@ -21,9 +21,6 @@ use core::ptr::{NonNull, null};
 const VALUE_SIZE: u32 = 16;
 /// Times that a lookup tries again while its key is being replaced.
 const RETRIES: u32 = 64;
-
-/// Who drops a reference that an entry had.
-pub(super) type Retire<'a, T> = &'a mut dyn FnMut(Arc<T>);
 
 /// What an entry says: the word in map memory that a reference belongs to.
 pub(super) trait Says {
@@ -186,7 +183,7 @@ impl<T: Says> Keyed<T> {
         next: &mut u32,
         b: &mut Batch<'_>,
         (key_size, value_size): (usize, usize),
-        mut remove: Option<(u32, Retire<'_, T>)>,
+        mut remove: Removing<'_, Arc<T>>,
     ) -> Result<(), Errno> {
         let hash: &dyn Hashed = &self.hash;
         let room = core::mem::take(&mut b.count) as usize;

@@ -177,7 +177,7 @@ fn a_hit_in_a_full_table_reads_two_lines() {
             let found = t.find(&key(k)).unwrap();
             let element = t.pool().element(found.index()).unwrap().addr();
             assert_eq!(lines_of(element, size), 1, "an element of {size} bytes at {element:#x}");
-            lines += 2 + found.place.nth as u64 / SLOTS as u64;
+            lines += 2 + u64::from(found.place.nth) / SLOTS as u64;
         }
         assert!(lines * 1000 < 2025 * N, "{lines} lines for {N} hits on values of {value_size} bytes");
     }

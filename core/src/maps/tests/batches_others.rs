@@ -10,6 +10,9 @@ const ARRAY: MapSpec = MapSpec::new(MapType::Array, 4, 4, 2);
 /// What a batch that reads said and left: errno, count, keys and values that were copied, the cursor.
 type Read = (i32, u32, Vec<u8>, Vec<u8>, Vec<u8>);
 
+/// Asks one of both with a cursor's place and a batch: errno and count.
+type Call<'a> = &'a dyn Fn(&mut [u8], &mut Batch<'_>) -> (i32, u32);
+
 /// Two maps that ought to answer alike; of the second one there is none where bpf(2) is not permitted.
 struct Pair {
     ours: Arc<Map>,
@@ -39,7 +42,7 @@ impl Pair {
     fn read_with(&self, take: bool, from: Option<&[u8]>, count: u32, flags: [u64; 2]) -> Read {
         let map = &self.ours;
         let (key_size, value_size) = (map.spec().key_size as usize, map.value_buffer_size());
-        let ask = |call: &dyn Fn(&mut [u8], &mut Batch<'_>) -> (i32, u32)| {
+        let ask = |call: Call<'_>| {
             let (mut keys, mut values) = (std::vec![0xee; 20 * key_size], std::vec![0xee; 20 * value_size]);
             // The kernel's cursor of a table is a number of its own.
             let mut next = std::vec![0; map.batch_cursor_size()];
@@ -213,7 +216,7 @@ fn hash_of_maps_is_read_taken_and_deleted_in_batches_as_linux() {
     let map = outer(MapType::HashOfMaps, 10);
     let inner = fill(&map, &[3, 30, 31, 77]);
     let compare = |take: bool, count: u32, want: (i32, u32)| {
-        let ask = |call: &dyn Fn(&mut [u8], &mut Batch<'_>) -> (i32, u32)| {
+        let ask = |call: Call<'_>| {
             let (mut keys, mut values, mut next) = ([0; 80], [0; 80], [0; 4]);
             let mut b = Batch { keys: &mut keys, values: &mut values, count, elem_flags: 0, flags: 0 };
             let (errno, n) = call(&mut next, &mut b);
