@@ -222,8 +222,12 @@ impl Ours {
             MapType::Queue => {
                 let slot = self.env.client_slot();
                 let mut value = vec![0; map.spec().value_size as usize];
-                // SAFETY: a buffer of a value's size.
-                while unsafe { map.pop(value.as_mut_ptr(), slot.slot()) }.is_ok() {
+                // As many as there can be, and one more where a queue does not lose what it gives.
+                for _ in 0..=map.spec().max_entries {
+                    // SAFETY: a buffer of a value's size.
+                    if unsafe { map.pop(value.as_mut_ptr(), slot.slot()) }.is_err() {
+                        break;
+                    }
                     taken.push(value.clone());
                 }
             }

@@ -70,13 +70,13 @@ impl Maker<'_, '_> {
         let shift = matches!(op, AluOp::Lsh | AluOp::Rsh | AluOp::Arsh);
         let divide = matches!(op, AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod);
         let constant = match self.constant() {
-            n if shift => n & 31,
             0 if divide => 3,
             n => n,
         };
+        let count = |bits: i32| if shift { constant & (bits - 1) } else { constant };
         match self.bytes.below(4) {
-            0 => alu64_imm(op, a, constant),
-            1 => alu32_imm(op, a, constant),
+            0 => alu64_imm(op, a, count(64)),
+            1 => alu32_imm(op, a, count(32)),
             2 => alu64_reg(op, a, b),
             _ => alu32_reg(op, a, b),
         }
@@ -84,8 +84,22 @@ impl Maker<'_, '_> {
 
     fn arithmetic(&mut self) {
         let (Some(a), Some(b)) = (self.number(), self.number()) else { return };
+        if self.bytes.rarely(8) {
+            return self.constants(a);
+        }
         let insn = self.operation(a, b);
         self.emit.put(&[insn]);
+    }
+
+    /// A register becomes a constant, and is reckoned with: what a compiler knows beforehand.
+    fn constants(&mut self, a: u8) {
+        let n = self.constant();
+        let n = if self.bytes.rarely(2) { !n } else { n };
+        self.emit.put(&[if self.bytes.rarely(2) { mov64_imm(a, n) } else { mov32_imm(a, n) }]);
+        for _ in 0..1 + self.bytes.below(3) {
+            let insn = self.operation(a, a);
+            self.emit.put(&[insn]);
+        }
     }
 
     fn moved(&mut self) {
@@ -337,7 +351,8 @@ impl Maker<'_, '_> {
         self.emit.put(&[mov64_reg(1, a), mov64_reg(2, b), mov64_reg(3, 10)]);
         self.emit.put(&[alu64_imm(AluOp::Add, 3, i32::from(slot))]);
         let (first, second) = (self.operation(0, 2), self.operation(6, 1));
-        let body = match self.bytes.below(3) {
+        let body = match self.bytes.below(4) {
+            3 => vec![mov32_reg(0, 1), exit()],
             0 => vec![mov64_reg(0, 1), first, stx(Size::DW, 3, 0, 0), exit()],
             1 => {
                 let jump = jmp_imm(self.cond(), 1, n, 1);
