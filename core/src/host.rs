@@ -4,6 +4,8 @@
 //! the host are opaque to programs, which give each one back: the verifier proves it.
 
 use crate::error::Errno;
+use crate::helpers::STANDARD;
+use crate::platform::Clock;
 use core::ffi::c_void;
 use core::fmt;
 use core::ptr::NonNull;
@@ -165,6 +167,8 @@ pub enum Service {
     Network,
     /// Random numbers of the platform ([`crate::platform::Platform::random`]), for secrets.
     Random,
+    /// A clock of the platform ([`crate::platform::Platform::clock_ns`]).
+    Clock(Clock),
     /// [`Host::sk_lookup`].
     SkLookup,
     /// [`Host::sk_release`].
@@ -191,7 +195,7 @@ pub enum Service {
     CtChangeStatus,
 }
 
-/// Helpers by number, what they want, and what that is called in C.
+/// Helpers by name, what they want, and what that is called in C. A helper that wants several things has a row for each.
 const NEEDS: &[(&str, Service, &str)] = &[
     ("bpf_fib_lookup", Service::Network, "uxdp_fib_publish"),
     ("bpf_check_mtu", Service::Network, "uxdp_fib_publish"),
@@ -199,6 +203,16 @@ const NEEDS: &[(&str, Service, &str)] = &[
     ("bpf_tcp_raw_gen_syncookie_ipv6", Service::Random, "random numbers"),
     ("bpf_tcp_raw_check_syncookie_ipv4", Service::Random, "random numbers"),
     ("bpf_tcp_raw_check_syncookie_ipv6", Service::Random, "random numbers"),
+    ("bpf_ktime_get_ns", Service::Clock(Clock::Monotonic), "CLOCK_MONOTONIC"),
+    ("bpf_ktime_get_boot_ns", Service::Clock(Clock::Boottime), "CLOCK_BOOTTIME"),
+    ("bpf_ktime_get_coarse_ns", Service::Clock(Clock::Coarse), "CLOCK_MONOTONIC_COARSE"),
+    ("bpf_ktime_get_tai_ns", Service::Clock(Clock::Tai), "CLOCK_TAI"),
+    ("bpf_jiffies64", Service::Clock(Clock::Coarse), "CLOCK_MONOTONIC_COARSE"),
+    ("bpf_timer_start", Service::Clock(Clock::Monotonic), "CLOCK_MONOTONIC"),
+    ("bpf_tcp_raw_gen_syncookie_ipv4", Service::Clock(Clock::Coarse), "CLOCK_MONOTONIC_COARSE"),
+    ("bpf_tcp_raw_gen_syncookie_ipv6", Service::Clock(Clock::Coarse), "CLOCK_MONOTONIC_COARSE"),
+    ("bpf_tcp_raw_check_syncookie_ipv4", Service::Clock(Clock::Coarse), "CLOCK_MONOTONIC_COARSE"),
+    ("bpf_tcp_raw_check_syncookie_ipv6", Service::Clock(Clock::Coarse), "CLOCK_MONOTONIC_COARSE"),
     ("bpf_sk_lookup_tcp", Service::SkLookup, "sk_lookup"),
     ("bpf_sk_lookup_udp", Service::SkLookup, "sk_lookup"),
     ("bpf_skc_lookup_tcp", Service::SkLookup, "sk_lookup"),
@@ -228,13 +242,18 @@ pub struct MissingService {
 
 impl MissingService {
     /// What a helper wants and `has` denies.
-    pub(crate) fn of(
-        helper: &'static str,
-        id: u32,
-        has: impl FnOnce(Service) -> bool,
-    ) -> Option<MissingService> {
-        let (_, service, provider) = NEEDS.iter().find(|(name, ..)| *name == helper)?;
-        (!has(*service)).then_some(MissingService { helper, id, provider })
+    pub(crate) fn of(helper: &'static str, id: u32, has: impl Fn(Service) -> bool) -> Option<MissingService> {
+        let (.., provider) = NEEDS.iter().find(|(name, service, _)| *name == helper && !has(*service))?;
+        Some(MissingService { helper, id, provider })
+    }
+
+    /// Every helper that wants a service, with what provides it: what a platform and a host that have nothing refuse.
+    pub fn all() -> impl Iterator<Item = MissingService> {
+        let helpers = STANDARD.rows().iter();
+        helpers.flat_map(|h| {
+            let wants = NEEDS.iter().filter(|(name, ..)| *name == h.name);
+            wants.map(|(.., provider)| MissingService { helper: h.name, id: h.id, provider })
+        })
     }
 }
 
@@ -248,7 +267,6 @@ impl fmt::Display for MissingService {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::helpers::STANDARD;
 
     #[test]
     fn every_service_is_wanted_by_a_helper_that_there_is() {

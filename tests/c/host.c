@@ -1,4 +1,4 @@
-/* What a C host gives to programs: routes, sockets and connections, helpers of its own, packets in several buffers: host mine.o host.o fib.o frags.o named.o long.o */
+/* What a C host gives to programs: routes, sockets and connections, helpers of its own, packets in several buffers: host mine.o host.o fib.o frags.o named.o long.o slots.o kernel_only.o */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -467,9 +467,59 @@ static void watchdog(const char *path)
 	}
 }
 
+/* What the object itself puts into its prog array is there when it is loaded. */
+static void slots(const char *path)
+{
+	static const uint32_t verdicts[] = {UXDP_TX, UXDP_DROP, UXDP_DROP, UXDP_DROP, UXDP_PASS, UXDP_PASS};
+	/* How often each program ran: at first, in a slot, in itself 33 times and 17 of 33, and the way on behind the last call. */
+	static const int64_t ran[] = {6, 1, 33 + 17, 2, 16};
+	struct uxdp_object *object;
+
+	for (uint32_t engine = UXDP_ENGINE_AUTO; engine <= UXDP_ENGINE_INTERP; engine++) {
+		UXDP_LOAD_OPTS(load, .engine = engine);
+
+		CHECK(uxdp_object_open_file(path, NULL, &object) == 0);
+		CHECK(uxdp_object_load(object, &load) == 0);
+		for (uint8_t i = 0; i < 6; i++) {
+			uint8_t packet[64] = {i};
+			UXDP_STRUCT(uxdp_test_run_opts, run, .data_in = packet, .data_size_in = sizeof(packet));
+
+			CHECK(uxdp_prog_test_run(uxdp_object_find_prog(object, "slots"), &run) == 0 && run.retval == verdicts[i]);
+		}
+		for (unsigned i = 0; i < 5; i++)
+			CHECK(number(object, i) == ran[i]);
+		/* Slot 1 was empty, both other indexes are beyond the array. */
+		CHECK(number(object, 9) == 1 && number(object, 10) == 1 && number(object, 11) == 1);
+		uxdp_object_free(object);
+	}
+	/* A program that is not to be loaded cannot stand in a slot. */
+	object = open_one(path, NULL, "slots");
+	CHECK(uxdp_object_load(object, NULL) == -EINVAL && strstr(last_error(), "map jumps: entry 0") != NULL);
+	uxdp_object_free(object);
+}
+
+/* What needs objects of the kernel is refused by name, with the reason. */
+static void kernel_only(const char *path)
+{
+	static const char *const refused[][2] = {
+		{"other_cpu", "helper bpf_per_cpu_ptr#153"},
+		{"this_cpu", "helper bpf_this_cpu_ptr#154"},
+		{"exchanged", "helper bpf_kptr_xchg#194"},
+		{"cast", "kernel function bpf_rdonly_cast"},
+	};
+
+	for (unsigned i = 0; i < 4; i++) {
+		struct uxdp_object *object = open_one(path, NULL, refused[i][0]);
+
+		CHECK(uxdp_object_load(object, NULL) < 0 && strstr(last_error(), refused[i][1]) != NULL);
+		CHECK(strstr(last_error(), "is not provided: it needs objects of the kernel") != NULL);
+		uxdp_object_free(object);
+	}
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 7)
+	if (argc != 9)
 		return 2;
 	helpers(argv[1]);
 	callbacks(argv[2]);
@@ -477,6 +527,8 @@ int main(int argc, char **argv)
 	fragments(argv[4]);
 	named(argv[5]);
 	watchdog(argv[6]);
+	slots(argv[7]);
+	kernel_only(argv[8]);
 	puts("ok");
 	return 0;
 }

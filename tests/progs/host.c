@@ -172,6 +172,83 @@ int host_connections(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
+/* What the host refuses: ports 81 to 83, the timeout 1, the status 16. */
+SEC("xdp")
+int host_refusals(struct xdp_md *ctx)
+{
+	struct bpf_sock_tuple known = TUPLE(81), full = TUPLE(82), t = TUPLE(83), none = TUPLE(84);
+	struct bpf_ct_opts___here o = { .netns_id = BPF_F_CURRENT_NETNS, .l4proto = 6 };
+	struct nf_conn___init *new;
+	struct nf_conn *c;
+	OUT_BEGIN;
+
+	new = bpf_xdp_ct_alloc(ctx, &known, sizeof(known.ipv4), &o, sizeof(o));
+	OUT(new != 0);
+	OUT(o.error);
+	if (new) {
+		c = bpf_ct_insert_entry(new);
+		if (c)
+			bpf_ct_release(c);
+	}
+	new = bpf_xdp_ct_alloc(ctx, &known, 13, &o, sizeof(o));
+	OUT(new != 0);
+	OUT(o.error);
+	if (new) {
+		c = bpf_ct_insert_entry(new);
+		if (c)
+			bpf_ct_release(c);
+	}
+	new = bpf_xdp_ct_alloc(ctx, &full, sizeof(full.ipv4), &o, sizeof(o));
+	OUT(new != 0);
+	if (!new)
+		return XDP_DROP;
+	OUT(bpf_ct_set_status(new, 16));
+	c = bpf_ct_insert_entry(new);
+	OUT(c != 0);
+	if (c)
+		bpf_ct_release(c);
+	LOOKED_UP(&full, sizeof(full.ipv4), &o, sizeof(o));
+	new = bpf_xdp_ct_alloc(ctx, &t, sizeof(t.ipv4), &o, sizeof(o));
+	if (!new)
+		return XDP_DROP;
+	bpf_ct_set_timeout(new, 20000);
+	OUT(bpf_ct_set_status(new, 8));
+	c = bpf_ct_insert_entry(new);
+	OUT(c != 0);
+	if (!c)
+		return XDP_DROP;
+	OUT(bpf_ct_change_timeout(c, 1));
+	OUT(bpf_ct_change_status(c, 16));
+	bpf_ct_release(c);
+	LOOKED_UP(&t, sizeof(t.ipv4), &o, sizeof(o));
+	LOOKED_UP(&none, sizeof(none.ipv4), &o, sizeof(o));
+	return XDP_PASS;
+}
+
+/* Sockets that are no listener: port 82, and one that owes no cookie: port 83. */
+SEC("xdp")
+int host_no_cookies(struct xdp_md *ctx)
+{
+	struct bpf_sock_tuple connected = TUPLE(82), idle = TUPLE(83);
+	__u8 ip[20] = { 0x45 }, syn[20] = { [12] = 0x50, [13] = 2 }, ack[20] = { [12] = 0x50, [13] = 16 };
+	struct bpf_sock *s;
+	OUT_BEGIN;
+
+	s = bpf_skc_lookup_tcp(ctx, &connected, sizeof(connected.ipv4), BPF_F_CURRENT_NETNS, 0);
+	if (!s)
+		return XDP_DROP;
+	OUT(bpf_tcp_gen_syncookie(s, ip, sizeof(ip), (void *)syn, sizeof(syn)));
+	OUT(bpf_tcp_check_syncookie(s, ip, sizeof(ip), (void *)ack, sizeof(ack)));
+	bpf_sk_release(s);
+	s = bpf_skc_lookup_tcp(ctx, &idle, sizeof(idle.ipv4), BPF_F_CURRENT_NETNS, 0);
+	if (!s)
+		return XDP_DROP;
+	OUT(bpf_tcp_gen_syncookie(s, ip, sizeof(ip), (void *)syn, sizeof(syn)));
+	OUT(bpf_tcp_check_syncookie(s, ip, sizeof(ip), (void *)ack, sizeof(ack)));
+	bpf_sk_release(s);
+	return XDP_PASS;
+}
+
 SEC("xdp")
 int host_metadata(struct xdp_md *ctx)
 {

@@ -30,13 +30,14 @@ mod trace;
 
 pub use proto::{
     Access, ArgType, Callback, DynptrKind, DynptrUse, HOST_FIRST, Handle, Helper, HelperFn, HelperSet,
-    IterUse, KFUNC_BASE, Lock, Proto, RetType,
+    IterUse, KFUNC_BASE, Lock, Proto, RetType, kernel_only,
 };
 pub use tail::TAIL_CALL;
 
 pub(crate) use arguments::{MAX_BPRINTF_BIN_ARGS, MAX_BPRINTF_VARARGS, Taken};
 pub(crate) use format::{check_constant as check_format, render};
 pub(crate) use iter::{ITER_NUM_DESTROY, ITER_NUM_NEW, ITER_NUM_NEXT};
+pub(crate) use proto::kernel_only_kfunc;
 pub(crate) use trace::SNPRINTF;
 
 /// Every helper and kernel function that XDP programs may call, by number. Not all are provided in this version ([`Helper::func`]).

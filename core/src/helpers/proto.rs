@@ -253,6 +253,25 @@ pub struct Helper {
 /// The numbers of kernel functions begin here: they have none of their own, programs call them by name.
 pub const KFUNC_BASE: u32 = 1 << 16;
 
+/// What programs of this type may call in Linux and what cannot be here: it takes or gives objects of the kernel, which exist only there. A kernel
+/// function's number is that under which it is refused.
+const KERNEL_ONLY: [(u32, &str); 4] = [
+    (153, "bpf_per_cpu_ptr"),
+    (154, "bpf_this_cpu_ptr"),
+    (194, "bpf_kptr_xchg"),
+    (KFUNC_BASE + 255, "bpf_rdonly_cast"),
+];
+
+/// The name of a helper or kernel function that needs objects of the kernel.
+pub fn kernel_only(id: u32) -> Option<&'static str> {
+    KERNEL_ONLY.iter().find(|row| row.0 == id).map(|row| row.1)
+}
+
+/// The number under which a kernel function that needs objects of the kernel is refused.
+pub(crate) fn kernel_only_kfunc(name: &str) -> Option<u32> {
+    KERNEL_ONLY.iter().find(|row| row.0 >= KFUNC_BASE && row.1 == name).map(|row| row.0)
+}
+
 /// The numbers of a host's own helpers begin here and end below [`KFUNC_BASE`].
 pub const HOST_FIRST: u32 = 1 << 15;
 

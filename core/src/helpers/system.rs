@@ -23,7 +23,7 @@ pub(super) const KTIME_BOOT: Helper = plain(125, "bpf_ktime_get_boot_ns", ktime_
 pub(super) const KTIME_COARSE: Helper = plain(160, "bpf_ktime_get_coarse_ns", ktime_coarse);
 pub(super) const KTIME_TAI: Helper = plain(208, "bpf_ktime_get_tai_ns", ktime_tai);
 
-/// A clock in nanoseconds; 0 where the platform has none.
+/// A clock in nanoseconds. A program that asks for one that the platform does not have was refused.
 ///
 /// # Safety
 /// `ctx` is the run's context.

@@ -34,6 +34,19 @@ fn every_row_is_found_by_its_number() {
 }
 
 #[test]
+fn what_is_only_in_the_kernel_has_the_names_of_linux_and_no_row() {
+    let known: Vec<(u32, &str)> =
+        (0..KFUNC_BASE + 1024).filter_map(|id| Some((id, kernel_only(id)?))).collect();
+    assert_eq!(known.len(), 4);
+    for (id, name) in known {
+        assert_eq!(STANDARD.row_of(id), None, "{name}");
+        assert_eq!(STANDARD.kfunc(name), None, "{name}");
+        let linux = crate::isa::helper_name(id);
+        assert!(linux.map_or(id >= KFUNC_BASE, |n| name.strip_prefix("bpf_") == Some(n)), "{name}");
+    }
+}
+
+#[test]
 fn checksum_differences_are_the_kernels() {
     let a = [0x1234_5678u32, 0xffff_0001];
     let b = [0xdead_beefu32, 0];

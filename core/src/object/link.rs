@@ -10,7 +10,7 @@ use super::error::{ObjectError, Result};
 use super::ext::LineInfo;
 use super::reloc::{Extern, ExternKind};
 use super::section::{Function, TEXT, Target, Text, function_at};
-use crate::helpers::{HelperSet, KFUNC_BASE};
+use crate::helpers::{HelperSet, KFUNC_BASE, kernel_only_kfunc};
 use crate::isa::{Insn, op};
 use crate::limits::{BPF_COMPLEXITY_LIMIT_INSNS, BPF_MAX_SUBPROGS};
 use crate::mem::{String, Vec};
@@ -169,7 +169,10 @@ impl<'o> Linker<'o> {
     fn external(&mut self, pc: u32, insn: Insn, index: usize) -> Result<()> {
         let Some(symbol) = self.object.externs.get(index) else { return Ok(()) };
         let known = match symbol.kind {
-            ExternKind::Kfunc => self.helpers.named(essential(&symbol.name)),
+            ExternKind::Kfunc => {
+                let name = essential(&symbol.name);
+                self.helpers.named(name).or_else(|| kernel_only_kfunc(name).filter(|_| !symbol.weak))
+            }
             _ => None,
         };
         let wide = insn.is_wide();

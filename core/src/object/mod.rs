@@ -246,6 +246,9 @@ impl Object {
         if let Some(row) = helpers::STANDARD.row_of(number).filter(|_| number >= helpers::KFUNC_BASE) {
             return helpers::STANDARD.get(row).map(|h| h.name);
         }
+        if let Some(name) = helpers::kernel_only(number).filter(|_| number >= helpers::KFUNC_BASE) {
+            return Some(name);
+        }
         let symbol = self.externs.get(number as usize)?;
         (symbol.kind == ExternKind::Kfunc).then_some(symbol.name.as_str())
     }

@@ -4,6 +4,7 @@
 //! the message and in [`super::trail`], the check that fits them in [`super::remedy`].
 
 use super::error::VerifierError;
+use crate::helpers::kernel_only;
 
 /// What is demanded, and what to do.
 type Row = (&'static str, &'static str);
@@ -22,6 +23,9 @@ macro_rules! table {
     };
 }
 
+/// For what needs objects of the kernel.
+const WITHOUT_KERNEL: &str = "Keep what differs by CPU in a per-CPU map, and objects in maps' values; a userspace packet VM has no kernel to point into.";
+
 impl VerifierError {
     /// What the check demanded, in a sentence.
     pub fn demand(&self) -> &'static str {
@@ -30,13 +34,15 @@ impl VerifierError {
 
     /// What a person can do, in a sentence.
     pub fn advice(&self) -> &'static str {
-        match self {
+        match *self {
             VerifierError::InvalidMem { kind, .. } if kind.ends_with("_or_null") => {
                 "Test the pointer for null before it is used, on every path: if (!p) return XDP_PASS;"
             }
             VerifierError::InvalidMem { kind: "scalar", .. } => {
                 "Keep the pointer instead of computing it from numbers; after helpers that may move the packet, load ctx->data and ctx->data_end again."
             }
+            VerifierError::NoSuchHelper { id } if kernel_only(id).is_some() => WITHOUT_KERNEL,
+            VerifierError::Kfunc { id } if kernel_only(id as u32).is_some() => WITHOUT_KERNEL,
             _ => row(self).1,
         }
     }

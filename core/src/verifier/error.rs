@@ -3,7 +3,8 @@
 use super::tnum::Tnum;
 use super::trail::Trail;
 use crate::error::{Errno, Status};
-use crate::isa::InsnError;
+use crate::helpers::kernel_only;
+use crate::isa::{InsnError, helper_name};
 use crate::mem::{Box, OutOfMemory};
 use core::fmt;
 
@@ -61,7 +62,7 @@ reasons! {
     /// `callx`.
     CallReg = EINVAL, "unknown opcode 8d";
     /// A kernel function.
-    Kfunc { id: i32 } = EOPNOTSUPP, "calling kernel function #{id} is not supported in this version";
+    Kfunc { id: i32 } = EOPNOTSUPP, "{}", NoKfunc(id);
     /// A helper of which only the prototype is known.
     HelperMissing { name: &'static str, id: u32 } = EOPNOTSUPP, "helper {name}#{id} is not provided in this version";
     /// Division by a constant.
@@ -184,7 +185,7 @@ reasons! {
     /// A weak kernel function is called that is not there.
     KfuncUnresolved = EINVAL, "<invalid kfunc call>";
     /// A number that is no helper here.
-    NoSuchHelper { id: u32 } = EINVAL, "program of this type cannot use helper #{id}, or this version does not have it";
+    NoSuchHelper { id: u32 } = EINVAL, "{}", NoHelper(id);
     /// The argument is of another kind.
     ArgType { reg: u8, kind: &'static str, expected: &'static str } = EACCES, "R{reg} type={kind} expected={expected}";
     /// A tail call through another type of map.
@@ -349,6 +350,42 @@ impl fmt::Display for Shown {
             (true, 0) => f.write_str("0"),
             (true, v) => write!(f, "{v:#x}"),
             (false, _) => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+/// Why there is nothing that is only in the kernel.
+const KERNEL_ONLY: &str = "is not provided: it needs objects of the kernel, which exist only there";
+
+/// Why a helper cannot be called, by its name where Linux has one of that number.
+struct NoHelper(u32);
+
+impl fmt::Display for NoHelper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.0;
+        if let Some(name) = kernel_only(id) {
+            return write!(f, "helper {name}#{id} {KERNEL_ONLY}");
+        }
+        match helper_name(id).or((id == 0).then_some("unspec")) {
+            Some(name) => write!(
+                f,
+                "program of this type cannot use helper bpf_{name}#{id}, or this version does not have it"
+            ),
+            None => {
+                write!(f, "invalid func unknown#{id}, neither Linux nor the host has a helper of that number")
+            }
+        }
+    }
+}
+
+/// Why a kernel function cannot be called. One that is not known has no name here, its object knows it.
+struct NoKfunc(i32);
+
+impl fmt::Display for NoKfunc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match kernel_only(self.0 as u32) {
+            Some(name) => write!(f, "kernel function {name} {KERNEL_ONLY}"),
+            None => write!(f, "calling kernel function #{} is not supported in this version", self.0),
         }
     }
 }

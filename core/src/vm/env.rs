@@ -288,6 +288,7 @@ impl Env {
         match service {
             Service::Network => self.run.network().is_some(),
             Service::Random => self.run.cookie_secrets.is_some(),
+            Service::Clock(clock) => self.run.platform.clock_ns(clock).is_some(),
             other => self.run.host.is_some_and(|h| h.provides(other)),
         }
     }

@@ -5,7 +5,7 @@
 //! line that is not understood is an error of the table.
 
 use std::collections::HashMap;
-use uxdp_core::helpers::{KFUNC_BASE, STANDARD};
+use uxdp_core::helpers::{KFUNC_BASE, STANDARD, kernel_only};
 use uxdp_core::isa::{
     AluOp, AtomicOp, Callee, Cond, EndKind, Ext, Insn, JaForm, Op, Operand, PacketMode, Reg, Size, WideImm,
     Width, helper_name,
@@ -281,7 +281,14 @@ impl<'a> Parser<'a> {
         }
         let full = format!("bpf_{name}");
         let other = || Some(OTHERS + KERNEL_ONLY.iter().position(|n| *n == full)? as u32);
-        let kfunc = || STANDARD.kfunc(&full).or_else(other).map(|id| Callee::Kfunc { id: id as i32, off: 0 });
+        let refused = || (KFUNC_BASE..OTHERS + 256).find(|id| kernel_only(*id) == Some(&full));
+        let kfunc = || {
+            STANDARD
+                .kfunc(&full)
+                .or_else(refused)
+                .or_else(other)
+                .map(|id| Callee::Kfunc { id: id as i32, off: 0 })
+        };
         id.map(Callee::Helper).or_else(kfunc).ok_or_else(|| format!("no helper {name}"))
     }
 

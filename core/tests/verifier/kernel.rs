@@ -4,7 +4,7 @@ use crate::asm::{Assembled, KERNEL_ONLY, OTHERS};
 use crate::btf;
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use uxdp_core::helpers::{KFUNC_BASE, STANDARD};
+use uxdp_core::helpers::{KFUNC_BASE, STANDARD, kernel_only};
 use uxdp_core::isa::Insn;
 use uxdp_core::isa::op::{
     BPF_PSEUDO_FUNC, BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_IDX, BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE,
@@ -198,7 +198,7 @@ impl Kernel {
         };
         let row = STANDARD.row_of(number).and_then(|row| STANDARD.get(row)).map(|row| row.name);
         let other = || KERNEL_ONLY.get(number.checked_sub(OTHERS)? as usize).copied();
-        let id = row.or_else(other).and_then(|name| self.functions.get(name));
+        let id = row.or_else(|| kernel_only(number)).or_else(other).and_then(|name| self.functions.get(name));
         id.map_or(0x7fff_ffff, |id| *id as i32)
     }
 

@@ -252,7 +252,7 @@ impl Host for Record {
     fn provides(&self, service: Service) -> bool {
         let ops = &self.ops;
         match service {
-            Service::Network | Service::Random => false,
+            Service::Network | Service::Random | Service::Clock(_) => false,
             Service::SkLookup => ops.sk_lookup.is_some(),
             Service::SkRelease => ops.sk_release.is_some(),
             Service::TcpGenSyncookie => ops.tcp_gen_syncookie.is_some(),

@@ -9,6 +9,7 @@ use crate::{UXDP_LOAD_COUNT_ACTIONS, UXDP_LOAD_HYGIENE, UXDP_LOAD_STRICT, uxdp_e
 use core::ffi::CStr;
 use core::fmt::Write;
 use uxdp_core::error::{Errno, Status};
+use uxdp_core::helpers::kernel_only;
 use uxdp_core::maps::Map;
 use uxdp_core::mem::Vec;
 use uxdp_core::object::{MapOrigin, SlotInit};
@@ -182,7 +183,7 @@ fn load_prog(
 /// The function that a program declares and that nobody provides, where it is refused for that.
 fn unprovided<'a>(parts: &'a Parts, error: &VerifierError) -> Option<&'a str> {
     match *error {
-        VerifierError::Kfunc { id } => parts.inner.kfunc_name(id),
+        VerifierError::Kfunc { id } if kernel_only(id as u32).is_none() => parts.inner.kfunc_name(id),
         _ => None,
     }
 }

@@ -28,11 +28,11 @@ fn every_function_does_what_its_comment_says() {
     }
 }
 
-/// Routes, callbacks, helpers of the host's own and packets in several buffers; the program asserts and says "ok" at its end.
+/// Routes, callbacks, helpers of the host's own, packets in several buffers and what an object puts into its maps; the program asserts and says "ok" at its end.
 #[test]
 fn hosts_give_programs_what_they_ask_for() {
     let dir = work("host");
-    let arguments = ["mine", "host", "fib", "frags", "named", "long"]
+    let arguments = ["mine", "host", "fib", "frags", "named", "long", "slots", "kernel_only"]
         .map(|o| root().join("tests/progs/obj").join(format!("{o}.o")));
     let plain = dir.join("host");
     compile("host.c", &[], &plain);

@@ -4,6 +4,7 @@ use crate::row::{Packet, Row, row};
 use crate::{judge, linux};
 use serde_json::Value;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 use uxdp_core::net::{DEFAULT, Fib, LOCAL, Link, MAIN, NextHop, Prefix, Route, RouteKind};
@@ -15,6 +16,7 @@ const OUTPUT: u32 = 2;
 const SKIP_NEIGH: u32 = 4;
 const TBID: u32 = 8;
 const SRC: u32 = 16;
+const MARK: u32 = 32;
 
 /// What the name space is made of.
 const SETUP: &[&str] = &[
@@ -47,6 +49,8 @@ const SETUP: &[&str] = &[
     "route add 60.0.0.0/8 via inet6 fe80::9 dev v0",
     "route add 80.0.0.0/8 via 10.0.0.2 src 10.1.0.1",
     "route add 81.0.0.0/8 via 10.0.5.9",
+    // To where they are encapsulated to: `ip` gives both the same name in JSON.
+    "route add 90.0.0.1/32 encap ip id 7 dst 90.0.0.1 via 10.0.0.2 dev v0",
     "route add default via 10.0.0.254",
     "route add 2001:db8::/32 via fc00:1::2",
     "route add 2001:db8:1::/48 via fc00:2::9 metric 7",
@@ -58,6 +62,7 @@ const SETUP: &[&str] = &[
     "route add unreachable 2001:db8:b::/48",
     "route add prohibit 2001:db8:c::/48",
     "route add 2001:db8:d::/48 via fc00:2::9 table 100",
+    "route add 2001:db8:e::1/128 encap ip6 id 7 dst 2001:db8:e::1 via fc00:1::2 dev v0",
     "route add default via fc00:1::ffff",
     "neigh add 10.0.0.2 lladdr 02:00:00:00:00:a2 dev v0 nud permanent",
     "neigh add 10.1.0.9 lladdr 02:00:00:00:00:a9 dev v2 nud permanent",
@@ -187,7 +192,8 @@ fn route(r: &Value, is_v4: bool, names: &std::collections::BTreeMap<String, u32>
     if matches!(kind, RouteKind::Unicast | RouteKind::Local) {
         let gateway = r["gateway"].as_str().or(r["via"]["host"].as_str()).map(|g| g.parse().unwrap());
         let ifindex = names[r["dev"].as_str().unwrap()];
-        route.next_hops.push(NextHop { gateway, ..NextHop::on(ifindex) }).unwrap();
+        let encapsulates = r["encap"].is_string();
+        route.next_hops.push(NextHop { gateway, encapsulates, ..NextHop::on(ifindex) }).unwrap();
     }
     route
 }
@@ -237,6 +243,7 @@ fn questions(names: &[u32; 4]) -> Vec<Packet> {
         "60.0.0.1",
         "80.0.0.1",
         "81.0.0.1",
+        "90.0.0.1",
         "99.9.9.9",
         "127.0.0.1",
         "224.0.0.1",
@@ -256,6 +263,7 @@ fn questions(names: &[u32; 4]) -> Vec<Packet> {
         "2001:db8:b::1",
         "2001:db8:c::1",
         "2001:db8:d::1",
+        "2001:db8:e::1",
         "3000::1",
         "fe80::9",
         "ff02::1",
@@ -284,6 +292,10 @@ fn questions(names: &[u32; 4]) -> Vec<Packet> {
         for tos in [0x10u8, 0x13, 0x20] {
             all.push(question(to, v0, 0, |p| p[12] = tos));
         }
+        // No rule asks for a mark; with a table it decides nothing either.
+        for f in [MARK, MARK | SKIP_NEIGH, MARK | DIRECT, MARK | OUTPUT | SRC] {
+            all.push(question(to, v0, f, |p| p[52..56].copy_from_slice(&77u32.to_le_bytes())));
+        }
         all.push(question(to, v0, 64, |_| {}));
         all.push(question(to, v0, 0, |p| p[0] = 3));
     }
@@ -309,7 +321,12 @@ fn mtu_questions(names: &[u32; 4]) -> Vec<Packet> {
 
 fn rows(names: &[u32; 4]) -> Vec<Row> {
     vec![
-        row("fib", "fib_query").env(env).packets(questions(names)),
+        row("fib", "fib_query").env(env).packets(questions(names)).expect(|o| {
+            let answers: BTreeSet<u8> = o.packets.iter().map(|p| p.bytes[72]).collect();
+            // All but NO_SRC_ADDR: here every interface has an address that a packet can leave with.
+            let results = (0..=8).chain([-19i8 as u8, -22i8 as u8, -97i8 as u8]);
+            assert_eq!(answers, results.collect(), "BPF_FIB_LKUP_RET_*, and the errors");
+        }),
         row("fib", "fib_short").env(env).packets([Packet::new([0; 80])]),
         row("fib", "mtu_query").env(env).packets(mtu_questions(names)),
     ]

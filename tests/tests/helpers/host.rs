@@ -22,6 +22,10 @@ struct Connection {
 struct Tables {
     listener: AtomicU32,
     udp: AtomicU32,
+    /// No listener.
+    connected: AtomicU32,
+    /// A listener that owes no cookies.
+    idle: AtomicU32,
     connections: Mutex<HashMap<Vec<u8>, &'static Connection>>,
 }
 
@@ -30,9 +34,34 @@ impl Tables {
         match (port, kind) {
             (80, SocketKind::Tcp | SocketKind::TcpAnyState) => Some(&self.listener),
             (53, SocketKind::Udp) => Some(&self.udp),
+            (82, SocketKind::TcpAnyState) => Some(&self.connected),
+            (83, SocketKind::TcpAnyState) => Some(&self.idle),
             _ => None,
         }
     }
+
+    /// Whether a socket has to do with cookies.
+    fn listens(&self, socket: Object) -> Result<(), Errno> {
+        match socket {
+            s if s == object(&self.listener) => Ok(()),
+            s if s == object(&self.idle) => Err(Errno::ENOENT),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+}
+
+/// A status and a timeout that no connection takes.
+const NO_STATUS: u32 = 16;
+const NO_TIMEOUT: u32 = 1;
+
+fn status(given: u32) -> Result<u32, Errno> {
+    if given == NO_STATUS { Err(Errno::EBUSY) } else { Ok(given) }
+}
+
+/// The port that is asked for.
+fn port(tuple: &[u8]) -> u16 {
+    let [.., high, low] = tuple else { return 0 };
+    u16::from_be_bytes([*high, *low])
 }
 
 fn object<T>(of: &T) -> Object {
@@ -53,28 +82,36 @@ impl Host for Tables {
         if query.netns != -1 {
             return None;
         }
-        let [.., high, low] = query.tuple else { return None };
-        let socket = self.socket(u16::from_be_bytes([*high, *low]), query.kind)?;
+        let socket = self.socket(port(query.tuple), query.kind)?;
         socket.fetch_add(1, Ordering::Relaxed);
         Some(object(socket))
     }
 
     fn sk_release(&self, socket: Object) {
-        let known = [&self.listener, &self.udp].into_iter().find(|s| object(*s) == socket).unwrap();
+        let known = [&self.listener, &self.udp, &self.connected, &self.idle];
+        let known = known.into_iter().find(|s| object(*s) == socket).unwrap();
         assert!(known.fetch_sub(1, Ordering::Relaxed) > 0, "given back more than taken");
     }
 
-    fn tcp_gen_syncookie(&self, socket: Object, _: &[u8], _: &[u8]) -> Result<(u32, u16), Errno> {
-        assert_eq!(socket, object(&self.listener));
-        Ok((77, 1460))
+    fn tcp_gen_syncookie(&self, socket: Object, _: &[u8], tcp: &[u8]) -> Result<(u32, u16), Errno> {
+        self.listens(socket)?;
+        let mss = match tcp.get(20..24) {
+            Some(&[2, 4, high, low]) => u16::from_be_bytes([high, low]),
+            _ => 1460,
+        };
+        Ok((77, mss))
     }
 
-    fn tcp_check_syncookie(&self, _: Object, _: &[u8], tcp: &[u8]) -> Result<(), Errno> {
+    fn tcp_check_syncookie(&self, socket: Object, _: &[u8], tcp: &[u8]) -> Result<(), Errno> {
+        self.listens(socket)?;
         let acked = u32::from_be_bytes(tcp[8..12].try_into().unwrap());
         if acked == 78 { Ok(()) } else { Err(Errno::ENOENT) }
     }
 
     fn ct_alloc(&self, query: &CtQuery<'_>) -> Result<Object, Errno> {
+        if port(query.tuple) == 81 {
+            return Err(Errno::EEXIST);
+        }
         let new = || Connection { tuple: query.tuple.to_vec(), ..Connection::default() };
         Ok(object(uncounted(|| Box::leak(Box::new(new())))))
     }
@@ -91,6 +128,9 @@ impl Host for Tables {
 
     fn ct_insert(&self, new: Object) -> Option<Object> {
         let new = connection(new);
+        if port(&new.tuple) == 82 {
+            return None;
+        }
         new.references.fetch_add(1, Ordering::Relaxed);
         uncounted(|| self.connections.lock().unwrap().insert(new.tuple.clone(), new));
         Some(object(new))
@@ -105,17 +145,20 @@ impl Host for Tables {
     }
 
     fn ct_change_timeout(&self, tracked: Object, timeout: u32) -> Result<(), Errno> {
+        if timeout == NO_TIMEOUT {
+            return Err(Errno::EPERM);
+        }
         connection(tracked).timeout.store(timeout, Ordering::Relaxed);
         Ok(())
     }
 
-    fn ct_set_status(&self, new: Object, status: u32) -> Result<(), Errno> {
-        connection(new).status.store(status, Ordering::Relaxed);
+    fn ct_set_status(&self, new: Object, given: u32) -> Result<(), Errno> {
+        connection(new).status.store(status(given)?, Ordering::Relaxed);
         Ok(())
     }
 
-    fn ct_change_status(&self, tracked: Object, status: u32) -> Result<(), Errno> {
-        connection(tracked).status.store(status, Ordering::Relaxed);
+    fn ct_change_status(&self, tracked: Object, given: u32) -> Result<(), Errno> {
+        connection(tracked).status.store(status(given)?, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -124,17 +167,4 @@ impl Host for Tables {
 pub(crate) fn env() -> Arc<Env> {
     let host: &'static Tables = Box::leak(Box::default());
     Env::new(&uxdp_platform::PLATFORM, &EnvOptions { host: Some(host), ..EnvOptions::default() }).unwrap()
-}
-
-#[test]
-fn programs_that_want_a_host_are_refused_without_one() {
-    use crate::row::row;
-    use uxdp_core::vm::EngineChoice;
-    for (object, program, why) in [
-        ("host", "host_no_socket", "bpf_sk_lookup_tcp#84 wants the host, which does not provide sk_lookup"),
-        ("fib", "fib_query", "bpf_fib_lookup#69 wants the host, which does not provide uxdp_fib_publish"),
-    ] {
-        let refused = crate::ours::load(&row(object, program), EngineChoice::Interp).err().unwrap();
-        assert_eq!(refused, why);
-    }
 }

@@ -1,10 +1,11 @@
 //! A row on Linux: the same object through libbpf and BPF_PROG_TEST_RUN, on the CPU whose number is our slot's.
 
-use crate::ours::{SLOT, file, name};
+use crate::ours::{SLOT, file, name, programs_in_slots};
 use crate::row::{Content, Left, Outcome, Packet, Row};
 use libbpf_sys as bpf;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::io::Write;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 /// Says why something is not compared; CI has to compare it.
@@ -41,7 +42,7 @@ fn last_error() -> std::io::Error {
     std::io::Error::last_os_error()
 }
 
-/// The row's program and object, loaded alone.
+/// The row's program and object, loaded alone but for what stands in maps of programs.
 fn load(row: &Row) -> Result<(Obj, c_int), String> {
     let path = CString::new(file(row.object).to_str().unwrap()).unwrap();
     let name = CString::new(name(row.object)).unwrap();
@@ -61,14 +62,16 @@ fn load(row: &Row) -> Result<(Obj, c_int), String> {
             return Err(format!("open: {}", last_error()));
         }
         let obj = Obj(obj);
+        let others = programs_in_slots(row.object);
         let (mut at, mut chosen) = (ptr::null_mut(), ptr::null_mut());
         loop {
             at = bpf::bpf_object__next_program(obj.0, at);
             if at.is_null() {
                 break;
             }
-            let wanted = text(bpf::bpf_program__name(at)) == row.program;
-            bpf::bpf_program__set_autoload(at, wanted);
+            let called = text(bpf::bpf_program__name(at));
+            let wanted = called == row.program;
+            bpf::bpf_program__set_autoload(at, wanted || others.contains(&called));
             if wanted {
                 chosen = at;
             }
@@ -110,24 +113,89 @@ fn bind() {
     }
 }
 
+/// A socket that packets could be redirected to; a map takes it without more.
+fn xdp_socket() -> Result<OwnedFd, String> {
+    // SAFETY: plain numbers; a descriptor that is new belongs to nobody else.
+    unsafe {
+        let fd = libc::socket(libc::AF_XDP, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0);
+        if fd < 0 { Err(format!("AF_XDP: {}", last_error())) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+    }
+}
+
+/// The open events of a perf event array, and where their samples go.
+struct Events(*mut bpf::perf_buffer);
+
+impl Events {
+    /// One event a CPU, as far as the map has elements. Samples go to a place that outlives this.
+    fn open(obj: &Obj, map: &str, samples: &mut Content) -> Result<Events, String> {
+        let name = CString::new(map).unwrap();
+        // SAFETY: the map is one of a loaded object; who calls keeps `samples` where it is.
+        let made = unsafe {
+            let fd = bpf::bpf_object__find_map_fd_by_name(obj.0, name.as_ptr());
+            let to = (samples as *mut Content).cast();
+            bpf::perf_buffer__new(fd, 8, Some(sample), None, to, ptr::null())
+        };
+        if made.is_null() { Err(format!("{map}: {}", last_error())) } else { Ok(Events(made)) }
+    }
+
+    /// Hands on what was sampled.
+    fn read(self) {
+        // SAFETY: `open` made it.
+        unsafe { bpf::perf_buffer__consume(self.0) };
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        // SAFETY: `open` made it; nothing of it is used any more.
+        unsafe { bpf::perf_buffer__free(self.0) }
+    }
+}
+
+unsafe extern "C" fn sample(all: *mut c_void, cpu: c_int, data: *mut c_void, size: u32) {
+    // SAFETY: `all` is what `Events::open` gave to the buffer; the sample has `size` bytes.
+    unsafe {
+        let bytes = std::slice::from_raw_parts(data.cast::<u8>(), size as usize);
+        (*all.cast::<Content>()).push((cpu.to_le_bytes().to_vec(), bytes.to_vec()));
+    }
+}
+
 /// Runs all packets of a row.
 pub(crate) fn run(row: &Row) -> Result<Outcome, String> {
     bind();
     let (obj, fd) = load(row)?;
+    let mut sockets = Vec::new();
     for element in &row.before {
         let name = CString::new(element.map).unwrap();
-        // SAFETY: key and value have the sizes of the map, which is the row's word.
+        // SAFETY: key and value have the sizes of the map, which is the row's word; a socket is there for as long as the map is used.
         let done = unsafe {
-            let map = bpf::bpf_object__find_map_fd_by_name(obj.0, name.as_ptr());
-            bpf::bpf_map_update_elem(map, element.key.as_ptr().cast(), element.value.as_ptr().cast(), 0)
+            let map = bpf::bpf_object__find_map_by_name(obj.0, name.as_ptr());
+            let mut value = element.value.clone();
+            if bpf::bpf_map__type(map) == bpf::BPF_MAP_TYPE_XSKMAP {
+                let socket = xdp_socket()?;
+                value = socket.as_raw_fd().to_le_bytes().to_vec();
+                sockets.push(socket);
+            }
+            bpf::bpf_map_update_elem(
+                bpf::bpf_map__fd(map),
+                element.key.as_ptr().cast(),
+                value.as_ptr().cast(),
+                0,
+            )
         };
         if done != 0 {
             return Err(format!("{}: {}", element.map, last_error()));
         }
     }
     let mut outcome = Outcome::default();
+    let mut samples = Box::new(Content::new());
+    let events = row.sampled.map(|name| Events::open(&obj, name, &mut samples)).transpose()?;
     for packet in &row.packets {
         outcome.packets.push(run_packet(fd, packet)?);
+    }
+    if let (Some(name), Some(events)) = (row.sampled, events) {
+        events.read();
+        outcome.maps.insert(name.to_owned(), *samples);
     }
     let mut map = ptr::null_mut();
     loop {

@@ -16,6 +16,9 @@ mod linux;
 mod ours;
 mod row;
 mod rows;
+mod services;
+mod sockets;
+mod texts;
 
 use row::{Judge, Row};
 use std::collections::BTreeSet;

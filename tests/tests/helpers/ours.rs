@@ -5,9 +5,9 @@ use crate::row::{Content, Left, Outcome, Packet, Row};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use uxdp_core::helpers::Helper;
-use uxdp_core::maps::{Map, MapType};
+use uxdp_core::maps::{Map, MapType, PerfRecord};
 use uxdp_core::mem;
-use uxdp_core::object::{MapOrigin, Object, OpenOptions};
+use uxdp_core::object::{MapOrigin, Object, OpenOptions, SlotInit};
 use uxdp_core::program::Rewrite;
 use uxdp_core::sync::Arc;
 use uxdp_core::verifier::{self, VerifyOptions};
@@ -55,6 +55,44 @@ impl Loaded {
     }
 }
 
+/// Which programs the object itself puts into its maps: map, slot, program.
+fn slots(object: &Object) -> Vec<(usize, u32, usize)> {
+    let maps = object.maps().iter().enumerate();
+    let all = maps.flat_map(|(i, map)| map.slots.iter().map(move |&(slot, init)| (i, slot, init)));
+    let programs = all.filter_map(|(i, slot, init)| match init {
+        SlotInit::Program(program) => Some((i, slot, program as usize)),
+        SlotInit::Map(_) => None,
+    });
+    programs.collect()
+}
+
+/// The names of the programs that an object puts into its maps.
+pub(crate) fn programs_in_slots(name_of: &str) -> Vec<String> {
+    let bytes = std::fs::read(file(name_of)).unwrap();
+    let object = Object::open(&bytes, &OpenOptions { name: name(name_of), ..OpenOptions::default() });
+    let Ok(object) = object else { return Vec::new() };
+    slots(&object).iter().map(|&(.., p)| object.programs()[p].name.as_str().to_owned()).collect()
+}
+
+/// A program of an object: linked, proven, with an engine.
+fn made(
+    env: &Arc<Env>,
+    object: &Object,
+    index: usize,
+    maps: &mem::Vec<Arc<Map>>,
+    engine: EngineChoice,
+) -> Result<Arc<Prog>, String> {
+    let linked = object.link(index).map_err(|e| e.to_string())?;
+    let mut log = String::new();
+    let list = mem::Vec::from_fn(maps.len(), |i| maps[i].clone()).unwrap();
+    let verified = verifier::verify(linked, list, env.helpers(), &VerifyOptions::default(), &mut log)
+        .map_err(|e| format!("{e}\n{log}"))?;
+    if let Some(why) = unfit(env, &verified, &engine.into()) {
+        return Err(why.to_string());
+    }
+    install(env, verified, engine).map_err(|e| format!("{engine:?}: {e}"))
+}
+
 /// Loads a row's program for an engine.
 pub(crate) fn load(row: &Row, engine: EngineChoice) -> Result<Loaded, String> {
     let env = (row.env)();
@@ -78,15 +116,11 @@ pub(crate) fn load(row: &Row, engine: EngineChoice) -> Result<Loaded, String> {
         }
     }
     let index = object.find_program(row.program).map_err(|e| format!("{e:?}"))?;
-    let linked = object.link(index).map_err(|e| e.to_string())?;
-    let mut log = String::new();
-    let list = mem::Vec::from_fn(maps.len(), |i| maps[i].clone()).unwrap();
-    let verified = verifier::verify(linked, list, env.helpers(), &VerifyOptions::default(), &mut log)
-        .map_err(|e| format!("{e}\n{log}"))?;
-    if let Some(why) = unfit(&env, &verified, &engine.into()) {
-        return Err(why.to_string());
+    let prog = made(&env, &object, index, &maps, engine)?;
+    for (i, slot, other) in slots(&object) {
+        let other = if other == index { prog.clone() } else { made(&env, &object, other, &maps, engine)? };
+        env.set_prog(&maps[i], slot, Some(&other)).map_err(|e| format!("slot {slot}: {e}"))?;
     }
-    let prog = install(&env, verified, engine).map_err(|e| format!("{engine:?}: {e}"))?;
     let names = defs.iter().map(|d| d.name.to_owned()).collect();
     for element in &row.before {
         let map = &maps[object.find_map(element.map).ok_or(format!("no map {}", element.map))?];
@@ -112,12 +146,24 @@ pub(crate) fn run(row: &Row, engine: EngineChoice) -> Result<Outcome, String> {
     let hook = Hook::create(&loaded.env).unwrap();
     hook.set(std::slice::from_ref(&loaded.prog)).map_err(|e| e.to_string())?;
     let worker = Worker::register(&loaded.env, SLOT).unwrap();
+    let events = row.sampled.map_or(0..0, |m| 0..loaded.map(m).spec().max_entries);
+    for (index, name) in events.clone().zip(row.sampled.iter().cycle()) {
+        loaded.map(name).perf_open(index).map_err(|e| format!("{name}: {e}"))?;
+    }
     let packets = row.packets.iter().map(|p| run_packet(&worker, &hook, p)).collect();
     let mut outcome = Outcome { packets, ..Outcome::default() };
     for (name, map) in loaded.names.iter().zip(&loaded.maps) {
         if let Some(content) = content(map) {
             outcome.maps.insert(name.clone(), content);
         }
+    }
+    for (index, name) in events.zip(row.sampled.iter().cycle()) {
+        let all = outcome.maps.entry((*name).to_owned()).or_default();
+        let mut push = |record: PerfRecord<'_>| match record {
+            PerfRecord::Sample(bytes) => all.push((index.to_le_bytes().to_vec(), bytes.to_vec())),
+            PerfRecord::Lost(n) => panic!("{n} samples of {name} are lost"),
+        };
+        loaded.map(name).perf_read(index, &mut push).map_err(|e| format!("{name}: {e}"))?;
     }
     Ok(outcome)
 }
@@ -143,7 +189,7 @@ impl Guarded {
     }
 }
 
-fn run_packet(worker: &Worker, hook: &Hook, packet: &Packet) -> Left {
+pub(crate) fn run_packet(worker: &Worker, hook: &Hook, packet: &Packet) -> Left {
     let mut memory = Guarded::new(FRAME);
     let start = HEADROOM - packet.meta;
     let linear = packet.linear.unwrap_or(packet.bytes.len()).min(FRAME - start);

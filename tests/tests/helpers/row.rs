@@ -67,6 +67,8 @@ pub(crate) struct Row {
     /// First values of global data, by section.
     pub(crate) initial: Vec<(&'static str, Vec<u8>)>,
     pub(crate) masks: Vec<Mask>,
+    /// A perf event array whose events are open: its samples are compared, by CPU.
+    pub(crate) sampled: Option<&'static str>,
     pub(crate) judge: Judge,
     /// Makes the environment that it runs in.
     pub(crate) env: fn() -> Arc<Env>,
@@ -83,6 +85,7 @@ pub(crate) fn row(object: &'static str, program: &'static str) -> Row {
         before: Vec::new(),
         initial: Vec::new(),
         masks: Vec::new(),
+        sampled: None,
         judge: Judge::Linux,
         env: plain_env,
         expect: None,
@@ -110,6 +113,11 @@ impl Row {
     pub(crate) fn mask(mut self, map: &'static str, bytes: Range<usize>) -> Row {
         self.masks.push(Mask { map, bytes });
         self
+    }
+
+    /// The events of a perf event array are open.
+    pub(crate) fn sampled(self, map: &'static str) -> Row {
+        Row { sampled: Some(map), ..self }
     }
 
     /// Linux's test run is not asked.

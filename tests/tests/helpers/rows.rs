@@ -1,6 +1,7 @@
 //! The table: which programs of tests/progs run, with what.
 
 use crate::row::{Outcome, Packet, Row, row};
+use std::collections::{BTreeMap, BTreeSet};
 use uxdp_core::vm::RxMeta;
 
 /// All rows.
@@ -16,7 +17,69 @@ fn choices(n: u8) -> Vec<Packet> {
 }
 
 fn moved() -> Vec<Row> {
-    vec![row("adjust", "adjust").packets(choices(8))]
+    // Head, metadata after it, metadata before it; the packet has 64 bytes, of which 14 stay, and 256 before it, of which 40 stay.
+    let asked = |meta: usize, [head, after, before]: [i32; 3]| {
+        let mut p = Packet { meta, ..Packet::counting(meta + 64) };
+        p.bytes[meta..meta + 12].copy_from_slice(&[head, after, before].map(i32::to_le_bytes).concat());
+        p
+    };
+    const HEADS: [i32; 18] =
+        [0, 1, -1, 4, -4, 49, 50, 51, -100, -207, -208, -209, -215, -216, -217, -256, i32::MAX, i32::MIN];
+    const METAS: [i32; 26] = [
+        0,
+        1,
+        2,
+        3,
+        4,
+        8,
+        9,
+        -1,
+        -2,
+        -3,
+        -4,
+        -5,
+        -8,
+        -32,
+        -36,
+        -100,
+        -212,
+        -215,
+        -216,
+        -217,
+        -220,
+        -252,
+        -255,
+        -256,
+        i32::MAX,
+        i32::MIN,
+    ];
+    let mut all = Vec::new();
+    for meta in [0, 4, 8, 32] {
+        all.extend(HEADS.map(|head| asked(meta, [head, 0, 0])));
+        all.extend(HEADS.map(|head| asked(meta, [head, -4, -8])));
+        all.extend(METAS.map(|m| asked(meta, [0, m, 0])));
+        all.extend(METAS.map(|m| asked(meta, [-20, m, 0])));
+        all.extend(METAS.map(|m| asked(meta, [40, -260, m])));
+        all.extend(METAS.map(|m| asked(meta, [40, m, -8])));
+    }
+    vec![
+        row("adjust", "adjust").packets(choices(8)),
+        row("ends", "ends").packets(all).expect(|o| {
+            // In the order in which they were noted, which is that of the keys as numbers.
+            let number = |v: &[u8]| i64::from_le_bytes(v.try_into().unwrap());
+            let results = o
+                .map("results")
+                .iter()
+                .map(|(k, v)| (u32::from_le_bytes(k[..].try_into().unwrap()), number(v)));
+            let results: BTreeMap<u32, i64> = results.collect();
+            let calls = 3 * o.packets.len() as u32;
+            let number = |i: u32| results[&i];
+            let seen: BTreeSet<i64> = (0..calls).map(|i| number(3 * i)).collect();
+            assert_eq!(seen, [0, -13, -22].into(), "success, EACCES, EINVAL");
+            let longest = (0..calls).map(|i| number(3 * i + 1)).max();
+            assert_eq!(longest, Some(252), "as much metadata as there may be");
+        }),
+    ]
 }
 
 fn strings() -> Vec<Row> {
@@ -106,6 +169,14 @@ fn hosts() -> Vec<Row> {
             .env(crate::host::env)
             .unjudged(WHY)
             .expect(|o| ANSWERS(o, &[0, -2, 1, 0, 1, 0, 0, 1, 77, 0])),
+        row("host", "host_refusals").env(crate::host::env).unjudged(WHY).expect(|o| {
+            let refused = [0, -17, 0, -97, 1, -16, 0, 0, -2, 0, 1, -1, -16, 1, 77, 0, -2];
+            ANSWERS(o, &refused);
+        }),
+        row("host", "host_no_cookies")
+            .env(crate::host::env)
+            .unjudged("connections and idle listeners are the test's own; sockets.rs has what Linux judges")
+            .expect(|o| ANSWERS(o, &[-22, -22, -2, -2])),
         row("host", "host_metadata")
             .packets(with(said))
             .unjudged("Linux wants a program that is bound to a device")
@@ -208,7 +279,13 @@ fn redirects() -> Vec<Row> {
             .with("hashed", &5u32.to_le_bytes(), &device)
             .with("cpus", &1u32.to_le_bytes(), &queue)
     };
-    vec![with("redirect_plain"), with("redirect_maps")]
+    let socket = |program| with(program).with("sockets", &0u32.to_le_bytes(), &1u32.to_le_bytes());
+    vec![
+        with("redirect_plain"),
+        with("redirect_maps")
+            .expect(|o| assert_eq!(o.packets[30].action, 0, "no socket, and no action instead")),
+        socket("redirect_maps").expect(|o| assert_eq!(o.packets[30].action, 4, "a socket")),
+    ]
 }
 
 fn maps() -> Vec<Row> {
@@ -217,6 +294,12 @@ fn maps() -> Vec<Row> {
         row("maps", "maps_queues"),
         row("maps", "maps_ring"),
         row("maps", "maps_sums"),
+        row("edges", "edges_percpu"),
+        row("edges", "edges_queues"),
+        row("edges", "edges_samples").sampled("samples").expect(|o| {
+            let samples: Vec<usize> = o.map("samples").iter().map(|(_, s)| s.len()).collect();
+            assert_eq!(samples, [4, 20, 12, 76, 28, 12]);
+        }),
     ]
 }
 
@@ -236,5 +319,11 @@ fn flow() -> Vec<Row> {
     // Nothing is in the ring: how many samples there are, and which flags are none. Samples are shown in `callbacks`.
     let drains = row("user_ring", "user_ring").packets([asked(9, 0), asked(9, 1), asked(9, 3), asked(9, 4)]);
     let rows = programs.map(|(object, program, n)| row(object, program).packets(choices(n)));
-    rows.into_iter().chain([timers, drains]).collect()
+    // What the object puts into its own prog array: calls that are taken, that are not, and one too many.
+    let slots = row("slots", "slots").packets(choices(6)).expect(|o| {
+        assert_eq!(o.packets.iter().map(|p| p.action).collect::<Vec<_>>(), [3, 1, 1, 1, 2, 2]);
+        let ran: Vec<i64> = (0..14).map(|i| o.number(i)).collect();
+        assert_eq!(ran, [6, 1, 50, 2, 16, 5, 0, 0, 0, 1, 1, 1, 0, 0]);
+    });
+    rows.into_iter().chain([timers, drains, slots]).collect()
 }
