@@ -100,6 +100,18 @@ impl MapOps for Indexed {
         self.slots.get(index)
     }
 
+    fn next_target(&self, cursor: &mut u32) -> Option<(u32, *const Target)> {
+        while *cursor < self.slots.len() {
+            let index = *cursor;
+            *cursor += 1;
+            let target = self.slots.get(index);
+            if !target.is_null() {
+                return Some((index, target));
+            }
+        }
+        None
+    }
+
     fn read(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
         if self.spec.kind == MapType::Xskmap {
             return Err(Errno::EOPNOTSUPP);
@@ -166,6 +178,17 @@ impl MapOps for DevmapHash {
     fn redirect(&self, index: u32) -> *const Target {
         // SAFETY: a key of four bytes; the caller is a worker that uses the entry before its next quiescent point.
         unsafe { self.keyed.get((&raw const index).cast()) }
+    }
+
+    fn next_target(&self, cursor: &mut u32) -> Option<(u32, *const Target)> {
+        while let Some(key) = self.keyed.next_key(cursor) {
+            let index = u32::from_le_bytes(key);
+            let target = self.redirect(index);
+            if !target.is_null() {
+                return Some((index, target));
+            }
+        }
+        None
     }
 
     fn read(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
