@@ -178,6 +178,13 @@ impl<T: Says> Keyed<T> {
         Ok(self.empty(&mut free, place))
     }
 
+    /// Takes the reference of a key out and leaves the key, which then leads nowhere: for a map that no control plane writes to any more.
+    pub(super) fn take_reference(&self, key: &[u8; 4]) -> Option<Arc<T>> {
+        // SAFETY: a key of four bytes, which is the key size of maps of targets.
+        let (_, place) = unsafe { self.find(key.as_ptr()) }?;
+        self.shadow.swap(place as usize, None)
+    }
+
     /// Empties a place. One that is empty already was named by memory that somebody else wrote to: it is free as it is.
     fn empty(&self, free: &mut Free, place: u64) -> Option<Arc<T>> {
         let out = self.shadow.swap(place as usize, None)?;

@@ -118,6 +118,9 @@ pub(super) trait MapOps: Debug {
         None
     }
 
+    /// Takes out the entries that have a program of their own, each of which goes to `retire`: nobody has the map but programs.
+    fn let_programs_go(&self, _retire: &mut dyn FnMut(Reference)) {}
+
     /// Puts in order what the slots of dead processes left; `is_gone` tells which. Nobody else recovers, and for hashes no writer is inside.
     fn recover(&self, _is_gone: &dyn Fn(u32) -> bool) -> Result<(), Errno> {
         Ok(())

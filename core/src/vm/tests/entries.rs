@@ -229,3 +229,20 @@ fn a_packet_for_all_goes_to_every_entry_but_that_of_its_ingress() {
         }
     });
 }
+
+#[test]
+fn entries_with_programs_go_with_the_last_handle_of_their_map() {
+    on_every_engine(|| {
+        for kind in [MapType::Devmap, MapType::DevmapHash] {
+            let env = env();
+            let prog = entry_prog(&env, returns(2), XdpDevmap, 0);
+            let (mut bench, m) = to_entry(&env, kind, Some(&prog), 1);
+            env.set_target(&m, &0u32.to_le_bytes(), &7u64.to_le_bytes(), None, 0).unwrap();
+            m.drop_user(&mut |old| env.retire(old));
+            assert_eq!(bench.run(), 1, "nowhere: the action in the flags");
+            bench.worker.quiescent();
+            assert_eq!(Arc::strong_count(&prog), 1);
+            assert!(!m.redirect(0).is_null(), "what has no program stays");
+        }
+    });
+}
