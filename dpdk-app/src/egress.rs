@@ -155,17 +155,17 @@ impl<'pool> Egress<'pool> {
                         Some(copy) => {
                             counters.copies += 1;
                             // SAFETY: as above.
-                            unsafe { self.to_device(copy, &target, source, runner, counters, out) };
+                            unsafe { self.deliver(copy, &target, source, runner, counters, out) };
                         }
                         None => counters.no_buffer_for_copy += 1,
                     }
                     target = behind;
                 }
                 // SAFETY: as above.
-                unsafe { self.to_device(mbuf, &target, source, runner, counters, out) };
+                unsafe { self.deliver(mbuf, &target, source, runner, counters, out) };
             }
             // SAFETY: the caller's word.
-            _ => unsafe { self.to_device(mbuf, redirect, source, runner, counters, out) },
+            _ => unsafe { self.deliver(mbuf, redirect, source, runner, counters, out) },
         }
     }
 
@@ -222,7 +222,7 @@ impl<'pool> Egress<'pool> {
     ///
     /// # Safety
     /// As [`Egress::redirected`].
-    unsafe fn to_device(
+    unsafe fn deliver(
         &mut self,
         mbuf: Mbuf<'pool>,
         redirect: &Redirect,
