@@ -4,8 +4,8 @@
  *   dpdk_l2fwd [EAL arguments] -- FILE [IDLE_MS]
  *   dpdk_l2fwd --no-huge -m 256 --no-pci --no-shconf --vdev=net_pcap0,rx_pcap=in.pcap,tx_pcap=out.pcap -- prog.o 200
  *
- * One lcore, every port, one queue each. XDP_TX goes back out of its port, XDP_PASS out of the next one, XDP_REDIRECT out of port
- * ifindex - 1; everything else is freed. Ends after IDLE_MS without a packet, or at Ctrl-C. The bundled l2fwd (dpdk-app) does the same
+ * One lcore, every port, one queue each. XDP_TX goes back out of its port, XDP_PASS out of the next one, XDP_REDIRECT to an interface or an entry of a device
+ * map out of port ifindex - 1, after the entry's own program, or as copies out of several; everything else is freed, so are redirects to CPUs and sockets. Ends after IDLE_MS without a packet, or at Ctrl-C. The bundled l2fwd (dpdk-app) does the same
  * with counters, map files and live reload.
  */
 #include <inttypes.h>
@@ -69,6 +69,32 @@ static void send_or_free(uint16_t port, struct rte_mbuf *m)
 	count.freed++;
 }
 
+/* A copy for every entry of the map, each through the program of its entry. */
+static void send_to_all(struct uxdp_ctx *ctx, struct rte_mbuf *m, uint16_t port)
+{
+	const struct uxdp_redirect all = ctx->redirect;
+	struct uxdp_redirect target;
+	uint32_t cursor = 0;
+
+	while (uxdp_redirect_next(&all, (uint32_t)port + 1, &cursor, &target)) {
+		struct rte_mbuf *copy = rte_pktmbuf_copy(m, m->pool, 0, UINT32_MAX);
+
+		if (copy == NULL)
+			break;
+		if (uxdp_ctx_from_mbuf(ctx, copy, &count.refused) == 0) {
+			ctx->redirect = target;
+			if (uxdp_run_entry(ctx) == UXDP_PASS &&
+			    uxdp_ctx_to_mbuf(ctx, copy, UXDP_MBUF_BYTES_WRITTEN, &count.refused) == 0) {
+				send_or_free(uxdp_redirect_port(&target), copy);
+				continue;
+			}
+		}
+		rte_pktmbuf_free(copy);
+	}
+	rte_pktmbuf_free(m);
+	count.freed++;
+}
+
 /* One packet: between these lines is all that uxdp adds to the loop. */
 static void forward(struct uxdp_ctx *ctx, struct rte_mbuf *m, uint16_t port, uint16_t ports)
 {
@@ -76,6 +102,9 @@ static void forward(struct uxdp_ctx *ctx, struct rte_mbuf *m, uint16_t port, uin
 
 	if (uxdp_ctx_from_mbuf(ctx, m, &count.refused) == 0) {
 		action = xdp_run(ctx);
+		/* The program of a device map's entry says whether the packet may leave there. */
+		if (action == UXDP_REDIRECT && ctx->redirect.kind == UXDP_REDIRECT_DEVMAP && uxdp_run_entry(ctx) != UXDP_PASS)
+			action = UXDP_DROP;
 		if (uxdp_ctx_to_mbuf(ctx, m, UXDP_MBUF_BYTES_WRITTEN, &count.refused) != 0)
 			action = UXDP_ABORTED;
 	}
@@ -87,7 +116,10 @@ static void forward(struct uxdp_ctx *ctx, struct rte_mbuf *m, uint16_t port, uin
 		send_or_free((uint16_t)((port + 1) % ports), m);
 		break;
 	case UXDP_REDIRECT:
-		send_or_free((uint16_t)(ctx->redirect.target - 1), m);
+		if (ctx->redirect.flags & UXDP_REDIRECT_BROADCAST)
+			send_to_all(ctx, m, port);
+		else
+			send_or_free(uxdp_redirect_port(&ctx->redirect), m);
 		break;
 	default:
 		rte_pktmbuf_free(m);

@@ -147,6 +147,16 @@ struct uxdp_ctx;
 #define UXDP_ALL_SLOTS -1
 
 /**
+ * `flags` of a redirect to a device map: the packet is for every entry (the kernel's BPF_F_BROADCAST). `target` is 0 then; uxdp_redirect_next names the targets.
+ */
+#define UXDP_REDIRECT_BROADCAST (1 << 3)
+
+/**
+ * `flags` beside UXDP_REDIRECT_BROADCAST: but not to where it came from (the kernel's BPF_F_EXCLUDE_INGRESS).
+ */
+#define UXDP_REDIRECT_EXCLUDE_INGRESS (1 << 4)
+
+/**
  * What a program says of its packet: the values of `enum xdp_action`, under names that do not clash with `linux/bpf.h`.
  */
 enum uxdp_action {
@@ -181,7 +191,7 @@ enum uxdp_abort_reason {
    */
   UXDP_ABORT_RETURNED = 0,
   /**
-   * The program returned a number that is no action.
+   * The program returned a number that is no action, or none that the program of a map's entry has.
    */
   UXDP_ABORT_UNKNOWN_CODE = 1,
   /**
@@ -1552,7 +1562,8 @@ int uxdp_map_update_map(struct uxdp_map *m,
  * Sets an entry of a device, CPU or socket map, with a program for the packets that go there. `value` begins as the kernel's: the interface's number, the queue's length or the
  * socket's number, in four bytes; what the map's value has beyond that is ignored, since `p` is the program. NULL: none, as uxdp_map_update_elem sets it.
  *
- * The entry takes a reference of its own; everything else stays the caller's. What was there goes when every online worker was quiescent. Any thread, while programs run. 0; -EINVAL
+ * The entry takes a reference of its own; everything else stays the caller's. Entries with programs go with the last handle of the map (the object's, unless uxdp_map_ref took one): who frees
+ * the object while packets still run keeps the map. What was there goes when every online worker was quiescent. Any thread, while programs run. 0; -EINVAL
  * for NULL, other maps, and a program that is not loaded, of another environment or not made for entries of this type (`SEC("xdp/devmap")`, `SEC("xdp/cpumap")`); -EEXIST,
  * -ENOENT, -E2BIG as uxdp_map_update_elem; -EPERM for a frozen map; -ENOMEM.
  */
@@ -2021,6 +2032,49 @@ uint32_t uxdp_prog_id(const struct uxdp_prog *p);
 int uxdp_prog_stats(const struct uxdp_prog *p,
                     int slot,
                     struct uxdp_prog_stats *out);
+
+/**
+ * Runs the program of the entry that `ctx->redirect` names on the packet in the context, as Linux does before a packet leaves by a device (`SEC("xdp/devmap")`) or when a
+ * CPU has taken it over (`SEC("xdp/cpumap")`). Call it after a run that ended with UXDP_REDIRECT: at once, or for a packet of a burst with its pointers, `frags` and
+ * `redirect` copied to the context; for CPU maps on the worker that took the packet over (uxdp_redirect_hold).
+ *
+ * UXDP_PASS: the packet goes on, out of interface `redirect.target` or up on that CPU; also where the entry has no program or the redirect has no entry, so that it may be called for every
+ * redirect. UXDP_REDIRECT, of CPU maps alone: it goes where `redirect` says now. Everything else drops it; UXDP_TX, and of device maps UXDP_REDIRECT, are UXDP_ABORTED with
+ * the reason UXDP_ABORT_UNKNOWN_CODE. Aborts are counted for the entry's program, and its `run_limit` and `run_time_limit` hold. For device maps `ctx->egress_ifindex` becomes
+ * `redirect.target`, and `redirect` stays as it is.
+ *
+ * The context and the buffer stay the caller's. The worker's thread, before its next uxdp_worker_quiescent after the run. Cannot fail: errors are UXDP_ABORTED, counted by reason.
+ */
+uint32_t uxdp_run_entry(struct uxdp_ctx *ctx);
+
+/**
+ * The next target of a packet that is for every entry of a device map: 1, and `*target` is a redirect to that entry alone, with its interface and program; 0 behind the last one, and
+ * for a redirect without UXDP_REDIRECT_BROADCAST. `*cursor` is 0 before the first call and belongs to the walk. With UXDP_REDIRECT_EXCLUDE_INGRESS entries that
+ * lead to `ingress_ifindex` are left out.
+ *
+ * In the order of the map: of its indices, or for DEVMAP_HASH of its own. The host sends a copy of the packet to each target, after uxdp_run_entry on that copy where the
+ * target has a program. Entries that change during the walk may be missed or met twice. All arguments stay the caller's. The worker's thread, before its next
+ * uxdp_worker_quiescent after the run, as long as `*target` may be used, too. Neither allocates nor waits; cannot fail.
+ */
+int uxdp_redirect_next(const struct uxdp_redirect *all,
+                       uint32_t ingress_ifindex,
+                       uint32_t *cursor,
+                       struct uxdp_redirect *target);
+
+/**
+ * Keeps the program of a redirect's entry until uxdp_redirect_release, so that another worker can run it: call it before the packet and its `redirect` are handed over.
+ * Where the entry has no program it does nothing.
+ *
+ * `r` stays the caller's. The thread of the worker that ran the packet, before its next uxdp_worker_quiescent. Neither allocates nor waits; cannot fail.
+ */
+void uxdp_redirect_hold(const struct uxdp_redirect *r);
+
+/**
+ * Gives back what uxdp_redirect_hold took, once for each, also for a packet that was never run. `r` is a copy of that redirect.
+ *
+ * `r` stays the caller's. Any thread; frees the program where everybody else has given it up. Cannot fail.
+ */
+void uxdp_redirect_release(const struct uxdp_redirect *r);
 
 /**
  * Hands the records of a ring buffer to `fn`, oldest first, until it stops it, or none is whole.

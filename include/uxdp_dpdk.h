@@ -55,6 +55,19 @@ enum uxdp_mbuf_bytes {
   UXDP_MBUF_BYTES_KEPT = 1
 };
 
+/**
+ * The port that a redirect leads to: its interface's number - 1, for interfaces and entries of device maps. RTE_MBUF_PORT_INVALID, which is no port, for everything else: a CPU or a
+ * socket is not a port, and a packet for every entry of a map has several (uxdp_redirect_next).
+ *
+ * For hosts that number interfaces as uxdp_ctx_from_mbuf does. Any thread. Cannot fail; whether there is such a port is the caller's to know.
+ */
+static inline uint16_t uxdp_redirect_port(const struct uxdp_redirect *r)
+{
+  if (r->kind != UXDP_REDIRECT_IFINDEX && (r->kind != UXDP_REDIRECT_DEVMAP || (r->flags & UXDP_REDIRECT_BROADCAST) != 0))
+    return RTE_MBUF_PORT_INVALID;
+  return r->target != 0 && r->target <= RTE_MBUF_PORT_INVALID ? (uint16_t)(r->target - 1) : (uint16_t)RTE_MBUF_PORT_INVALID;
+}
+
 /* What a driver says of a packet and a changed packet makes false. That a VLAN tag was stripped stays true. */
 #define UXDP_MBUF_STALE_FLAGS_ \
   (RTE_MBUF_F_RX_RSS_HASH | RTE_MBUF_F_RX_FDIR | RTE_MBUF_F_RX_FDIR_ID | RTE_MBUF_F_RX_FDIR_FLX | RTE_MBUF_F_RX_IP_CKSUM_MASK | \

@@ -26,6 +26,7 @@ struct Entry {
     value: Option<Written>,
     values: Option<Vec<CpuValue>>,
     ring: Option<Ring>,
+    program: Option<String>,
     #[serde(default, rename = "note")]
     _note: Option<String>,
 }
@@ -104,6 +105,11 @@ pub trait Target {
     /// # Errors
     /// ENOENT where there is no such program, else what the map says.
     fn set_prog(&self, map: &str, index: u32, program: &str) -> Result<(), Errno>;
+    /// Writes an entry of a device or CPU map with a program for the packets that go there; `value` begins with the entry's number.
+    ///
+    /// # Errors
+    /// ENOENT where there is no such program, else what the map says.
+    fn set_target(&self, map: &str, key: &[u8], value: &[u8], program: &str) -> Result<(), Errno>;
     /// Writes an entry, replacing one of the same key.
     ///
     /// # Errors
@@ -162,11 +168,24 @@ impl Entry {
         if spec.kind == MapType::ProgArray {
             let name = self.value.as_ref().and_then(Written::as_text);
             let name = name.ok_or(EntryError::Shape("the value of a program array is a program's name"))?;
+            if self.program.is_some() {
+                return Err(EntryError::Shape("a program array has its program in \"value\""));
+            }
             let index = u32::from_le_bytes(key.try_into().unwrap_or_default());
-            return target.set_prog(map, index, name).map_err(|e| match e {
-                Errno::ENOENT => EntryError::NoProgram(name.to_owned()),
-                e => EntryError::Refused(e),
-            });
+            return target.set_prog(map, index, name).map_err(|e| of_program(name, e));
+        }
+        if let Some(name) = &self.program {
+            let takes = matches!(spec.kind, MapType::Devmap | MapType::DevmapHash | MapType::Cpumap);
+            if !takes || spec.value_size != 8 {
+                return Err(EntryError::Shape(
+                    "\"program\" is for entries of device and CPU maps with values of 8 bytes",
+                ));
+            }
+            if self.ring.is_some() {
+                return Err(EntryError::Shape("it has both a \"ring\" and a \"program\""));
+            }
+            let value = self.value_bytes(spec, nr_cpus)?;
+            return target.set_target(map, &key, &value, name).map_err(|e| of_program(name, e));
         }
         if let Some(ring) = &self.ring {
             return self.write_ring(target, (map, spec), &key, ring);
@@ -223,6 +242,14 @@ impl Entry {
             (Some(_), Some(_), _) => Err(EntryError::Shape("it has both \"value\" and \"values\"")),
             (None, None, _) => Err(EntryError::Shape("it has no \"value\"")),
         }
+    }
+}
+
+/// Why a program was not put into a map.
+fn of_program(name: &str, error: Errno) -> EntryError {
+    match error {
+        Errno::ENOENT => EntryError::NoProgram(name.to_owned()),
+        e => EntryError::Refused(e),
     }
 }
 

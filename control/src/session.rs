@@ -1,6 +1,6 @@
 //! One object, made ready to run: its maps with their contents, and its programs verified and given an engine as they are needed.
 //!
-//! Only programs that run are proven: those that are asked for, and those that program arrays get from the object itself or from a file of map contents. The
+//! Only programs that run are proven: those that are asked for, and those that maps get from the object itself or from a file of map contents. The
 //! first refusal ends it, with the kernel's reason.
 
 mod error;
@@ -177,6 +177,11 @@ impl Session {
         Kept::of(&self.object, &self.maps)
     }
 
+    /// Its maps.
+    pub fn maps(&self) -> &[Arc<Map>] {
+        &self.maps
+    }
+
     /// The names of those maps that were there before.
     pub fn kept_names(&self) -> impl Iterator<Item = &str> {
         self.maps.iter().filter(|m| self.kept.has(m)).map(|m| m.name())
@@ -201,6 +206,15 @@ impl Session {
 
     fn fill(&self, path: &Path) -> Result<(), SessionError> {
         apply_contents(path, self, self.nr_cpus()).map_err(|e| self.take_refusal().unwrap_or(e))
+    }
+
+    /// The program that map contents name, ready to run; why not is kept for [`Session::take_refusal`].
+    fn named_program(&self, name: &str) -> Result<Ready, Errno> {
+        let found = self.object.find_program(name).map_err(|_| Errno::ENOENT)?;
+        self.program(found).map_err(|e| {
+            *self.refusal.borrow_mut() = Some(e);
+            Errno::EACCES
+        })
     }
 
     /// Why a program that map contents name could not be had, where it was that.
@@ -324,14 +338,14 @@ impl Target for Session {
 
     fn set_prog(&self, map: &str, index: u32, program: &str) -> Result<(), Errno> {
         let map = self.find_map(map).map_err(|_| Errno::ENOENT)?;
-        let found = self.object.find_program(program).map_err(|_| Errno::ENOENT)?;
-        match self.program(found) {
-            Ok(ready) => self.env.set_prog(map, index, Some(&ready.prog)),
-            Err(e) => {
-                *self.refusal.borrow_mut() = Some(e);
-                Err(Errno::EACCES)
-            }
-        }
+        self.env.set_prog(map, index, Some(&self.named_program(program)?.prog))
+    }
+
+    fn set_target(&self, map: &str, key: &[u8], value: &[u8], program: &str) -> Result<(), Errno> {
+        let map = self.find_map(map).map_err(|_| Errno::ENOENT)?;
+        let program = self.named_program(program)?;
+        // What was kept stays as it is.
+        if self.kept.has(map) { Ok(()) } else { self.env.set_target(map, key, value, Some(&program.prog), 0) }
     }
 
     fn update(&self, map: &str, key: &[u8], value: &[u8]) -> Result<(), Errno> {

@@ -30,7 +30,8 @@ EAL's own options: l2fwd -h -- --native drop";
 /// Forwards packets between DPDK ports as an XDP program says.
 ///
 /// Everything before the -- goes to DPDK's EAL, everything after it is described here. PASS counts and frees the packet unless a port is
-/// chosen for it; TX sends it back out of its port; REDIRECT to interface n sends it out of port n - 1; DROP and ABORTED free it.
+/// chosen for it; TX sends it back out of its port; REDIRECT to interface n sends it out of port n - 1, to CPU n hands it over to the lcore with that slot; DROP and
+/// ABORTED free it.
 #[derive(Debug, Parser)]
 #[command(
     name = "l2fwd",

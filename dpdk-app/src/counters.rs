@@ -17,10 +17,24 @@ pub(crate) struct Counters {
     pub(crate) aborted: u64,
     /// The program returned a number that is no action.
     pub(crate) unknown_action: u64,
-    /// Of `passed`: no port was chosen for them, so they were freed.
+    /// Of `passed`, and of what the program of a CPU's entry passed: no port was chosen for them, so they were freed.
     pub(crate) pass_freed: u64,
     /// Of `redirected`: there is no such port, so they were freed.
     pub(crate) redirect_no_port: u64,
+    /// Of `redirected`: another lcore was to take them over. Informs; they end elsewhere.
+    pub(crate) handed_over: u64,
+    /// Of `redirected`: there is no lcore for that CPU, so they were freed.
+    pub(crate) redirect_no_lcore: u64,
+    /// Of `redirected`: the ring to that lcore, or the one back, had no room, so they were freed.
+    pub(crate) redirect_ring_full: u64,
+    /// Of `redirected`: they were for a socket, so they were freed.
+    pub(crate) redirect_no_socket: u64,
+    /// Of `redirected`: the program of the entry dropped or aborted them.
+    pub(crate) entry_dropped: u64,
+    /// Packets that were made because one went to several ports.
+    pub(crate) copies: u64,
+    /// Copies that were not made, since no buffer was left. Informs.
+    pub(crate) no_buffer_for_copy: u64,
     /// Packets that this port's driver took.
     pub(crate) tx: u64,
     /// Packets for this port that its driver had no room for.
@@ -30,7 +44,25 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Packets that came in and did not go out, each for a reason; with `tx` it adds up to `rx` over all ports.
+    /// Adds what another lcore counted of packets that came in here.
+    pub(crate) fn add(&mut self, other: &Counters) {
+        self.refused.add(&other.refused);
+        for (sum, more) in [
+            (&mut self.pass_freed, other.pass_freed),
+            (&mut self.redirect_no_port, other.redirect_no_port),
+            (&mut self.handed_over, other.handed_over),
+            (&mut self.redirect_no_lcore, other.redirect_no_lcore),
+            (&mut self.redirect_ring_full, other.redirect_ring_full),
+            (&mut self.redirect_no_socket, other.redirect_no_socket),
+            (&mut self.entry_dropped, other.entry_dropped),
+            (&mut self.copies, other.copies),
+            (&mut self.no_buffer_for_copy, other.no_buffer_for_copy),
+        ] {
+            *sum += more;
+        }
+    }
+
+    /// Packets that came in and did not go out, each for a reason; with `tx` it adds up to `rx` and `copies` over all ports.
     pub(crate) fn ended_here(&self) -> u64 {
         self.refused.total()
             + self.dropped
@@ -38,6 +70,10 @@ impl Counters {
             + self.unknown_action
             + self.pass_freed
             + self.redirect_no_port
+            + self.redirect_no_lcore
+            + self.redirect_ring_full
+            + self.redirect_no_socket
+            + self.entry_dropped
             + self.tx_dropped
     }
 }
@@ -48,6 +84,8 @@ pub(crate) struct Totals {
     pub(crate) rx: u64,
     pub(crate) tx: u64,
     pub(crate) ended: u64,
+    /// Packets that were made here.
+    pub(crate) copies: u64,
 }
 
 impl Totals {
@@ -56,11 +94,12 @@ impl Totals {
             rx: sum.rx + counters.rx,
             tx: sum.tx + counters.tx,
             ended: sum.ended + counters.ended_here(),
+            copies: sum.copies + counters.copies,
         })
     }
 
     /// Packets of which nothing says what became of them: positive if lost, negative if counted twice.
     pub(crate) fn unaccounted(&self) -> i64 {
-        self.rx.wrapping_sub(self.tx).wrapping_sub(self.ended) as i64
+        (self.rx + self.copies).wrapping_sub(self.tx).wrapping_sub(self.ended) as i64
     }
 }

@@ -3,6 +3,7 @@
 //! The loop knows a [`Pkt`] and [`Engine::run_burst`]; nothing outside this folder knows where the decision comes from.
 
 mod attach;
+mod entries;
 mod native;
 mod network;
 mod objects;
@@ -13,11 +14,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 pub(crate) use attach::{AttachError, Input};
+pub(crate) use entries::{EntryRunner, LcoreWorker, Origin};
 
 use dpdk_sys::{Changes, Frame, FrameHead, MAX_SEGMENTS, Offers, PortInfo, RxMeta, Segment, Segments};
 use serde_json::Value;
 use uxdp_control::session::SessionError;
-use uxdp_core::vm;
+use uxdp_core::vm::{self, Env, Redirect, RedirectKind};
 
 use crate::args::Args;
 use native::NativeEngine;
@@ -31,6 +33,11 @@ pub(crate) const XDP_DROP: u32 = 1;
 pub(crate) const XDP_PASS: u32 = 2;
 pub(crate) const XDP_TX: u32 = 3;
 pub(crate) const XDP_REDIRECT: u32 = 4;
+
+/// No port: a packet for an entry with a program, for many, for another lcore, or for a socket.
+pub(crate) const ELSEWHERE: u32 = u32::MAX;
+/// Most bytes of metadata that a packet has.
+const MAX_METADATA: u16 = 255;
 
 /// A packet and, after the run, what became of it: `struct uxdp_pkt`, whose head is the frame.
 #[repr(transparent)]
@@ -66,13 +73,33 @@ impl Pkt {
         self.0.action
     }
 
-    /// Where XDP_REDIRECT goes: port + 1, and 0 is nowhere.
+    /// Where XDP_REDIRECT goes where that is all there is to it: port + 1, and 0 is nowhere. [`ELSEWHERE`] where there is more.
     #[inline]
     pub(crate) fn redirect_ifindex(&self) -> u32 {
-        match self.0.action {
-            XDP_REDIRECT => u32::try_from(self.0.redirect.target).unwrap_or(0),
-            _ => 0,
+        if self.0.action != XDP_REDIRECT {
+            return 0;
         }
+        let Redirect { kind, flags, target, egress_prog, .. } = self.0.redirect;
+        match kind {
+            RedirectKind::Ifindex | RedirectKind::Devmap if flags == 0 && egress_prog.is_null() => {
+                u32::try_from(target).ok().filter(|ifindex| *ifindex != ELSEWHERE).unwrap_or(0)
+            }
+            RedirectKind::None => 0,
+            _ => ELSEWHERE,
+        }
+    }
+
+    /// Whether it is redirected to where [`crate::egress`] sees to it.
+    #[inline]
+    pub(crate) fn goes_elsewhere(&self) -> bool {
+        self.redirect_ifindex() == ELSEWHERE
+    }
+
+    /// Bytes of metadata before it, as far as the program kept to what is allowed.
+    #[inline]
+    pub(crate) fn metadata(&self) -> u16 {
+        let len = self.0.data.addr().saturating_sub(self.0.data_meta.addr());
+        u16::try_from(len).ok().filter(|len| *len <= MAX_METADATA).unwrap_or(0)
     }
 
     /// Forgets the segments behind its first.
@@ -143,6 +170,16 @@ pub(crate) trait Engine {
     /// # Safety
     /// The five pointers of each packet are in order and inside one buffer that nobody else reads or writes meanwhile.
     unsafe fn run_burst(&mut self, input: usize, pkts: &mut [Pkt]);
+
+    /// What runs programs of entries on this lcore; none where nothing redirects.
+    fn entries(&mut self) -> Option<&mut EntryRunner> {
+        None
+    }
+
+    /// Where other lcores register to take packets over: there is a map that redirects to them.
+    fn lcores(&self) -> Option<uxdp_core::sync::Arc<Env>> {
+        None
+    }
 
     /// Says that nothing of earlier bursts is in use any more: once a round over all ports.
     fn round_over(&mut self) {}

@@ -1,15 +1,17 @@
-//! The forwarding loop: one lcore, every port, a burst at a time.
+//! The forwarding loop: one lcore, every port, a burst at a time. Other lcores take over what programs redirect to them alone ([`crate::egress`]).
 //!
 //! Per burst: receive, read, run, write back, sort, send, free what is left. A burst is finished before the next one is received, so that
 //! stopping between bursts leaves no packet half done. Nothing waits: what a TX ring does not take at once is freed and counted.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use dpdk_sys::{BURST, Burst, Mempool, Port, PortStats, RxMeta, Segments};
+use dpdk_sys::{BURST, Burst, Mbuf, Mempool, Port, PortStats, RxMeta, Segments, pause};
 
 use crate::counters::{Counters, Totals};
-use crate::engine::{Engine, Pkt, Renewed, XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX};
+use crate::egress::{Egress, Ended, Lanes, MainRings, Source, Together};
+use crate::engine::{Engine, Origin, Pkt, Renewed, XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX};
 
 /// Rounds between looks at the clock: some ten microseconds of idle polling.
 const ROUNDS_PER_LOOK: u32 = 256;
@@ -58,11 +60,33 @@ struct Lane<'pool> {
     counters: Counters,
 }
 
+impl<'pool> Lane<'pool> {
+    /// Takes a packet to be sent; sends what waits already where there is no room.
+    #[inline]
+    fn give(&mut self, mbuf: Mbuf<'pool>) {
+        if self.out.room() == 0 {
+            self.send();
+        }
+        let pushed = self.out.push(mbuf);
+        debug_assert!(pushed.is_ok());
+    }
+
+    /// Sends what waits; what the driver does not take is freed.
+    #[inline]
+    fn send(&mut self) {
+        if !self.out.is_empty() {
+            self.counters.tx += self.port.send(&mut self.out) as u64;
+            self.counters.tx_dropped += self.out.free() as u64;
+        }
+    }
+}
+
 pub(crate) struct Forwarder<'pool> {
     lanes: Vec<Lane<'pool>>,
-    /// The lane of each interface number; 0 is no interface.
-    lane_of_ifindex: Vec<Option<usize>>,
-    pass: PassTo,
+    ways: Arc<Lanes>,
+    egress: Egress<'pool>,
+    /// What comes from other lcores, where there are some.
+    rings: Option<MainRings<'pool>>,
     /// Received packets, then packets to be freed.
     hand: Burst<'pool>,
     discard: Burst<'pool>,
@@ -81,7 +105,7 @@ pub(crate) struct Forwarder<'pool> {
 struct Verdicts<'a> {
     ingress: usize,
     pass: Option<usize>,
-    lane_of_ifindex: &'a [Option<usize>],
+    ways: &'a Lanes,
 }
 
 impl Verdicts<'_> {
@@ -101,7 +125,7 @@ impl Verdicts<'_> {
                 return self.pass;
             }
             XDP_REDIRECT => {
-                let target = self.lane_of_ifindex.get(pkt.redirect_ifindex() as usize).copied().flatten();
+                let target = self.ways.behind(pkt.redirect_ifindex().into());
                 counters.redirected += n;
                 if target.is_none() {
                     counters.redirect_no_port += n;
@@ -117,15 +141,13 @@ impl Verdicts<'_> {
 }
 
 impl<'pool> Forwarder<'pool> {
-    pub(crate) fn new(ports: Vec<Port<'pool>>, pass: PassTo) -> Self {
-        let mut lane_of_ifindex = vec![None];
-        for (lane, port) in ports.iter().enumerate() {
-            let ifindex = usize::from(port.id()) + 1;
-            lane_of_ifindex.resize(lane_of_ifindex.len().max(ifindex + 1), None);
-            if let Some(slot) = lane_of_ifindex.get_mut(ifindex) {
-                *slot = Some(lane);
-            }
-        }
+    /// `ways` are those of the same ports.
+    pub(crate) fn new(
+        ports: Vec<Port<'pool>>,
+        ways: Arc<Lanes>,
+        egress: Egress<'pool>,
+        rings: Option<MainRings<'pool>>,
+    ) -> Self {
         let mut inputs = 0;
         let lanes = ports
             .into_iter()
@@ -137,8 +159,9 @@ impl<'pool> Forwarder<'pool> {
             .collect();
         Self {
             lanes,
-            lane_of_ifindex,
-            pass,
+            ways,
+            egress,
+            rings,
             hand: Burst::new(),
             discard: Burst::new(),
             pkts: [const { Pkt::EMPTY }; BURST],
@@ -175,6 +198,7 @@ impl<'pool> Forwarder<'pool> {
                     }
                 }
             }
+            busy |= self.poll_rings(engine) != 0;
             engine.round_over();
             round = round.wrapping_add(1);
             if !round.is_multiple_of(ROUNDS_PER_LOOK) {
@@ -235,30 +259,22 @@ impl<'pool> Forwarder<'pool> {
         if in_segments {
             self.pkts.iter_mut().take(n).for_each(Pkt::forget_segments);
         }
-        self.sort(ingress, bad);
+        self.sort((ingress, queue), bad, engine);
         self.flush();
         received
     }
 
-    /// Moves each packet from the hand to where its action sends it; `bad` packets are counted already.
+    /// Moves each packet from the hand to where its action sends it; `bad` packets are counted already. What needs more than to be sent is seen to at once.
     #[inline]
-    fn sort(&mut self, ingress: usize, bad: u64) {
-        let Self { lanes, lane_of_ifindex, pass, hand, discard, pkts, .. } = self;
-        let verdicts = Verdicts {
-            ingress,
-            pass: match *pass {
-                PassTo::Nowhere => None,
-                PassTo::Lane(lane) => Some(lane),
-                PassTo::Peer => Some(ingress ^ 1),
-            },
-            lane_of_ifindex,
-        };
+    fn sort(&mut self, (ingress, queue): (usize, u16), bad: u64, engine: &mut dyn Engine) {
+        let Self { lanes, ways, egress, hand, discard, pkts, .. } = self;
+        let verdicts = Verdicts { ingress, pass: ways.pass(ingress), ways };
         let pkts = pkts.get(..hand.len()).unwrap_or_default();
         let Some(first) = pkts.first() else { return };
 
         // Most bursts are of one mind: then they move as a whole. Looking at all of them without a branch is the cheapest.
         let differences = pkts.iter().fold(bad, |seen, pkt| seen | (pkt.fate() ^ first.fate()));
-        if differences == 0 {
+        if differences == 0 && !first.goes_elsewhere() {
             let Some(lane) = lanes.get_mut(ingress) else { return };
             let egress = verdicts.settle(first, pkts.len() as u64, &mut lane.counters);
             let heap = match egress.and_then(|egress| lanes.get_mut(egress)) {
@@ -270,30 +286,109 @@ impl<'pool> Forwarder<'pool> {
         }
         hand.drain(|position, mbuf| {
             let (Some(pkt), Some(lane)) = (pkts.get(position), lanes.get_mut(ingress)) else { return };
+            if bad & (1 << position) == 0 && pkt.goes_elsewhere() {
+                lane.counters.redirected += 1;
+                let Some(entries) = engine.entries() else {
+                    lane.counters.redirect_no_port += 1;
+                    return;
+                };
+                let origin = Origin { ifindex: u32::from(lane.port.id()) + 1, queue };
+                let source = Source { lane: ingress, origin, metadata: pkt.metadata() };
+                let mut counted = Counters::default();
+                let mut out = |_: &mut Counters, lane: usize, mbuf| {
+                    if let Some(lane) = lanes.get_mut(lane) {
+                        lane.give(mbuf);
+                    }
+                };
+                // SAFETY: the redirect is of this burst, and the worker is quiescent when the round is over.
+                unsafe {
+                    egress.redirected(mbuf, &pkt.0.redirect, source, entries, &mut counted, &mut out);
+                }
+                if let Some(lane) = lanes.get_mut(ingress) {
+                    lane.counters.add(&counted);
+                }
+                return;
+            }
             let egress = match bad & (1 << position) {
                 0 => verdicts.settle(pkt, 1, &mut lane.counters),
                 _ => None,
             };
-            let heap = match egress.and_then(|egress| lanes.get_mut(egress)) {
-                Some(lane) => &mut lane.out,
-                None => &mut *discard,
-            };
-            // Neither can be full: both were emptied after the last burst. If one were, the packet would be freed here.
-            let pushed = heap.push(mbuf);
-            debug_assert!(pushed.is_ok());
+            match egress.and_then(|egress| lanes.get_mut(egress)) {
+                Some(lane) => lane.give(mbuf),
+                // It was emptied after the last burst. If it were full, the packet would be freed here.
+                None => drop(discard.push(mbuf)),
+            }
         });
     }
 
     /// Sends what is on its way out, frees what does not go and what was dropped.
     #[inline]
     fn flush(&mut self) {
-        for lane in &mut self.lanes {
-            if !lane.out.is_empty() {
-                lane.counters.tx += lane.port.send(&mut lane.out) as u64;
-                lane.counters.tx_dropped += lane.out.free() as u64;
+        self.lanes.iter_mut().for_each(Lane::send);
+        self.discard.free();
+    }
+
+    /// What other lcores sent back, and what is for this one: a burst of each at most. Says how many packets there were.
+    #[inline]
+    fn poll_rings(&mut self, engine: &mut dyn Engine) -> usize {
+        let Self { lanes, egress, rings: Some(rings), .. } = self else { return 0 };
+        let mut polled = 0;
+        for _ in 0..BURST {
+            let Some(settled) = rings.settled.pop() else { break };
+            polled += 1;
+            if let Some(lane) = lanes.get_mut(settled.lane) {
+                lane.give(settled.mbuf);
             }
         }
-        self.discard.free();
+        for _ in 0..BURST {
+            let Some(entries) = engine.entries() else { break };
+            let Some(handed) = rings.handed.pop() else { break };
+            polled += 1;
+            let (ingress, mut counted) = (handed.lane(), Counters::default());
+            let mut out = |_: &mut Counters, lane: usize, mbuf| {
+                if let Some(lane) = lanes.get_mut(lane) {
+                    lane.give(mbuf);
+                }
+            };
+            egress.taken_over(handed, entries, &mut counted, &mut out);
+            if let Some(lane) = lanes.get_mut(ingress) {
+                lane.counters.add(&counted);
+            }
+        }
+        if polled != 0 {
+            self.flush();
+        }
+        polled
+    }
+
+    /// After the last burst: lets other lcores finish, and sends what they still send back.
+    pub(crate) fn finish(&mut self, engine: &mut dyn Engine, together: &Together<'pool>) {
+        // Release: pairs with the lcores' Acquire, so that they see all that was handed over.
+        together.finish.store(true, Ordering::Release);
+        loop {
+            // Acquire: pairs with the Release of an lcore that ends; so it is read before the ring.
+            let running = together.running.load(Ordering::Acquire);
+            let polled = self.poll_rings(engine);
+            engine.round_over();
+            match (running, polled) {
+                (0, 0) => return,
+                (_, 0) => pause(),
+                _ => {}
+            }
+        }
+    }
+
+    /// Adds what another lcore counted; frees what was handed to it too late.
+    pub(crate) fn add(&mut self, ended: Ended<'pool>) {
+        let Ended { counters, mut handed, .. } = ended;
+        for (lane, counted) in self.lanes.iter_mut().zip(&counters) {
+            lane.counters.add(counted);
+        }
+        while let Some(late) = handed.pop() {
+            if let Some(lane) = self.lanes.get_mut(late.lane()) {
+                lane.counters.redirect_no_lcore += 1;
+            }
+        }
     }
 
     /// Frees packets that wait in the devices, as long as any buffer is out.

@@ -4,7 +4,7 @@
 //! port ─ receive ─► engine ─► DROP, ABORTED: freed
 //!                         ├─► TX: the same port
 //!                         ├─► PASS: a chosen port, or freed
-//!                         └─► REDIRECT: the port behind the interface number
+//!                         └─► REDIRECT: the port behind the interface number, several of them, or another lcore
 //! ```
 //!
 //! This file is the order of things: arguments, program, EAL, pool, ports, loop, report, and what each failure says to the shell.
@@ -15,6 +15,7 @@
 
 mod args;
 mod counters;
+mod egress;
 mod engine;
 mod forward;
 mod prog_spec;
@@ -25,11 +26,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use dpdk_sys::{Descriptors, Eal, Mempool, Port, PortInfo, Setup};
+use dpdk_sys::{Descriptors, Eal, Job, Mempool, Port, PortInfo, Setup};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use uxdp_control::session::SessionError;
 
 use args::{Args, Invocation, Pass};
+use egress::{Crew, Egress, Lanes, Together};
 use engine::{AttachError, Engine, Input};
 use forward::{Event, Forwarder, Limits, PassTo};
 use report::{Outcome, Reloads, Report};
@@ -117,7 +119,7 @@ fn run(invocation: &Invocation) -> Result<Outcome, Failure> {
         args.mbufs.unwrap_or_else(|| enough_mbufs(args, &infos)),
         args.data_room,
     )?;
-    let mut report = forward(args, engine.as_mut(), &pool, infos, pass, &stop)?;
+    let mut report = forward(args, engine.as_mut(), (&eal, &pool), infos, pass, &stop)?;
     let outcome = report.close(pool);
     report.print(args.json);
     if let Some(sentence) = outcome.complaint() {
@@ -138,10 +140,10 @@ fn inputs(args: &Args, infos: &[PortInfo]) -> Vec<Input> {
 }
 
 /// Opens the ports, runs the loop, drains and closes the ports.
-fn forward(
+fn forward<'pool>(
     args: &Args,
     engine: &mut dyn Engine,
-    pool: &Mempool<'_>,
+    (eal, pool): (&'pool Eal, &'pool Mempool<'pool>),
     infos: Vec<PortInfo>,
     pass: PassTo,
     stop: &AtomicBool,
@@ -160,12 +162,26 @@ fn forward(
         let _ = port.set_promiscuous();
         ports.push(port);
     }
-    let mut forwarder = Forwarder::new(ports, pass);
+    let ways = Arc::new(Lanes::new(ports.iter().map(Port::id), pass));
+    let (to, rings, others) = match engine.lcores() {
+        Some(env) => {
+            let Crew { to, main, others } = Crew::new(eal, pool, &env, &ways)?;
+            (to, Some(main), others)
+        }
+        None => (Vec::new(), None, Vec::new()),
+    };
+    let egress = Egress::new(pool, Arc::clone(&ways), to);
+    let mut forwarder = Forwarder::new(ports, ways, egress, rings);
+    let together = &Together::of(others.len());
+    let jobs = others.into_iter().map(|(lcore, other)| {
+        let job: Job<'_> = Box::new(move || other.work(together));
+        (lcore, job)
+    });
     let limits = Limits { count: args.count, idle: args.exit_idle() };
     let mut progress = report::Progress::new(args.quiet);
     let begin = Instant::now();
     let mut reloads = Reloads::default();
-    let ended_by = forwarder.run(engine, &limits, stop, |event| match event {
+    let tell = |event| match event {
         Event::Progress(totals) => progress.tick(totals),
         Event::Renewed(Ok(renewed)) => {
             reloads.done += 1;
@@ -180,9 +196,19 @@ fn forward(
             reloads.failed += 1;
             complain(&format!("not reloaded, the running version stays: {why}"));
         }
-    });
-    let elapsed = begin.elapsed();
+    };
+    let main = || {
+        let ended_by = forwarder.run(engine, &limits, stop, tell);
+        let elapsed = begin.elapsed();
+        forwarder.finish(engine, together);
+        (ended_by, elapsed)
+    };
+    let (ended_by, elapsed) = eal.with_lcores(jobs.collect(), &together.finish, main)?;
     progress.end();
+    for ended in together.take_ended() {
+        ended.error.iter().for_each(|sentence| complain(sentence));
+        forwarder.add(ended);
+    }
     forwarder.drain(pool);
     let peak = forwarder.peak();
     Ok(Report::new(engine, ended_by, (elapsed, peak), infos, forwarder.close(), kept_by_drivers)

@@ -96,6 +96,13 @@ struct PortReport {
     actions: Actions,
     pass_freed: u64,
     redirect_no_port: u64,
+    handed_over: u64,
+    redirect_no_lcore: u64,
+    redirect_ring_full: u64,
+    redirect_no_socket: u64,
+    entry_dropped: u64,
+    copies: u64,
+    no_buffer_for_copy: u64,
     refused: BTreeMap<&'static str, u64>,
     drained: u64,
     device: Option<Device>,
@@ -280,7 +287,7 @@ impl Report {
     fn rows(&self) -> Vec<(String, Vec<u64>)> {
         type Getter = fn(&PortReport) -> u64;
         const MAIN: usize = 7;
-        let getters: [(&str, Getter); 14] = [
+        let getters: [(&str, Getter); 21] = [
             ("received", |p| p.rx),
             ("DROP", |p| p.actions.drop),
             ("PASS", |p| p.actions.pass),
@@ -291,6 +298,13 @@ impl Report {
             ("unknown action", |p| p.actions.unknown),
             ("PASS, freed", |p| p.pass_freed),
             ("REDIRECT, no such port", |p| p.redirect_no_port),
+            ("REDIRECT, to another lcore", |p| p.handed_over),
+            ("REDIRECT, no such lcore", |p| p.redirect_no_lcore),
+            ("REDIRECT, lcore's ring full", |p| p.redirect_ring_full),
+            ("REDIRECT, no socket", |p| p.redirect_no_socket),
+            ("REDIRECT, dropped by the entry", |p| p.entry_dropped),
+            ("copies made", |p| p.copies),
+            ("copies not made, no buffer", |p| p.no_buffer_for_copy),
             ("TX ring full, freed", |p| p.tx_dropped),
             ("at the end, freed", |p| p.drained),
             ("device: missed", |p| p.device.as_ref().map_or(0, |d| d.rx_missed + d.rx_no_mbuf)),
@@ -371,6 +385,13 @@ fn port(info: PortInfo, counters: &Counters, stats: Option<PortStats>) -> PortRe
         },
         pass_freed: counters.pass_freed,
         redirect_no_port: counters.redirect_no_port,
+        handed_over: counters.handed_over,
+        redirect_no_lcore: counters.redirect_no_lcore,
+        redirect_ring_full: counters.redirect_ring_full,
+        redirect_no_socket: counters.redirect_no_socket,
+        entry_dropped: counters.entry_dropped,
+        copies: counters.copies,
+        no_buffer_for_copy: counters.no_buffer_for_copy,
         refused: counters.refused.iter().collect(),
         drained: counters.drained,
         device: stats.map(|stats| Device {

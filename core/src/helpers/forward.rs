@@ -2,15 +2,11 @@
 
 use super::{ArgType, Helper, Proto, RetType};
 use crate::maps::{Map, MapType};
-use crate::vm::{Action, Ctx, Redirect, RedirectKind};
+use crate::vm::{Action, BPF_F_BROADCAST, BPF_F_EXCLUDE_INGRESS, Ctx, Redirect, RedirectKind};
 
 /// What `bpf_redirect_map` takes.
 const TARGETS: &[MapType] = &[MapType::Devmap, MapType::DevmapHash, MapType::Cpumap, MapType::Xskmap];
 
-/// To every entry of a device map.
-const BPF_F_BROADCAST: u64 = 1 << 3;
-/// But not to where the packet came from.
-const BPF_F_EXCLUDE_INGRESS: u64 = 1 << 4;
 /// The bits of the flags that are the action where there is no target.
 const ACTIONS: u64 = 3;
 

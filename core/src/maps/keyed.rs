@@ -130,6 +130,21 @@ impl<T: Says> Keyed<T> {
         null()
     }
 
+    /// The first key of four bytes at or behind slot `cursor` of the table, which is moved behind it.
+    pub(super) fn next_key(&self, cursor: &mut u32) -> Option<[u8; 4]> {
+        let table = self.hash.table();
+        while let Some(member) = table.member_from((*cursor).into()) {
+            // A table has fewer slots than there are numbers; if not, the walk ends.
+            *cursor = u32::try_from(member.nth() + 1).unwrap_or(u32::MAX);
+            let mut key = [0; 4];
+            table.copy_key_of(member, &mut key);
+            if table.is_still_member(member) {
+                return Some(key);
+            }
+        }
+        None
+    }
+
     /// Sets the entry of a key; the reference that was there comes back.
     ///
     /// # Errors
@@ -208,6 +223,13 @@ impl<T: Says> Keyed<T> {
             end?;
         }
         Ok(())
+    }
+
+    /// Takes the reference of a key out and leaves the key, which then leads nowhere: for a map that no control plane writes to any more.
+    pub(super) fn take_reference(&self, key: &[u8; 4]) -> Option<Arc<T>> {
+        // SAFETY: a key of four bytes, which is the key size of maps of targets.
+        let (_, place) = unsafe { self.find(key.as_ptr()) }?;
+        self.shadow.swap(place as usize, None)
     }
 
     /// Empties a place. One that is empty already was named by memory that somebody else wrote to: it is free as it is.

@@ -441,7 +441,7 @@ impl Map {
         self.users.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One user handle less. With the last one a PROG_ARRAY loses its programs, and timers theirs, each of which goes to `retire`: drop them after a grace period.
+    /// One user handle less. With the last one a PROG_ARRAY loses its programs, a device or CPU map the entries that have one, and timers theirs, each of which goes to `retire`: drop them after a grace period.
     pub fn drop_user(&self, retire: &mut dyn FnMut(Reference)) {
         // AcqRel: what other handles did happens before the last one clears.
         let last = self.users.fetch_sub(1, Ordering::AcqRel) == 1;
@@ -450,6 +450,9 @@ impl Map {
         }
         if let Kind::ProgArray(a) = &self.kind {
             a.clear(&mut |p| retire(Reference::Prog(p)));
+        }
+        if let Some(ops) = self.ops() {
+            ops.let_programs_go(retire);
         }
         if let Some(timers) = self.timers() {
             timers.let_go(lock::NO_SLOT, |p| retire(Reference::Prog(p)));

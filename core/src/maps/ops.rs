@@ -114,6 +114,14 @@ pub(super) trait MapOps: Debug {
         null()
     }
 
+    /// The first entry at or behind `cursor` that says where packets go, with its key; the cursor is moved behind it. Valid as that of `redirect`.
+    fn next_target(&self, _cursor: &mut u32) -> Option<(u32, *const Target)> {
+        None
+    }
+
+    /// Takes out the entries that have a program of their own, each of which goes to `retire`: nobody has the map but programs.
+    fn let_programs_go(&self, _retire: &mut dyn FnMut(Reference)) {}
+
     /// Puts in order what the slots of dead processes left; `is_gone` tells which. Nobody else recovers, and for hashes no writer is inside.
     fn recover(&self, _is_gone: &dyn Fn(u32) -> bool) -> Result<(), Errno> {
         Ok(())
@@ -306,6 +314,12 @@ impl Map {
     /// caller's next quiescent point.
     pub fn redirect(&self, index: u32) -> *const Target {
         self.ops().map_or(null(), |o| o.redirect(index))
+    }
+
+    /// The first entry of a device, CPU or socket map at or behind `cursor`, which begins at 0 and is moved behind it: its key and where packets go. `None` behind the last one.
+    /// A walk takes a bounded number of steps: entries that are set or replaced meanwhile may be missed or met twice. Never waits; valid until the caller's next quiescent point.
+    pub fn next_target(&self, cursor: &mut u32) -> Option<(u32, *const Target)> {
+        self.ops()?.next_target(cursor)
     }
 
     /// Puts an inner map into an ARRAY_OF_MAPS or HASH_OF_MAPS. The one that stood there comes back: drop it after a grace period.

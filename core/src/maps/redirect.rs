@@ -2,6 +2,8 @@
 //!
 //! An entry is a [`Target`], set by control planes as a whole: an interface with a program for its packets, a CPU (a worker slot) with its
 //! queue length and program, or the number of a socket. Programs look entries of device and socket maps up, and redirect to any.
+//! A program of an entry holds all maps of its object, also the map of the entry: with the last user handle of a map its entries with programs go, as programs of
+//! PROG_ARRAYs do ([`super::Map::drop_user`]). Kernel: they stay as long as the map.
 //! Kernel: interfaces and sockets are objects that must exist, and an entry goes with them; uxdp: numbers that the host understands.
 //! Source of the rules: the kernel's `kernel/bpf/devmap.c`, `kernel/bpf/cpumap.c` and `net/xdp/xskmap.c`.
 
@@ -100,6 +102,28 @@ impl MapOps for Indexed {
         self.slots.get(index)
     }
 
+    fn next_target(&self, cursor: &mut u32) -> Option<(u32, *const Target)> {
+        while *cursor < self.slots.used() {
+            let index = *cursor;
+            *cursor += 1;
+            let target = self.slots.get(index);
+            if !target.is_null() {
+                return Some((index, target));
+            }
+        }
+        None
+    }
+
+    fn let_programs_go(&self, retire: &mut dyn FnMut(Reference)) {
+        for index in 0..self.slots.used() {
+            // SAFETY: null, or an entry that nobody retires before it is taken out here.
+            let has_program = unsafe { self.slots.get(index).as_ref() }.is_some_and(|t| !t.prog().is_null());
+            if has_program && let Ok(Some(old)) = self.slots.set(index, 0, None) {
+                retire(Reference::Target(old));
+            }
+        }
+    }
+
     fn read(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
         if self.spec.kind == MapType::Xskmap {
             return Err(Errno::EOPNOTSUPP);
@@ -174,6 +198,28 @@ impl MapOps for DevmapHash {
     fn redirect(&self, index: u32) -> *const Target {
         // SAFETY: a key of four bytes; the caller is a worker that uses the entry before its next quiescent point.
         unsafe { self.keyed.get((&raw const index).cast()) }
+    }
+
+    fn next_target(&self, cursor: &mut u32) -> Option<(u32, *const Target)> {
+        while let Some(key) = self.keyed.next_key(cursor) {
+            let index = u32::from_le_bytes(key);
+            let target = self.redirect(index);
+            if !target.is_null() {
+                return Some((index, target));
+            }
+        }
+        None
+    }
+
+    fn let_programs_go(&self, retire: &mut dyn FnMut(Reference)) {
+        let mut cursor = 0;
+        while let Some((index, target)) = self.next_target(&mut cursor) {
+            // SAFETY: an entry that nobody retires before it is taken out here.
+            let has_program = unsafe { !(*target).prog().is_null() };
+            if has_program && let Some(old) = self.keyed.take_reference(&index.to_le_bytes()) {
+                retire(Reference::Target(old));
+            }
+        }
     }
 
     fn read(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {

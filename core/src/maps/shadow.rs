@@ -33,6 +33,11 @@ impl<T> Shadow<T> {
         })
     }
 
+    /// One beyond the last entry that was ever set.
+    pub(super) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
     fn entry(&self, index: usize) -> Option<&AtomicPtr<T>> {
         if index >= self.len {
             return None;

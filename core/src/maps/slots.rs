@@ -43,6 +43,11 @@ impl<T> Slots<T> {
         self.max_entries
     }
 
+    /// One beyond the last entry that was ever set.
+    pub(super) fn used(&self) -> u32 {
+        (self.shadow.used() as u32).min(self.max_entries)
+    }
+
     /// The word of an entry.
     pub(super) fn word(&self, index: u32) -> Option<&AtomicU64> {
         if index >= self.max_entries {

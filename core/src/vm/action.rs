@@ -47,7 +47,7 @@ impl Action {
 pub enum AbortReason {
     /// The program returned XDP_ABORTED.
     Returned = 0,
-    /// The program returned a code that means nothing.
+    /// The program returned a code that means nothing, or nothing at the entry of a map.
     UnknownCode = 1,
     /// An instruction was reached that the verifier had proven dead, or memory was touched out of bounds: a bug of ours, caught.
     Fault = 2,

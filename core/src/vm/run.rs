@@ -53,7 +53,7 @@ pub unsafe fn xdp_run(ctx: *mut Ctx) -> u32 {
 
 /// Whether the packet goes on behind its first buffer.
 #[inline(always)]
-fn in_several_buffers(c: &Ctx) -> bool {
+pub(super) fn in_several_buffers(c: &Ctx) -> bool {
     // SAFETY: null, or what the host set for this run.
     !c.frags.is_null() && unsafe { !(*c.frags).is_empty() }
 }
@@ -205,7 +205,7 @@ pub(super) unsafe extern "C" fn unit_of_none(ctx: *mut Ctx) -> u32 {
 /// # Safety
 /// `ctx` is the run's context.
 #[inline(always)]
-unsafe fn begin(ctx: *mut Ctx) {
+pub(super) unsafe fn begin(ctx: *mut Ctx) {
     // SAFETY: the caller's.
     let c = unsafe { &mut *ctx };
     c.tail_calls = 0;
@@ -254,9 +254,19 @@ pub(super) fn give_lock(c: &mut Ctx) {
 /// `ctx` is the run's context.
 unsafe fn finish(r0: u64, ctx: *mut Ctx) -> u32 {
     // SAFETY: the caller's.
+    unsafe { finish_where(r0, ctx, |_| true) }
+}
+
+/// [`finish`] where not every action means something.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(super) unsafe fn finish_where(r0: u64, ctx: *mut Ctx, means: impl Fn(Action) -> bool) -> u32 {
+    // SAFETY: the caller's.
     let c = unsafe { &mut *ctx };
     // An action is what the kernel makes of r0: its low half.
-    let reason = match Action::from_code(r0 as u32) {
+    let reason = match Action::from_code(r0 as u32).filter(|action| means(*action)) {
         Some(Action::Redirect) if c.redirect.kind == RedirectKind::None => AbortReason::NoRedirectTarget,
         Some(Action::Aborted) => AbortReason::Returned,
         Some(action) => return action as u32,

@@ -7,9 +7,13 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
+#include <rte_pause.h>
+#include <rte_ring.h>
+#include <rte_ring_elem.h>
 #include <rte_version.h>
 
 /* What a driver tells about a packet and a program's write makes false. VLAN_STRIPPED stays: the tag is not in the bytes. */
@@ -51,6 +55,30 @@ unsigned glue_lcore_next(unsigned after, int skip_main)
 }
 
 int glue_socket_id(void) { return (int)rte_socket_id(); }
+int glue_lcore_launch(int (*job)(void *), void *arg, unsigned lcore) { return rte_eal_remote_launch(job, arg, lcore); }
+int glue_lcore_wait(unsigned lcore) { return rte_eal_wait_lcore(lcore); }
+void glue_pause(void) { rte_pause(); }
+
+/* ---- rings ---- */
+
+int glue_ring_create(const char *name, unsigned size, unsigned count, int socket, struct rte_ring **out)
+{
+	*out = rte_ring_create_elem(name, size, count, socket, RING_F_SC_DEQ);
+	return *out != NULL ? 0 : -(rte_errno != 0 ? rte_errno : ENOMEM);
+}
+
+void glue_ring_free(struct rte_ring *ring) { rte_ring_free(ring); }
+
+int glue_ring_push(struct rte_ring *ring, const void *record, unsigned size)
+{
+	/* Records are read only: the function's type comes from rings of pointers. */
+	return rte_ring_enqueue_elem(ring, (void *)(uintptr_t)record, size) == 0;
+}
+
+int glue_ring_pop(struct rte_ring *ring, void *record, unsigned size)
+{
+	return rte_ring_dequeue_elem(ring, record, size) == 0;
+}
 
 /* ---- pools ---- */
 
@@ -205,6 +233,20 @@ uint16_t glue_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, u
 int glue_tx_done_cleanup(uint16_t port, uint16_t queue) { return negative_errno(rte_eth_tx_done_cleanup(port, queue, 0)); }
 
 void glue_free_bulk(struct rte_mbuf **mbufs, unsigned n) { rte_pktmbuf_free_bulk(mbufs, n); }
+
+struct rte_mbuf *glue_copy(struct rte_mbuf *m, struct rte_mempool *pool, uint16_t metadata)
+{
+	if (metadata != 0 && rte_pktmbuf_prepend(m, metadata) == NULL)
+		return NULL;
+	struct rte_mbuf *copy = rte_pktmbuf_copy(m, pool, 0, UINT32_MAX);
+
+	if (metadata != 0) {
+		(void)rte_pktmbuf_adj(m, metadata);
+		if (copy != NULL)
+			(void)rte_pktmbuf_adj(copy, metadata);
+	}
+	return copy;
+}
 
 int glue_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned n)
 {

@@ -15,6 +15,7 @@
 
 struct rte_mbuf;
 struct rte_mempool;
+struct rte_ring;
 
 /* The head of whatever record the caller keeps per packet; the same six words that begin `struct uxdp_pkt`. */
 struct glue_frame {
@@ -90,6 +91,15 @@ unsigned glue_lcore_id(void);    /* UINT32_MAX in a thread that EAL does not kno
 unsigned glue_lcore_count(void);
 unsigned glue_lcore_next(unsigned after, int skip_main); /* first: after = UINT32_MAX; none left: UINT32_MAX */
 int glue_socket_id(void);
+int glue_lcore_launch(int (*job)(void *), void *arg, unsigned lcore); /* not the main one */
+int glue_lcore_wait(unsigned lcore);                                 /* until its job has returned; what that returned */
+void glue_pause(void);                                               /* a moment, in a loop that polls */
+
+/* Rings of records of `size` bytes, a multiple of 4, from any number of threads to one. `count` is a power of two; one less fits. */
+int glue_ring_create(const char *name, unsigned size, unsigned count, int socket, struct rte_ring **out);
+void glue_ring_free(struct rte_ring *ring);
+int glue_ring_push(struct rte_ring *ring, const void *record, unsigned size); /* 0: it is full */
+int glue_ring_pop(struct rte_ring *ring, void *record, unsigned size);        /* 0: it is empty */
 
 /* Pools of packet buffers. Every buffer has DPDK's headroom and `data_room` bytes of data. */
 int glue_mempool_create(const char *name, unsigned n, unsigned cache, uint16_t data_room, int socket, struct rte_mempool **out);
@@ -117,6 +127,8 @@ uint16_t glue_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, u
 uint16_t glue_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t n);
 int glue_tx_done_cleanup(uint16_t port, uint16_t queue);
 void glue_free_bulk(struct rte_mbuf **mbufs, unsigned n);
+/* A copy of the packet and of `metadata` bytes before it, with headroom of its own; NULL: the pool has no buffers left, or there are no such bytes. */
+struct rte_mbuf *glue_copy(struct rte_mbuf *m, struct rte_mempool *pool, uint16_t metadata);
 int glue_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **mbufs, unsigned n);
 
 /* Reads n mbufs into n records of `stride` bytes, each beginning with a struct glue_frame.

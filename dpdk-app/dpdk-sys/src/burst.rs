@@ -92,6 +92,11 @@ impl Refusals {
         Self::NAMES.into_iter().zip(self.0)
     }
 
+    /// Adds others to them.
+    pub fn add(&mut self, others: &Refusals) {
+        self.0.iter_mut().zip(others.0).for_each(|(sum, more)| *sum += more);
+    }
+
     /// All of them.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
@@ -124,6 +129,18 @@ pub struct Burst<'pool> {
 pub struct Mbuf<'pool> {
     raw: NonNull<RteMbuf>,
     _pool: PhantomData<&'pool Mempool<'pool>>,
+}
+
+// SAFETY: an mbuf has one owner at a time, and its pool takes it back from any thread.
+unsafe impl Send for Mbuf<'_> {}
+
+impl<'pool> Mbuf<'pool> {
+    /// A copy of the packet and of `metadata` bytes before it, in buffers of `pool`; `None` where it has none left.
+    pub fn copy(&mut self, pool: &'pool Mempool<'_>, metadata: u16) -> Option<Mbuf<'pool>> {
+        // SAFETY: self owns the mbuf; the pool lives.
+        let raw = unsafe { ffi::glue_copy(self.raw.as_ptr(), pool.raw(), metadata) };
+        NonNull::new(raw).map(|raw| Mbuf { raw, _pool: PhantomData })
+    }
 }
 
 impl Mbuf<'_> {

@@ -1,6 +1,6 @@
 //! The environment abstraction layer: started once, cleaned up when the last thing that needs it is gone.
 
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,7 +20,69 @@ pub fn version() -> String {
     unsafe { CStr::from_ptr(ffi::glue_version()) }.to_string_lossy().into_owned()
 }
 
+/// What an lcore does.
+pub type Job<'a> = Box<dyn FnOnce() + Send + 'a>;
+
+/// Lets a moment pass, in a loop that polls.
+#[inline]
+pub fn pause() {
+    // SAFETY: a hint to the processor.
+    unsafe { ffi::glue_pause() };
+}
+
+/// Runs a job that [`Eal::with_lcores`] gave away.
+unsafe extern "C" fn run_job(arg: *mut c_void) -> c_int {
+    // SAFETY: a box that was given away for this one call.
+    let job = unsafe { Box::from_raw(arg.cast::<Job<'static>>()) };
+    job();
+    0
+}
+
+/// Waits for lcores, whatever happens.
+struct Running<'a> {
+    lcores: Vec<u32>,
+    finish: &'a AtomicBool,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire of jobs that look at the flag.
+        self.finish.store(true, Ordering::Release);
+        for lcore in self.lcores.drain(..) {
+            // SAFETY: an lcore that a job was launched on; EAL is up.
+            unsafe { ffi::glue_lcore_wait(lcore) };
+        }
+    }
+}
+
 impl Eal {
+    /// Runs jobs on lcores other than the main one, and `main` here meanwhile; then sets `finish`, upon which jobs are to end, and waits for them.
+    ///
+    /// # Errors
+    /// An lcore that does not exist, that is the main one or that has a job; `main` does not run then.
+    pub fn with_lcores<R>(
+        &self,
+        jobs: Vec<(u32, Job<'_>)>,
+        finish: &AtomicBool,
+        main: impl FnOnce() -> R,
+    ) -> Result<R, Error> {
+        let mut running = Running { lcores: Vec::with_capacity(jobs.len()), finish };
+        for (lcore, job) in jobs {
+            let job = Box::into_raw(Box::new(job));
+            // SAFETY: the job is run once, by `run_job`; what it borrows outlives it, since `running` waits for it before this function returns or unwinds.
+            let code = unsafe { ffi::glue_lcore_launch(run_job, job.cast(), lcore) };
+            if code != 0 {
+                // SAFETY: nobody took it.
+                drop(unsafe { Box::from_raw(job) });
+                return Err(Error::Lcore { lcore, code });
+            }
+            running.lcores.push(lcore);
+        }
+        let result = main();
+        drop(running);
+        Ok(result)
+    }
+
     /// Starts EAL. `args` begin with the program's name, as argv does, and end before any `--`.
     ///
     /// EAL prints to stderr; with `--help` among the arguments it prints its options and ends the process.

@@ -24,6 +24,22 @@ pub enum Error {
         /// A negative errno value.
         code: i32,
     },
+    /// A ring was not made.
+    #[error("no ring of {records} records: {}", describe(*.code))]
+    Ring {
+        /// How many records were asked for.
+        records: u32,
+        /// A negative errno value.
+        code: i32,
+    },
+    /// An lcore does not take a job.
+    #[error("lcore {lcore} does not start: {}", describe(*.code))]
+    Lcore {
+        /// Its number.
+        lcore: u32,
+        /// A negative errno value.
+        code: i32,
+    },
     /// A call about one port.
     #[error("port {port}: cannot {action}: {}", describe(*.code))]
     Port {

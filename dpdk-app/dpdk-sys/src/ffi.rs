@@ -14,6 +14,12 @@ pub(crate) struct RteMempool {
     _opaque: [u8; 0],
 }
 
+/// `struct rte_ring`, never looked into from Rust.
+#[repr(C)]
+pub(crate) struct RteRing {
+    _opaque: [u8; 0],
+}
+
 pub(crate) const REASONS: usize = 5;
 
 #[repr(C)]
@@ -38,6 +44,24 @@ unsafe extern "C" {
     pub(crate) fn glue_lcore_count() -> c_uint;
     pub(crate) fn glue_lcore_next(after: c_uint, skip_main: c_int) -> c_uint;
     pub(crate) fn glue_socket_id() -> c_int;
+    pub(crate) fn glue_lcore_launch(
+        job: unsafe extern "C" fn(*mut c_void) -> c_int,
+        arg: *mut c_void,
+        lcore: c_uint,
+    ) -> c_int;
+    pub(crate) fn glue_lcore_wait(lcore: c_uint) -> c_int;
+    pub(crate) fn glue_pause();
+
+    pub(crate) fn glue_ring_create(
+        name: *const c_char,
+        size: c_uint,
+        count: c_uint,
+        socket: c_int,
+        out: *mut *mut RteRing,
+    ) -> c_int;
+    pub(crate) fn glue_ring_free(ring: *mut RteRing);
+    pub(crate) fn glue_ring_push(ring: *mut RteRing, record: *const c_void, size: c_uint) -> c_int;
+    pub(crate) fn glue_ring_pop(ring: *mut RteRing, record: *mut c_void, size: c_uint) -> c_int;
 
     pub(crate) fn glue_mempool_create(
         name: *const c_char,
@@ -74,6 +98,7 @@ unsafe extern "C" {
     pub(crate) fn glue_tx_burst(port: u16, queue: u16, mbufs: *mut *mut RteMbuf, n: u16) -> u16;
     pub(crate) fn glue_tx_done_cleanup(port: u16, queue: u16) -> c_int;
     pub(crate) fn glue_free_bulk(mbufs: *mut *mut RteMbuf, n: c_uint);
+    pub(crate) fn glue_copy(m: *mut RteMbuf, pool: *mut RteMempool, metadata: u16) -> *mut RteMbuf;
     pub(crate) fn glue_alloc_bulk(pool: *mut RteMempool, mbufs: *mut *mut RteMbuf, n: c_uint) -> c_int;
     pub(crate) fn glue_frames_load(
         mbufs: *mut *mut RteMbuf,

@@ -18,6 +18,9 @@ pub struct Mempool<'eal> {
     _eal: PhantomData<&'eal Eal>,
 }
 
+// SAFETY: a DPDK pool gives and takes buffers on any thread; what ends it takes the pool by value.
+unsafe impl Sync for Mempool<'_> {}
+
 /// Buffers that are not in their pool although nothing in this process should hold any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} packet buffers did not come back to their pool")]

@@ -85,6 +85,11 @@ impl Objects {
         self.sessions.iter().map(|s| (s.file().to_owned(), s.keep())).collect()
     }
 
+    /// All maps.
+    pub(super) fn maps(&self) -> impl Iterator<Item = &Arc<Map>> {
+        self.sessions.iter().flat_map(Session::maps)
+    }
+
     /// The names of maps that were kept from the version before.
     pub(super) fn kept_names(&self) -> Vec<&str> {
         self.sessions.iter().flat_map(Session::kept_names).collect()
@@ -128,6 +133,10 @@ impl Target for Objects {
 
     fn set_prog(&self, map: &str, index: u32, program: &str) -> Result<(), Errno> {
         self.owner(map).ok_or(Errno::ENOENT)?.set_prog(map, index, program)
+    }
+
+    fn set_target(&self, map: &str, key: &[u8], value: &[u8], program: &str) -> Result<(), Errno> {
+        self.owner(map).ok_or(Errno::ENOENT)?.set_target(map, key, value, program)
     }
 
     fn update(&self, map: &str, key: &[u8], value: &[u8]) -> Result<(), Errno> {

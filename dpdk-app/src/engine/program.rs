@@ -1,4 +1,4 @@
-//! XDP programs in the packet VM: loaded, proven and compiled before EAL starts, attached to RX queues, then run a burst at a time by the one worker.
+//! XDP programs in the packet VM: loaded, proven and compiled before EAL starts, attached to RX queues, then run a burst at a time by the main lcore.
 
 use std::sync::atomic::AtomicBool;
 
@@ -6,6 +6,7 @@ use dpdk_sys::{Changes, Offers, PortInfo};
 use uxdp_control::maps_json;
 use uxdp_control::session::{Kept, SessionError, environment, publish_network};
 use uxdp_core::error::{Errno, Status};
+use uxdp_core::maps::MapType;
 use uxdp_core::mem;
 use uxdp_core::sync::Arc;
 use uxdp_core::vm::{
@@ -14,10 +15,10 @@ use uxdp_core::vm::{
 
 use super::objects::{Objects, Wanted};
 use super::reload::Reloader;
-use super::{AttachError, Engine, Input, MapContents, Pkt, Renewed, network};
+use super::{AttachError, Engine, EntryRunner, Input, MapContents, Pkt, Renewed, network};
 use crate::args::{Args, EngineKind};
 
-/// The slot of the only worker.
+/// The slot of the main lcore. Other lcores run programs of entries alone.
 const SLOT: u32 = 0;
 
 /// Callbacks of timers between two rounds of bursts, at most.
@@ -34,6 +35,7 @@ struct Place {
 // Fields are dropped in order: the contexts' users first, the maps last.
 pub(super) struct ProgramEngine {
     places: Vec<Place>,
+    entries: EntryRunner,
     worker: Worker,
     changes: Changes,
     shown: Vec<String>,
@@ -67,8 +69,18 @@ impl ProgramEngine {
         }
         let worker = Worker::register(&env, SLOT).map_err(machine)?;
         let changes = changes(&objects);
+        let entries = EntryRunner::new(&env, &worker).map_err(machine)?;
         let (places, shown) = (Vec::new(), args.map_dump.clone());
-        Ok(Self { places, worker, changes, shown, objects, reloader: Reloader::new(wanted, reload), env })
+        Ok(Self {
+            places,
+            entries,
+            worker,
+            changes,
+            shown,
+            objects,
+            reloader: Reloader::new(wanted, reload),
+            env,
+        })
     }
 
     /// Puts the next version in the place of the running one, at all queues between the same two bursts.
@@ -183,7 +195,21 @@ impl Engine for ProgramEngine {
     }
 
     fn connect(&mut self, args: &Args, ports: &[PortInfo], complain: fn(&str)) -> Result<(), AttachError> {
+        for map in self.objects.maps().filter(|map| map.spec().kind == MapType::Xskmap) {
+            complain(&format!(
+                "map {} is for AF_XDP sockets, and there are none here: what is redirected to it is dropped and counted",
+                map.name()
+            ));
+        }
         network::publish(&self.env, args, ports, complain)
+    }
+
+    fn entries(&mut self) -> Option<&mut EntryRunner> {
+        Some(&mut self.entries)
+    }
+
+    fn lcores(&self) -> Option<Arc<Env>> {
+        self.objects.maps().any(|map| map.spec().kind == MapType::Cpumap).then(|| self.env.clone())
     }
 
     fn attach(&mut self, inputs: &[Input]) -> Result<(), AttachError> {

@@ -1,12 +1,16 @@
 //! The loop with an engine that decides by script. One test, since EAL starts once in a process.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use dpdk_sys::{Burst, Changes, Descriptors, Eal, Mempool, Offers, Port, Setup};
 
+use uxdp_core::vm::RedirectKind;
+
 use super::{EndedBy, Forwarder, Limits, PassTo};
 use crate::counters::Totals;
+use crate::egress::{Egress, Lanes};
 use crate::engine::{Engine, Pkt, XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX};
 
 /// What happens to the packets of port 0, by position; whatever comes in elsewhere is dropped.
@@ -40,6 +44,7 @@ impl Engine for Script {
             let (action, ifindex) =
                 if input == 0 && self.rounds == 0 { (action, ifindex) } else { (XDP_DROP, 0) };
             pkt.0.action = action;
+            pkt.0.redirect.kind = RedirectKind::Ifindex;
             pkt.0.redirect.target = ifindex.into();
         }
         if let Some(last) = pkts.get_mut(SCRIPT.len()) {
@@ -70,7 +75,8 @@ fn each_action_ends_where_it_should_and_is_counted() {
 
     drop(burst);
 
-    let mut forwarder = Forwarder::new(ports, PassTo::Lane(1));
+    let ways = Arc::new(Lanes::new([0, 1], PassTo::Lane(1)));
+    let mut forwarder = Forwarder::new(ports, Arc::clone(&ways), Egress::new(&pool, ways, Vec::new()), None);
     let limits = Limits { count: None, idle: Some(Duration::from_millis(20)) };
     let ended_by = forwarder.run(&mut Script { rounds: 0 }, &limits, &AtomicBool::new(false), |_| ());
     assert_eq!(ended_by, EndedBy::Idle);

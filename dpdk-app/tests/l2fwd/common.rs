@@ -22,9 +22,15 @@ impl Bench {
 
     /// l2fwd with memory without huge pages, the given virtual devices and arguments of its own.
     pub(crate) fn l2fwd(&self, vdevs: &[String], args: &[&str]) -> Command {
+        self.l2fwd_with(&[], vdevs, args)
+    }
+
+    /// The same with more arguments of EAL's.
+    pub(crate) fn l2fwd_with(&self, eal: &[&str], vdevs: &[String], args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_l2fwd"));
         command.env("XDG_RUNTIME_DIR", self.folder.path());
         command.args(["--no-huge", "-m", "256", "--no-pci", "--no-shconf"]);
+        command.args(eal);
         command.args(vdevs.iter().map(|vdev| format!("--vdev={vdev}")));
         command.arg("--").args(args);
         command

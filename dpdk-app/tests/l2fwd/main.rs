@@ -2,6 +2,7 @@
 
 mod chains;
 mod common;
+mod egress;
 mod programs;
 mod renew;
 mod routes;

@@ -33,7 +33,7 @@ pub enum uxdp_action {
 pub enum uxdp_abort_reason {
     /// The program returned XDP_ABORTED.
     UXDP_ABORT_RETURNED = 0,
-    /// The program returned a number that is no action.
+    /// The program returned a number that is no action, or none that the program of a map's entry has.
     UXDP_ABORT_UNKNOWN_CODE = 1,
     /// The engine caught what the verifier should have excluded.
     UXDP_ABORT_FAULT = 2,

@@ -37,7 +37,8 @@ pub unsafe extern "C" fn uxdp_map_update_map(
 /// Sets an entry of a device, CPU or socket map, with a program for the packets that go there. `value` begins as the kernel's: the interface's number, the queue's length or the
 /// socket's number, in four bytes; what the map's value has beyond that is ignored, since `p` is the program. NULL: none, as uxdp_map_update_elem sets it.
 ///
-/// The entry takes a reference of its own; everything else stays the caller's. What was there goes when every online worker was quiescent. Any thread, while programs run. 0; -EINVAL
+/// The entry takes a reference of its own; everything else stays the caller's. Entries with programs go with the last handle of the map (the object's, unless uxdp_map_ref took one): who frees
+/// the object while packets still run keeps the map. What was there goes when every online worker was quiescent. Any thread, while programs run. 0; -EINVAL
 /// for NULL, other maps, and a program that is not loaded, of another environment or not made for entries of this type (`SEC("xdp/devmap")`, `SEC("xdp/cpumap")`); -EEXIST,
 /// -ENOENT, -E2BIG as uxdp_map_update_elem; -EPERM for a frozen map; -ENOMEM.
 ///

@@ -202,6 +202,12 @@ impl Target for Object {
         self.update(map, &index.to_le_bytes(), &fd.to_le_bytes())
     }
 
+    fn set_target(&self, map: &str, key: &[u8], value: &[u8], program: &str) -> Result<(), Errno> {
+        let fd = self.program(program).map_err(|_| Errno::ENOENT)?;
+        let number = value.get(..4).ok_or(Errno::EINVAL)?;
+        self.update(map, key, &[number, &fd.to_le_bytes()].concat())
+    }
+
     fn update(&self, map: &str, key: &[u8], value: &[u8]) -> Result<(), Errno> {
         let map = self.map(map).ok_or(Errno::ENOENT)?;
         let key = if key.is_empty() { ptr::null() } else { key.as_ptr().cast() };

@@ -54,7 +54,16 @@ pub unsafe extern "C" fn uxdp_run_path(
     // SAFETY: the caller's.
     unsafe {
         uxdp_core::vm::xdp_run_burst(ctx, pkts, n);
+        let mut cursor = n;
+        let next = uxdp_core::vm::next_target(&(*ctx).redirect, n, &mut cursor);
+        (*ctx).redirect = next.unwrap_or((*ctx).redirect);
         u64::from(uxdp_core::vm::xdp_run(ctx))
+            ^ u64::from(uxdp_core::vm::run_entry(ctx))
+            ^ uxdp_core::vm::hold_entry(&(*ctx).redirect).map_or(0, |held| {
+                let id = held.id();
+                core::mem::forget(held);
+                id.into()
+            })
             ^ u64::from(uxdp_core::vm::on_abort(ctx, 0))
             ^ uxdp_core::interp::run(program, STANDARD, ctx)
     }

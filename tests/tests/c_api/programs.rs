@@ -89,6 +89,20 @@ fn maps_are_read_and_written_in_batches_through_c() {
     }
 }
 
+/// Programs of device and CPU maps' entries, and packets that are for every entry.
+#[test]
+fn programs_of_entries_run_through_c() {
+    let dir = work("entries");
+    let egress = root().join("tests/progs/obj/egress.o");
+    for (name, flags) in
+        [("plain", &[][..]), ("asan", &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])]
+    {
+        let out = dir.join(name);
+        compile("entries.c", flags, &out);
+        assert_eq!(run(Command::new(&out).arg(&egress)), "ok\n");
+    }
+}
+
 /// Priorities and chain-call actions, from the objects and from the host.
 #[test]
 fn programs_of_a_hook_run_as_they_and_the_host_say() {

@@ -3,6 +3,7 @@
 mod alloc;
 mod callbacks;
 mod chains;
+mod entries;
 mod hooks;
 mod limits;
 mod locks;
