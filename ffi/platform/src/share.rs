@@ -212,7 +212,7 @@ pub fn open_file(path: &CStr) -> Result<MapPlace, Errno> {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_macros, reason = "a test may run out of memory")]
+#[expect(clippy::disallowed_macros, clippy::disallowed_methods, reason = "a test may run out of memory")]
 mod tests {
     use super::*;
     use std::ffi::CString;
@@ -286,7 +286,7 @@ mod tests {
                 if len >> 31 & 1 == 1 {
                     break;
                 }
-                let bytes = (len & (1 << 30) - 1) as usize;
+                let bytes = (len & ((1 << 30) - 1)) as usize;
                 if len >> 30 & 1 == 0 {
                     // SAFETY: the record is inside the doubled data, and its producer is through with it.
                     let record =
