@@ -22,8 +22,8 @@ Examples:
   Two programs one after the other on every port, the sampler first, and one that sees queue 1 of port 0 alone:
     l2fwd … -- --rx-queues 2 --prog fw.o --prog sample.o,priority=10,chain=pass+drop --prog probe.o,port=0,queue=1
 
-A SIGHUP loads the object files again: the new version takes over between two bursts and keeps the maps of the same name and shape; one
-that is refused leaves the running one as it is.
+A SIGHUP loads the object files again, and reads the list of --progs: the new version takes over between two bursts and keeps the maps of the same
+file, name and shape; one that is refused leaves the running one as it is.
 
 EAL's own options: l2fwd -h -- --native drop";
 
@@ -38,7 +38,7 @@ EAL's own options: l2fwd -h -- --native drop";
     version,
     override_usage = "l2fwd [EAL options] -- --prog FILE[:NAME] [options]",
     after_help = EXAMPLES,
-    group(ArgGroup::new("program").required(true).args(["prog", "native"]))
+    group(ArgGroup::new("program").required(true).multiple(true).args(["prog", "progs", "native"]))
 )]
 pub(crate) struct Args {
     /// Object file with an XDP program, and the program's name where it has several; may be repeated
@@ -52,16 +52,22 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE[:NAME][,port=N]…", verbatim_doc_comment)]
     pub(crate) prog: Vec<ProgSpec>,
 
+    /// File with more of them, one a line as for --prog; it is read again on SIGHUP
+    ///
+    /// So programs are attached, detached and put in another order while packets run: change the file, then send SIGHUP. Blank lines and lines that begin with # say nothing.
+    #[arg(long, value_name = "FILE", conflicts_with = "native")]
+    pub(crate) progs: Option<PathBuf>,
+
     /// JSON file with the initial contents of the programs' maps
-    #[arg(long, value_name = "FILE", requires = "prog")]
+    #[arg(long, value_name = "FILE", conflicts_with = "native")]
     pub(crate) maps: Option<PathBuf>,
 
     /// Run compiled code (where the machine can) or the interpreter
-    #[arg(long, requires = "prog", default_value = "jit")]
+    #[arg(long, conflicts_with = "native", default_value = "jit")]
     pub(crate) engine: EngineKind,
 
     /// At the end, show what is in this map of the programs; may be repeated
-    #[arg(long, value_name = "NAME", requires = "prog")]
+    #[arg(long, value_name = "NAME", conflicts_with = "native")]
     pub(crate) map_dump: Vec<String>,
 
     /// What happens to packets that the program passes: counted and freed, or sent out of the other port of their pair
@@ -127,7 +133,7 @@ pub(crate) struct Args {
     pub(crate) rx_queues: u16,
 
     /// Benchmarking: instead of a program, call a native function out of line for each packet
-    #[arg(long, value_name = "ACTION", help_heading = "Benchmarking")]
+    #[arg(long, value_name = "ACTION", help_heading = "Benchmarking", conflicts_with = "prog")]
     pub(crate) native: Option<Native>,
 }
 

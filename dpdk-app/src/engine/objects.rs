@@ -17,8 +17,26 @@ use crate::prog_spec::ProgSpec;
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
     pub(super) progs: Vec<ProgSpec>,
+    /// A file with more, read for each version.
+    pub(super) list: Option<std::path::PathBuf>,
     pub(super) contents: Option<std::path::PathBuf>,
     pub(super) options: ProgOptions,
+}
+
+impl Wanted {
+    /// The programs, those of the list as it is now behind those of the command line.
+    fn specs(&self) -> Result<Vec<ProgSpec>, SessionError> {
+        let mut specs = self.progs.clone();
+        let Some(list) = &self.list else { return Ok(specs) };
+        let wrong = |what: String| SessionError::Choice(format!("{}{what}", list.display()));
+        let text = std::fs::read_to_string(list).map_err(|e| wrong(format!(": {e}")))?;
+        for (number, line) in (1..).zip(text.lines().map(str::trim)) {
+            if !line.is_empty() && !line.starts_with('#') {
+                specs.push(line.parse().map_err(|e| wrong(format!(":{number}: {e}")))?);
+            }
+        }
+        if specs.is_empty() { Err(wrong(" names no program".into())) } else { Ok(specs) }
+    }
 }
 
 /// A program and where it runs.
@@ -45,9 +63,10 @@ impl Objects {
         wanted: &Wanted,
         kept: impl Fn(&Path) -> Kept,
     ) -> Result<Self, Box<SessionError>> {
+        let specs = wanted.specs()?;
         let mut sessions: Vec<Session> = Vec::new();
         let mut files: Vec<&Path> = Vec::new();
-        for spec in &wanted.progs {
+        for spec in &specs {
             if !files.contains(&spec.file.as_path()) {
                 sessions.push(Session::open_in(env, &spec.file, wanted.options, kept(&spec.file))?);
                 files.push(&spec.file);
@@ -58,7 +77,7 @@ impl Objects {
             apply_contents(path, &objects, env.nr_cpus() as usize)
                 .map_err(|e| objects.sessions.iter().find_map(Session::take_refusal).unwrap_or(e))?;
         }
-        for spec in &wanted.progs {
+        for spec in &specs {
             let of_file = files.iter().position(|file| *file == spec.file);
             let Some(session) = of_file.and_then(|at| objects.sessions.get(at)) else { continue };
             let ready = session.program(session.choose(spec.name.as_deref())?)?;
@@ -70,7 +89,7 @@ impl Objects {
                 chain_call_actions: spec.chain.unwrap_or(run.chain_call_actions),
             });
         }
-        // Stable: of one priority, the command line's order.
+        // Stable: of one priority, the order in which they are named.
         objects.programs.sort_by_key(|placed| placed.priority);
         Ok(objects)
     }

@@ -60,7 +60,8 @@ impl ProgramEngine {
             limit_ns: args.run_time_limit.unwrap_or(0) * 1000,
             ..ProgOptions::default()
         };
-        let wanted = Wanted { progs: args.prog.clone(), contents: args.maps.clone(), options };
+        let (progs, list, contents) = (args.prog.clone(), args.progs.clone(), args.maps.clone());
+        let wanted = Wanted { progs, list, contents, options };
         let env = environment()?;
         publish_network(&env)?;
         let objects = Objects::load(&env, &wanted, |_| Kept::default())?;

@@ -18,13 +18,18 @@ struct Running {
 }
 
 impl Running {
-    /// Returns once packets run: EAL's last words come before.
+    /// With an object that [`Self::reload`] replaces.
     fn start(bench: &Bench, object: &str, args: &[&str]) -> Self {
         let path = bench.path("prog.o");
         std::fs::copy(object, &path).unwrap();
         let prog = path.display().to_string();
+        Self::run(bench, path, &[&["--prog", &prog], args].concat())
+    }
+
+    /// Returns once packets run: EAL's last words come before.
+    fn run(bench: &Bench, path: PathBuf, args: &[&str]) -> Self {
         let mut child = bench
-            .l2fwd(&["net_null0".to_owned()], &[&["--prog", &prog, "--json"], args].concat())
+            .l2fwd(&["net_null0".to_owned()], &[&["--json"], args].concat())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -44,6 +49,11 @@ impl Running {
         let fresh = self.object.with_extension("new");
         std::fs::copy(object, &fresh).unwrap();
         std::fs::rename(&fresh, &self.object).unwrap();
+        self.again()
+    }
+
+    /// Sends SIGHUP, and returns what l2fwd says to that.
+    fn again(&mut self) -> String {
         self.signal("-HUP");
         let ours = |line: &std::io::Result<String>| line.as_ref().is_ok_and(|l| l.starts_with("l2fwd: "));
         self.said.find(ours).unwrap().unwrap()
@@ -84,6 +94,36 @@ fn a_new_version_takes_over_between_two_bursts_and_keeps_the_maps() {
         assert_eq!(numbers(&report["maps"]["shape"]), [counts[1]], "the new one's began at zero");
         assert_eq!(report["reloads"], serde_json::json!({"done": 1, "failed": 0}));
     }
+}
+
+#[test]
+fn a_list_of_programs_is_changed_while_packets_run() {
+    let bench = Bench::new();
+    let list = bench.path("progs");
+    let (tx, drop, pass) = (test_prog("version1.o"), test_prog("version2.o"), bundled("xdp_pass.o"));
+    let write = |lines: &[&str]| std::fs::write(&list, lines.join("\n")).unwrap();
+    write(&["# The first one answers.", "", &tx, &drop]);
+    let path = list.display().to_string();
+    let mut running = Running::run(&bench, list.clone(), &["--progs", &path]);
+    for (lines, said) in [
+        (&[drop.as_str(), &tx][..], "l2fwd: reloaded; maps kept: counts, shape, counts, shape"),
+        (&[&pass], "l2fwd: reloaded"),
+        (&["nothing.o"], "l2fwd: not reloaded, the running version stays: "),
+        (&[&pass, "a.o,port=x"], "progs:2: \"port=x\" is none of"),
+        (&["# nobody"], " names no program"),
+        (&[&format!("{pass},priority=1"), &tx], "l2fwd: reloaded"),
+    ] {
+        write(lines);
+        let answer = running.again();
+        assert!(answer.contains(said), "{lines:?}: {answer}");
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    let report = running.end();
+    let actions = &report["ports"][0]["actions"];
+    for action in ["tx", "drop", "pass"] {
+        assert!(actions[action].as_u64().unwrap() > 0, "{action}: {report:#}");
+    }
+    assert_eq!(report["reloads"], serde_json::json!({"done": 3, "failed": 3}));
 }
 
 #[test]

@@ -230,6 +230,11 @@ impl Maker<'_, '_> {
         if self.bytes.rarely(2) {
             let mask = self.bytes.pick(&[3, 15, 31, 255]);
             self.index(mask);
+            if self.bytes.rarely(24) {
+                // Before the packet, perhaps.
+                let less = 1 + self.bytes.below(8) as i32;
+                self.emit.put(&[alu64_imm(AluOp::Sub, 2, less)]);
+            }
             self.emit.put(&[alu64_reg(AluOp::Add, 1, 2)]);
         }
         self.emit.put(&[mov64_reg(4, 1), alu64_imm(AluOp::Add, 4, i32::from(room))]);
