@@ -22,6 +22,7 @@ use ours::{HostOp, Ours};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use uxdp_core::maps::MapType;
 
 /// Times uxdp's maps beside Linux's and DPDK's.
 #[derive(Parser)]
@@ -367,7 +368,21 @@ impl Bench {
         self.push(&format!("{map} memory"), entries, "MiB", cells);
     }
 
+    /// What making a map costs, in time and memory.
+    fn creation(&mut self, what: &str, kind: MapType, entries: u32) -> Result<()> {
+        if self.wants(what) {
+            let (ours, linux) = (ours::create(kind, entries)?, linux::create(kind, entries)?);
+            self.push(what, entries, "ms", [Some(ours.0 * 1e3), None, None, Some(linux.0 * 1e3)]);
+            let megabytes = |bytes: usize| Some(bytes as f64 / f64::from(1 << 20));
+            let cells = [megabytes(ours.1), None, None, megabytes(linux.1)];
+            self.push(&format!("{what}, memory"), entries, "MiB", cells);
+        }
+        Ok(())
+    }
+
     fn all(&mut self) -> Result<()> {
+        self.creation("create array", MapType::Array, 33_554_944)?;
+        self.creation("create lru", MapType::LruHash, 8_000_000)?;
         let object = self.object.clone();
         let (ours, linux) = (Ours::new(&object, "array", 1)?, Linux::new(&object, "array", 1)?);
         let empty = alone(

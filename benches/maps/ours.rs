@@ -5,12 +5,15 @@ use crate::measure::{Ask, CHUNK, Lane, Make};
 use anyhow::{Context, Result, ensure};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Instant;
 use uxdp_control::session::{link, make_maps, open_object};
-use uxdp_core::maps::{Batch, BatchInput, Map, MapType};
+use uxdp_core::maps::{Batch, BatchInput, Map, MapSpec, MapType};
 use uxdp_core::object::Object;
 use uxdp_core::sync::Arc;
 use uxdp_core::verifier::{self, VerifyOptions};
-use uxdp_core::vm::{EngineChoice, Env, EnvOptions, Frame, Hook, Origin, Runner, Worker, install};
+use uxdp_core::vm::{
+    EngineChoice, Env, EnvOptions, Frame, Hook, MapDef, Origin, Runner, Worker, create_maps, install,
+};
 
 /// Keys of a burst.
 const BURST: usize = 32;
@@ -50,6 +53,18 @@ pub(crate) enum HostOp {
     WriteBatch,
     /// Lookup-and-delete, and an insertion.
     Take,
+}
+
+/// Seconds that making a map of this type takes, with keys of four bytes (a number's eight for a hash) and values of eight, and its bytes.
+pub(crate) fn create(kind: MapType, entries: u32) -> Result<(f64, usize)> {
+    let env = Env::new(&uxdp_platform::PLATFORM, &EnvOptions::default())?;
+    let key_size = if kind == MapType::Array { 4 } else { 8 };
+    let spec = MapSpec::new(kind, key_size, 8, entries);
+    let start = Instant::now();
+    let made = create_maps(&env, &[MapDef { name: "made", spec, reuse: None }], None);
+    let took = start.elapsed().as_secs_f64();
+    let maps = made.map_err(|(_, e)| anyhow::anyhow!("{e}"))?;
+    Ok((took, maps[0].memory_size()))
 }
 
 impl Ours {
