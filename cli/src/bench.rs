@@ -45,6 +45,8 @@ struct Report {
     ns_p99: f64,
     insns: usize,
     code_bytes: usize,
+    /// Native stack that a run takes at most; helpers and programs behind a tail call come on top.
+    stack_bytes: u32,
     verify_us: f64,
     compile_us: f64,
     /// Reading the file, making maps, verifying and compiling.
@@ -225,6 +227,7 @@ fn report(lane: &mut Lane, args: &Bench, packets: usize, packets_change: bool) -
         ns_p99: at(0.99),
         insns: prog.program().code().insns.len(),
         code_bytes: engine::code_bytes(prog),
+        stack_bytes: prog.stack_size(),
         verify_us: us(lane.ready.verify),
         compile_us: us(lane.ready.compile),
         load_us: us(lane.load),
@@ -246,6 +249,7 @@ fn show(reports: &[Report], out: &mut dyn Write) -> Result<()> {
         ">P99",
         ">INSNS",
         ">CODE bytes",
+        ">STACK bytes",
         ">VERIFY us",
         ">COMPILE us",
         ">LOAD us",
@@ -261,6 +265,7 @@ fn show(reports: &[Report], out: &mut dyn Write) -> Result<()> {
                 &short(r.ns_p99),
                 &r.insns,
                 &r.code_bytes,
+                &r.stack_bytes,
                 &format!("{:.0}", r.verify_us),
                 &format!("{:.0}", r.compile_us),
                 &format!("{:.0}", r.load_us),
