@@ -197,6 +197,10 @@ impl Control {
                     ptr::null(),
                 )
             };
+            // ENOSPC: the next bucket has more than what is left of the chunk.
+            if status == -libc::ENOSPC {
+                break;
+            }
             left -= count.min(left);
             self.cursor = (status == 0).then_some(next);
         }

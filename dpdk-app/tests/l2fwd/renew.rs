@@ -10,9 +10,20 @@ use serde_json::Value;
 use crate::chains::{bundled, numbers, test_prog};
 use crate::common::{Bench, packets, parse};
 
+/// A process that does not outlive a test that fails.
+struct Ended(Option<Child>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            child.kill().and_then(|()| child.wait()).expect("a child of this process ends when it is killed");
+        }
+    }
+}
+
 /// l2fwd on a port that always has packets, with an object that the test replaces.
 struct Running {
-    child: Child,
+    child: Ended,
     said: Lines<BufReader<ChildStderr>>,
     object: PathBuf,
 }
@@ -36,11 +47,11 @@ impl Running {
             .unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
         said.next().unwrap().unwrap();
-        Running { child, said, object: path }
+        Running { child: Ended(Some(child)), said, object: path }
     }
 
     fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
+        let id = self.child.0.as_ref().unwrap().id().to_string();
         assert!(std::process::Command::new("kill").args([name, &id]).status().unwrap().success());
     }
 
@@ -61,7 +72,8 @@ impl Running {
 
     fn end(self) -> Value {
         self.signal("-INT");
-        let Running { child, said, .. } = self;
+        let Running { mut child, said, .. } = self;
+        let child = child.0.take().unwrap();
         let rest = std::thread::spawn(move || said.count());
         let report = parse(&child.wait_with_output().unwrap());
         rest.join().unwrap();

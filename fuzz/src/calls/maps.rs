@@ -100,6 +100,7 @@ pub(super) fn share(world: &mut World, bytes: &mut Bytes<'_>) {
                 world.lent[bytes.below(world.lent.len())].scribble(bytes);
                 return;
             }
+            3 if bytes.rarely(4) => return shown(world.map(bytes)),
             3 | 4 => {
                 let fd = said(uxdp_map_export_fd(world.map(bytes)));
                 if fd < 0 {
@@ -115,6 +116,17 @@ pub(super) fn share(world: &mut World, bytes: &mut Bytes<'_>) {
     assert_eq!(done == 0, !map.is_null());
     if !map.is_null() {
         world.keep_map(map);
+    }
+}
+
+/// What mmap(2) of the kernel's map shows.
+fn shown(map: *mut uxdp_map) {
+    let (mut at, mut len) = (null_mut(), 0);
+    // SAFETY: places are ours; what is mapped is unmapped once.
+    unsafe {
+        if said(uxdp_map_mmap(map, &mut at, &mut len)) == 0 {
+            assert!(!at.is_null() && libc::munmap(at, len) == 0);
+        }
     }
 }
 
@@ -196,6 +208,7 @@ pub(super) fn element(world: &mut World, bytes: &mut Bytes<'_>) {
                 said(uxdp_map_for_each_elem(map, Some(each), (&raw mut seen).cast()))
             }
             13 if bytes.rarely(4) => said(uxdp_map_freeze(map)),
+            14 if bytes.rarely(2) => said(uxdp_map_prefetch(map, k)),
             14 => said(uxdp_map_recover(map)),
             15 if world.online => {
                 let keys = [key.as_ptr().cast(), key.as_ptr().cast()];

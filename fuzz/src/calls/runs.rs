@@ -145,8 +145,11 @@ fn in_a_worker(world: &World, bytes: &mut Bytes<'_>) {
             (ctx.data_hard_start, ctx.data_meta, ctx.data) = (pkt.data_hard_start, pkt.data_meta, pkt.data);
             (ctx.data_end, ctx.frame_end, ctx.frags) = (pkt.data_end, pkt.frame_end, behind);
             pkt.action = uxdp_run(&mut ctx);
+            if pkt.action == 4 {
+                pkt.redirect = ctx.redirect;
+                onward(&mut ctx);
+            }
             (pkt.data_meta, pkt.data, pkt.data_end) = (ctx.data_meta, ctx.data, ctx.data_end);
-            pkt.redirect.kind = ctx.redirect.kind;
         } else {
             xdp_run_burst(&mut ctx, pkts.as_mut_ptr(), pkts.len() as u32);
         }
@@ -156,6 +159,25 @@ fn in_a_worker(world: &World, bytes: &mut Bytes<'_>) {
         assert!(pkt.action != 4 || pkt.redirect.kind != 0, "redirected to nowhere");
         let at = [pkt.data_hard_start, pkt.data_meta, pkt.data, pkt.data_end, pkt.frame_end];
         assert!(at.is_sorted(), "the packet left its buffer");
+    }
+}
+
+/// What a host does with a redirected packet: the entry's program, here or for each entry of the map, or held for another worker.
+///
+/// # Safety
+/// The context ran just now and ended with a redirect.
+unsafe fn onward(ctx: &mut uxdp_ctx) {
+    let (all, mut cursor, mut target) = (ctx.redirect, 0, ctx.redirect);
+    // SAFETY: the caller's word; nothing was quiescent since.
+    unsafe {
+        uxdp_redirect_hold(&all);
+        while uxdp_redirect_next(&all, ctx.ingress_ifindex, &mut cursor, &mut target) == 1 {
+            ctx.redirect = target;
+            assert!(uxdp_run_entry(ctx) <= 4);
+        }
+        ctx.redirect = all;
+        assert!(uxdp_run_entry(ctx) <= 4);
+        uxdp_redirect_release(&all);
     }
 }
 
@@ -178,7 +200,7 @@ pub(super) fn ask(world: &mut World, bytes: &mut Bytes<'_>) {
     let (prog, map, mut text) = (world.prog(bytes), world.map(bytes), [0x11u8; 64]);
     // SAFETY: NULL or handles of ours, and places of ours.
     unsafe {
-        match bytes.below(8) {
+        match bytes.below(9) {
             0 => {
                 let mut stats: uxdp_prog_stats = core::mem::zeroed();
                 stats.sz = size_of_struct::<uxdp_prog_stats>(bytes);
@@ -209,6 +231,14 @@ pub(super) fn ask(world: &mut World, bytes: &mut Bytes<'_>) {
                 said(uxdp_fib_remove_link(world.fib, bytes.below(3) as u32));
             }
             6 => route(world, bytes),
+            7 => {
+                let (mut reclaim, mut worker): (uxdp_reclaim_stats, uxdp_worker_stats) =
+                    (core::mem::zeroed(), core::mem::zeroed());
+                reclaim.sz = size_of_struct::<uxdp_reclaim_stats>(bytes);
+                worker.sz = size_of_struct::<uxdp_worker_stats>(bytes);
+                said(uxdp_reclaim_stats(world.env, &mut reclaim));
+                said(uxdp_worker_stats(world.env, number(bytes), &mut worker));
+            }
             _ => {
                 said(uxdp_fib_publish(world.fib, world.env));
             }
