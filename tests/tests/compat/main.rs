@@ -4,6 +4,7 @@
 //! among them. Half of them come in by a second interface, where a network of our own can be made. `UXDP_PACKETS` says how many there are (400 without it);
 //! `UXDP_COMPAT` names a file to write the table to: `cargo xtask compat` sets both and writes `docs/compatibility.md`.
 
+mod live;
 mod table;
 
 use std::io::Write;
