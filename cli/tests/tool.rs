@@ -379,7 +379,7 @@ fn programs_are_compiled_by_default() {
     let engines: Vec<&Value> = lanes.as_array().unwrap().iter().map(|l| &l["engine"]).collect();
     assert_eq!(engines, ["jit", "interp"]);
     assert!(lanes[0]["code_bytes"].as_u64().unwrap() > 0);
-    assert!(lanes.iter().all(|lane| lane["stack_bytes"].as_u64().unwrap() > 0));
+    assert!(lanes.as_array().unwrap().iter().all(|lane| lane["stack_bytes"].as_u64().unwrap() > 0));
     assert_eq!(lanes[0]["packets_change"], false);
 }
 
