@@ -541,6 +541,7 @@ CAPTURES = {
     "pcap/xdp_syncookie": handshakes,
     "pcap/xdp_frags": marked,
     "pcap/xdp_sampler": suspicious,
+    "pcap/xdp_metadata": mix,
     "pcap/xdp_pass": mix,
     "pcap/xdp_drop": mix,
     "pcap/xdp_tx": mix,
