@@ -14,7 +14,7 @@ use super::layout::Layout;
 use super::lock::NO_SLOT;
 use super::memory::Region;
 use super::spec::flags::{BPF_EXIST, BPF_NOEXIST};
-use super::table::{Element, Exists, Key, Supply, Table, with_key};
+use super::table::{Compare, Element, Exists, Key, Supply, Table, Usual, with_key};
 use super::{MapConfig, MapSpec, ValueFields, ValueLock};
 use crate::error::Errno;
 use crate::vm::TimerCell;
@@ -71,13 +71,18 @@ impl<S: Supply> Hash<S> {
     /// # Safety
     /// `key` is readable for the key size.
     pub(super) unsafe fn lookup(&self, key: *const u8) -> *mut u8 {
-        with_key!(self.table, key, |k| self.lookup_key(&k))
+        // SAFETY: every machine can do `Usual`.
+        with_key!(self.table, key, |k| unsafe { self.lookup_key::<_, Usual>(&k) })
     }
 
     /// [`Hash::lookup`] of a key in the form that the table's key size asks for.
+    ///
+    /// # Safety
+    /// The machine can do `C`.
     #[inline(always)]
-    pub(super) fn lookup_key<K: Key>(&self, key: &K) -> *mut u8 {
-        self.used(self.table.element_of(key))
+    pub(super) unsafe fn lookup_key<K: Key, C: Compare>(&self, key: &K) -> *mut u8 {
+        // SAFETY: the caller's word.
+        self.used(unsafe { self.table.element_of::<K, C>(key) })
     }
 
     /// The value of what was found, which counts as a use.
@@ -180,9 +185,14 @@ impl<S: Supply> Hash<S> {
     /// Looks up to [`super::table::BURST`] keys up.
     ///
     /// # Safety
-    /// The keys are readable for `len` bytes, the key size; `K` is the form for it. `out` has a place for each.
+    /// The keys are readable for `len` bytes, the key size; `K` is the form for it. `out` has a place for each. The machine can do `C`.
     #[inline(always)]
-    pub(super) unsafe fn lookup_burst<K: Key>(&self, keys: &[*const u8], len: usize, out: &mut [*mut u8]) {
+    pub(super) unsafe fn lookup_burst<K: Key, C: Compare>(
+        &self,
+        keys: &[*const u8],
+        len: usize,
+        out: &mut [*mut u8],
+    ) {
         let Some(out) = out.get_mut(..keys.len()) else { return };
         let found = |i: usize, element| {
             if let Some(out) = out.get_mut(i) {
@@ -190,7 +200,7 @@ impl<S: Supply> Hash<S> {
             }
         };
         // SAFETY: the caller's word.
-        unsafe { self.table.find_burst::<K>(keys, len, |_| {}, found) };
+        unsafe { self.table.find_burst::<K, C>(keys, len, |_| {}, found) };
     }
 }
 

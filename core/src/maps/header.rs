@@ -14,7 +14,7 @@ use core::ptr::NonNull;
 /// "uxdpmap" and a NUL.
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"uxdpmap\0");
 /// Version of everything that this folder lays out.
-pub(super) const LAYOUT_VERSION: u32 = 4;
+pub(super) const LAYOUT_VERSION: u32 = 5;
 /// The keyed 64×64→128 multiply fold of [`super::table`].
 pub(super) const HASH_ID_FOLD: u32 = 1;
 /// Value of `ready` when the rest is complete.

@@ -5,11 +5,11 @@
 
 use super::hash::Hash;
 use super::lpm::Trie;
-use super::machine::{counts_bits, on_both};
+use super::machine::{compares_lines, counts_bits, on_both, on_lines};
 use super::ops::Ops;
 use super::percpu_hash::PercpuHash;
 use super::table::key::{Bytes, OneWord, TwoWords};
-use super::table::{Clock, FreeLists, Key, Supply};
+use super::table::{Clock, FreeLists, Key, Supply, Usual, Wide};
 use super::{Kind, Map};
 use crate::helpers::HelperFn;
 use crate::vm::Ctx;
@@ -57,7 +57,7 @@ pub(super) struct Lookups {
 type Burst = unsafe fn(&Kind, &[*const u8], &mut [*mut u8], u32);
 
 impl Lookups {
-    /// Those of a kind, where it is a hash.
+    /// Those of a kind, where it is a hash or a trie.
     pub(super) fn of(kind: &Kind, key_size: u32) -> Option<Lookups> {
         match kind {
             Kind::Hash(_) => Some(Lookups::in_hash::<FreeLists>(key_size)),
@@ -71,7 +71,29 @@ impl Lookups {
 
     fn in_hash<S: Kinds>(key_size: u32) -> Lookups {
         fn both<S: Kinds, K: Key, const LEN: usize>() -> Lookups {
-            Lookups { one: in_hash::<S, K, LEN>, by_slot: false, burst: hash_burst::<S, K, LEN> }
+            let (one, burst): (HelperFn, Burst) = match compares_lines() {
+                true => (in_hash_wide::<S, K, LEN>, hash_burst_wide::<S, K, LEN>),
+                false => (in_hash::<S, K, LEN>, hash_burst::<S, K, LEN>),
+            };
+            Lookups { one, by_slot: false, burst }
+        }
+        match key_size {
+            4 => both::<S, OneWord, 4>(),
+            8 => both::<S, OneWord, 8>(),
+            1..=8 => both::<S, OneWord, 0>(),
+            16 => both::<S, TwoWords, 16>(),
+            9..=16 => both::<S, TwoWords, 0>(),
+            _ => both::<S, Bytes, 0>(),
+        }
+    }
+
+    fn in_percpu<S: Kinds>(key_size: u32) -> Lookups {
+        fn both<S: Kinds, K: Key, const LEN: usize>() -> Lookups {
+            let (one, burst): (HelperFn, Burst) = match compares_lines() {
+                true => (in_percpu_wide::<S, K, LEN>, percpu_burst_wide::<S, K, LEN>),
+                false => (in_percpu::<S, K, LEN>, percpu_burst::<S, K, LEN>),
+            };
+            Lookups { one, by_slot: true, burst }
         }
         match key_size {
             4 => both::<S, OneWord, 4>(),
@@ -92,20 +114,6 @@ impl Lookups {
         };
         Lookups { one: if t.has_front() { in_trie_with_front } else { one }, by_slot: false, burst }
     }
-
-    fn in_percpu<S: Kinds>(key_size: u32) -> Lookups {
-        fn both<S: Kinds, K: Key, const LEN: usize>() -> Lookups {
-            Lookups { one: in_percpu::<S, K, LEN>, by_slot: true, burst: percpu_burst::<S, K, LEN> }
-        }
-        match key_size {
-            4 => both::<S, OneWord, 4>(),
-            8 => both::<S, OneWord, 8>(),
-            1..=8 => both::<S, OneWord, 0>(),
-            16 => both::<S, TwoWords, 16>(),
-            9..=16 => both::<S, TwoWords, 0>(),
-            _ => both::<S, Bytes, 0>(),
-        }
-    }
 }
 
 /// The size of keys of this form: that of the table where `LEN` is 0.
@@ -113,65 +121,55 @@ const fn size<const LEN: usize>(key_size: usize) -> usize {
     if LEN == 0 { key_size } else { LEN }
 }
 
-/// # Safety
-/// `map` is the address of a [`Map`] that lives, `key` readable for its key size, which is `LEN` or one that `K` is for.
-unsafe extern "C" fn in_hash<S: Kinds, K: Key, const LEN: usize>(
-    map: u64,
-    key: u64,
-    _: u64,
-    _: u64,
-    _: u64,
-    _: *mut Ctx,
-) -> u64 {
-    // SAFETY: the caller's word.
-    let Some(h) = S::hash(unsafe { &(*(map as *const Map)).kind }) else { return 0 };
-    // SAFETY: the caller's word.
-    let key = unsafe { K::at(key as *const u8, size::<LEN>(h.key_size())) };
-    h.lookup_key(&key) as u64
-}
-
-/// # Safety
-/// As [`in_hash`]; `ctx` is a context of a worker.
-unsafe extern "C" fn in_percpu<S: Kinds, K: Key, const LEN: usize>(
-    map: u64,
-    key: u64,
-    _: u64,
-    _: u64,
-    _: u64,
-    ctx: *mut Ctx,
-) -> u64 {
-    // SAFETY: the caller's word.
-    let Some(h) = S::percpu(unsafe { &(*(map as *const Map)).kind }) else { return 0 };
-    // SAFETY: the caller's word.
-    let (key, cpu) = unsafe { (K::at(key as *const u8, size::<LEN>(h.key_size())), (*ctx).slot) };
-    h.lookup_key(&key, cpu) as u64
-}
-
-/// # Safety
-/// The keys are readable for the map's key size, which is `LEN` or one that `K` is for.
-unsafe fn hash_burst<S: Kinds, K: Key, const LEN: usize>(
-    kind: &Kind,
-    keys: &[*const u8],
-    out: &mut [*mut u8],
-    _: u32,
-) {
-    if let Some(h) = S::hash(kind) {
+on_lines! {
+    /// # Safety
+    /// `map` is the address of a [`Map`] that lives, `key` readable for its key size, which is `LEN` or one that `K` is for.
+    in_hash, in_hash_wide, [S: Kinds, K: Key, const LEN: usize] C, "C"
+    (map: u64, key: u64, _r3: u64, _r4: u64, _r5: u64, _ctx: *mut Ctx) -> u64 {
         // SAFETY: the caller's word.
-        unsafe { h.lookup_burst::<K>(keys, size::<LEN>(h.key_size()), out) }
+        let Some(h) = S::hash(unsafe { &(*(map as *const Map)).kind }) else { return 0 };
+        // SAFETY: the caller's word.
+        let key = unsafe { K::at(key as *const u8, size::<LEN>(h.key_size())) };
+        // SAFETY: the caller's word.
+        unsafe { h.lookup_key::<K, C>(&key) as u64 }
     }
 }
 
-/// # Safety
-/// As [`hash_burst`].
-unsafe fn percpu_burst<S: Kinds, K: Key, const LEN: usize>(
-    kind: &Kind,
-    keys: &[*const u8],
-    out: &mut [*mut u8],
-    cpu: u32,
-) {
-    if let Some(h) = S::percpu(kind) {
+on_lines! {
+    /// # Safety
+    /// As [`in_hash`]; `ctx` is a context of a worker.
+    in_percpu, in_percpu_wide, [S: Kinds, K: Key, const LEN: usize] C, "C"
+    (map: u64, key: u64, _r3: u64, _r4: u64, _r5: u64, ctx: *mut Ctx) -> u64 {
         // SAFETY: the caller's word.
-        unsafe { h.lookup_burst::<K>(keys, size::<LEN>(h.key_size()), out, cpu) }
+        let Some(h) = S::percpu(unsafe { &(*(map as *const Map)).kind }) else { return 0 };
+        // SAFETY: the caller's word.
+        let (key, cpu) = unsafe { (K::at(key as *const u8, size::<LEN>(h.key_size())), (*ctx).slot) };
+        // SAFETY: the caller's word.
+        unsafe { h.lookup_key::<K, C>(&key, cpu) as u64 }
+    }
+}
+
+on_lines! {
+    /// # Safety
+    /// The keys are readable for the map's key size, which is `LEN` or one that `K` is for.
+    hash_burst, hash_burst_wide, [S: Kinds, K: Key, const LEN: usize] C,
+    (kind: &Kind, keys: &[*const u8], out: &mut [*mut u8], _cpu: u32) {
+        if let Some(h) = S::hash(kind) {
+            // SAFETY: the caller's word.
+            unsafe { h.lookup_burst::<K, C>(keys, size::<LEN>(h.key_size()), out) }
+        }
+    }
+}
+
+on_lines! {
+    /// # Safety
+    /// As [`hash_burst`].
+    percpu_burst, percpu_burst_wide, [S: Kinds, K: Key, const LEN: usize] C,
+    (kind: &Kind, keys: &[*const u8], out: &mut [*mut u8], cpu: u32) {
+        if let Some(h) = S::percpu(kind) {
+            // SAFETY: the caller's word.
+            unsafe { h.lookup_burst::<K, C>(keys, size::<LEN>(h.key_size()), out, cpu) }
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the machine has beyond the baseline that this library is compiled for.
 
+use super::table::Wide;
+
 /// Whether it counts bits by instructions of their own (POPCNT, LZCNT, BMI1, BMI2), as functions with [`on_both!`] rely on.
 #[cfg(all(target_arch = "x86_64", not(any(miri, loom))))]
 pub(super) fn counts_bits() -> bool {
@@ -20,6 +22,11 @@ pub(super) fn counts_bits() -> bool {
     false
 }
 
+/// Whether it also compares a cache line at once, as functions with [`on_lines!`] rely on.
+pub(super) fn compares_lines() -> bool {
+    counts_bits() && Wide::is_here()
+}
+
 /// Two functions of one body: `$plain` for every machine, `$quick` for one of which [`counts_bits`] is true.
 macro_rules! on_both {
     ($(#[$doc:meta])* $plain:ident, $quick:ident, $($abi:literal)? ($($arg:ident: $type:ty),*) $(-> $result:ty)? $body:block) => {
@@ -34,4 +41,29 @@ macro_rules! on_both {
         unsafe $(extern $abi)? fn $quick($($arg: $type),*) $(-> $result)? $body
     };
 }
-pub(super) use on_both;
+
+/// Two generic functions of one body, in which `$compare` is how words are compared: `$usual` for every machine, `$wide` for one of which [`compares_lines`] is true.
+macro_rules! on_lines {
+    (
+        $(#[$doc:meta])* $usual:ident, $wide:ident, [$($generic:tt)*] $compare:ident, $($abi:literal)?
+        ($($arg:ident: $type:ty),*) $(-> $result:ty)? $body:block
+    ) => {
+        $(#[$doc])*
+        unsafe $(extern $abi)? fn $usual<$($generic)*>($($arg: $type),*) $(-> $result)? {
+            type $compare = Usual;
+            $body
+        }
+
+        $(#[$doc])*
+        #[cfg_attr(
+            all(target_arch = "x86_64", not(any(miri, loom))),
+            target_feature(enable = "popcnt,lzcnt,bmi1,bmi2")
+        )]
+        unsafe $(extern $abi)? fn $wide<$($generic)*>($($arg: $type),*) $(-> $result)? {
+            type $compare = Wide;
+            $body
+        }
+    };
+}
+
+pub(super) use {on_both, on_lines};

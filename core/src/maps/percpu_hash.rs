@@ -11,7 +11,7 @@ use super::hashed::Hashed;
 use super::layout::Layout;
 use super::memory::{Region, load, store, zero};
 use super::spec::flags::{BPF_EXIST, BPF_NOEXIST};
-use super::table::{Element, Exists, Key, Supply, Table, prefetch, with_key};
+use super::table::{Compare, Element, Exists, Key, Supply, Table, Usual, prefetch, with_key};
 use super::{MapConfig, MapSpec};
 use crate::error::Errno;
 use core::ops::ControlFlow;
@@ -74,13 +74,19 @@ impl<S: Supply> PercpuHash<S> {
     /// # Safety
     /// `key` is readable for the key size.
     pub(super) unsafe fn lookup(&self, key: *const u8, cpu: u32) -> *mut u8 {
-        with_key!(self.table, key, |k| self.lookup_key(&k, cpu))
+        // SAFETY: every machine can do `Usual`.
+        with_key!(self.table, key, |k| unsafe { self.lookup_key::<_, Usual>(&k, cpu) })
     }
 
     /// [`PercpuHash::lookup`] of a key in the form that the table's key size asks for.
+    ///
+    /// # Safety
+    /// The machine can do `C`.
     #[inline(always)]
-    pub(super) fn lookup_key<K: Key>(&self, key: &K, cpu: u32) -> *mut u8 {
-        self.table.element_of(key).map_or(null_mut(), |e| self.used(e.index, cpu))
+    pub(super) unsafe fn lookup_key<K: Key, C: Compare>(&self, key: &K, cpu: u32) -> *mut u8 {
+        // SAFETY: the caller's word.
+        let found = unsafe { self.table.element_of::<K, C>(key) };
+        found.map_or(null_mut(), |e| self.used(e.index, cpu))
     }
 
     #[inline]
@@ -237,9 +243,9 @@ impl<S: Supply> PercpuHash<S> {
     /// Looks up to [`super::table::BURST`] keys up.
     ///
     /// # Safety
-    /// The keys are readable for `len` bytes, the key size; `K` is the form for it. `out` has a place for each.
+    /// The keys are readable for `len` bytes, the key size; `K` is the form for it. `out` has a place for each. The machine can do `C`.
     #[inline(always)]
-    pub(super) unsafe fn lookup_burst<K: Key>(
+    pub(super) unsafe fn lookup_burst<K: Key, C: Compare>(
         &self,
         keys: &[*const u8],
         len: usize,
@@ -254,7 +260,7 @@ impl<S: Supply> PercpuHash<S> {
             }
         };
         // SAFETY: the caller's word.
-        unsafe { self.table.find_burst::<K>(keys, len, near, found) };
+        unsafe { self.table.find_burst::<K, C>(keys, len, near, found) };
     }
 }
 

@@ -3,12 +3,11 @@
 //! A lookup waits for two cache lines, one after the other. In a burst the lines of all keys come at the same time. Prefetching is a hint: addresses are of the
 //! table, nothing is read.
 
+use super::group::Compare;
 use super::word::{Pattern, Word};
-use super::{Element, Key, Table, group};
-use crate::maps::table::key::Hash;
+use super::{Element, Key, Table};
 use crate::sync::{AtomicU64, Ordering};
 use core::mem::MaybeUninit;
-use core::ptr::null;
 
 /// Keys that go together.
 pub(in crate::maps) const BURST: usize = 32;
@@ -40,16 +39,18 @@ impl Table {
         self.prefetch_home(key.hash(self.secret));
     }
 
-    fn prefetch_home(&self, hash: Hash) {
+    fn prefetch_home(&self, hash: super::key::Hash) {
         prefetch(core::ptr::from_ref(self.bucket(hash.bucket(self.nr_buckets))).cast());
     }
 
     /// Finds up to [`BURST`] keys. `near` gets the elements that are likely to be asked for next, `found` each key's number and answer in order.
     ///
+    /// What can be reckoned for several keys at once has loops of its own, which compilers turn into vector code.
+    ///
     /// # Safety
-    /// All keys are readable for `len` bytes, the key size; `K` is the form for it.
+    /// All keys are readable for `len` bytes, the key size; `K` is the form for it. The machine can do `C`.
     #[inline(always)]
-    pub(in crate::maps) unsafe fn find_burst<K: Key>(
+    pub(in crate::maps) unsafe fn find_burst<K: Key, C: Compare>(
         &self,
         keys: &[*const u8],
         len: usize,
@@ -58,73 +59,78 @@ impl Table {
     ) {
         let n = keys.len().min(BURST);
         let keys = &keys[..n];
-        let mut hashes = [MaybeUninit::uninit(); BURST];
-        let hashes = &mut hashes[..n];
-        for (key, hash) in keys.iter().zip(hashes.iter_mut()) {
+        let mut homes = [const { MaybeUninit::uninit() }; BURST];
+        for (key, home) in keys.iter().zip(&mut homes) {
             // SAFETY: the caller's word.
-            let h = unsafe { K::at(*key, len) }.hash(self.secret);
-            self.prefetch_home(h);
-            hash.write(h);
+            let hash = unsafe { K::at(*key, len) }.hash(self.secret);
+            let bucket = self.bucket(hash.bucket(self.nr_buckets));
+            prefetch(core::ptr::from_ref(bucket).cast());
+            home.write((bucket, Pattern::member(hash.tag())));
         }
-        let mut likely = [MaybeUninit::uninit(); BURST];
-        let likely = &mut likely[..n];
-        for (hash, likely) in hashes.iter().zip(likely.iter_mut()) {
-            // SAFETY: the loop above wrote every hash.
-            let l = self.likely(unsafe { hash.assume_init() });
-            prefetch(l.element.cast());
-            near(l.word.index());
-            likely.write(l);
+        let mut slots = [const { MaybeUninit::uninit() }; BURST];
+        for ((home, at), key) in homes[..n].iter().zip(&mut slots).zip(keys) {
+            // SAFETY: the loop above wrote it.
+            let (bucket, pattern) = unsafe { home.assume_init() };
+            // SAFETY: the caller's word.
+            let Some(slot) = (unsafe { C::matching(bucket, pattern) }).next() else {
+                // SeqCst, and after the slots: as `Table::reach`.
+                let is_elsewhere = bucket.overflow.load(Ordering::SeqCst) != 0;
+                // SAFETY: the caller's word.
+                at.write(if is_elsewhere { unsafe { self.slot_of::<K>(*key, len) } } else { None });
+                continue;
+            };
+            // SAFETY: a group yields slots below SLOTS.
+            let slot = unsafe { bucket.words.get_unchecked(slot) };
+            // Relaxed: it is asked again.
+            let index = Word(slot.load(Ordering::Relaxed)).index();
+            prefetch(self.pool.likely(index).cast());
+            near(index);
+            at.write(Some(slot));
         }
-        for (i, ((key, likely), hash)) in keys.iter().zip(likely).zip(hashes).enumerate() {
-            // SAFETY: the loops above wrote both; the caller's word.
-            let (key, likely, hash) =
-                unsafe { (K::at(*key, len), likely.assume_init_ref(), hash.assume_init()) };
-            found(i, self.confirmed(&key, likely, hash));
+        for (i, (key, slot)) in keys.iter().zip(&slots).enumerate() {
+            // SAFETY: the loop above wrote it.
+            let Some(slot) = (unsafe { slot.assume_init() }) else {
+                found(i, None);
+                continue;
+            };
+            // Acquire: pairs with the exchange that published the element.
+            let word = Word(slot.load(Ordering::Acquire));
+            // SAFETY: the caller's word.
+            let k = unsafe { K::at(*key, len) };
+            // A member with this key has its tag.
+            if word.is_member()
+                && let Some(element) = self.pool.element(word.index())
+                // SAFETY: an element of this table.
+                && unsafe { k.is_at(element) }
+                && Self::still(slot, word)
+            {
+                found(i, Some(Element { index: word.index(), at: element }));
+            } else {
+                // SAFETY: the caller's word.
+                found(i, unsafe { self.searched::<K>(*key, len) });
+            }
         }
     }
 
-    /// What the home bucket says of a hash.
-    #[inline(always)]
-    fn likely(&self, hash: Hash) -> Likely<'_> {
-        let bucket = self.bucket(hash.bucket(self.nr_buckets));
-        let pattern = Pattern::member(hash.tag());
-        let Some(slot) = group::matching(bucket, pattern).next() else {
-            // SeqCst, and after the slots: as `Table::reach`.
-            let is_beyond = bucket.overflow.load(Ordering::SeqCst) != 0;
-            return Likely { slot: is_beyond.then_some(&bucket.overflow), ..Likely::NOWHERE };
-        };
-        // SAFETY: a group yields slots below SLOTS.
-        let slot = unsafe { bucket.words.get_unchecked(slot) };
-        // Acquire: pairs with the exchange that published the element.
-        let word = Word(slot.load(Ordering::Acquire));
-        let element = self.pool.element(word.index()).filter(|_| word.matches(pattern));
-        Likely { slot: Some(slot), word, element: element.unwrap_or(null()) }
+    /// The slot of a key that may be beyond its home.
+    ///
+    /// # Safety
+    /// As [`Table::find_burst`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn slot_of<K: Key>(&self, key: *const u8, len: usize) -> Option<&AtomicU64> {
+        // SAFETY: the caller's word.
+        let found = self.find(&unsafe { K::at(key, len) })?;
+        Some(self.slot(found.place))
     }
 
-    /// The element that is likely to be a key's, if it is; otherwise what a search says.
-    #[inline(always)]
-    fn confirmed<K: Key>(&self, key: &K, likely: &Likely<'_>, hash: Hash) -> Option<Element> {
-        let slot = likely.slot?;
-        // SAFETY: not null, so an element of this table.
-        if !likely.element.is_null() && unsafe { key.is_at(likely.element) } && Self::still(slot, likely.word)
-        {
-            return Some(Element { index: likely.word.index(), at: likely.element });
-        }
-        self.element_anywhere(key, hash)
+    /// # Safety
+    /// As [`Table::find_burst`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn searched<K: Key>(&self, key: *const u8, len: usize) -> Option<Element> {
+        // SAFETY: the caller's word.
+        let key = unsafe { K::at(key, len) };
+        self.element_anywhere(&key, key.hash(self.secret))
     }
-}
-
-/// Where a key is likely to be.
-#[derive(Clone, Copy)]
-struct Likely<'a> {
-    /// The slot with its tag; the overflow word, if a later bucket may have it; none, if no bucket has it.
-    slot: Option<&'a AtomicU64>,
-    /// What the slot said.
-    word: Word,
-    /// The element that the word names; null for none.
-    element: *const AtomicU64,
-}
-
-impl Likely<'_> {
-    const NOWHERE: Self = Likely { slot: None, word: Word(0), element: null() };
 }

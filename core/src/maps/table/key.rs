@@ -40,7 +40,7 @@ impl Hash {
     /// The home bucket, below `nr_buckets`.
     #[inline]
     pub(super) fn bucket(self, nr_buckets: u32) -> u32 {
-        (((self.0 >> 32) * u64::from(nr_buckets)) >> 32) as u32
+        ((u128::from(self.0) * u128::from(nr_buckets)) >> 64) as u32
     }
 
     #[inline]

@@ -2,8 +2,9 @@
 //!
 //! Answers are those of [`Table::find`]. What is rare goes there: a key beyond its home bucket, a tag that two keys share, a slot that changes meanwhile.
 
+use super::group::Compare;
 use super::word::{Pattern, Word};
-use super::{Key, Table, group};
+use super::{Key, Table};
 use crate::maps::table::key::Hash;
 use crate::sync::{AtomicU64, Ordering};
 
@@ -17,12 +18,16 @@ pub(in crate::maps) struct Element {
 
 impl Table {
     /// The element of a key at some moment of this call, or `None` if there was a moment when it had none.
+    ///
+    /// # Safety
+    /// The machine can do `C`.
     #[inline(always)]
-    pub(in crate::maps) fn element_of<K: Key>(&self, key: &K) -> Option<Element> {
+    pub(in crate::maps) unsafe fn element_of<K: Key, C: Compare>(&self, key: &K) -> Option<Element> {
         let hash = key.hash(self.secret);
         let bucket = self.bucket(hash.bucket(self.nr_buckets));
         let pattern = Pattern::member(hash.tag());
-        if let Some(slot) = group::matching(bucket, pattern).next() {
+        // SAFETY: the caller's word.
+        if let Some(slot) = unsafe { C::matching(bucket, pattern) }.next() {
             // SAFETY: a group yields slots below SLOTS.
             let at = unsafe { bucket.words.get_unchecked(slot) };
             // Acquire: pairs with the exchange that published the element.

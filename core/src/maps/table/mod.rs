@@ -29,6 +29,7 @@ mod word;
 
 pub(super) use burst::{BURST, prefetch};
 pub(super) use evict::{Clock, PART_BYTES};
+pub(super) use group::{Compare, Usual, Wide};
 pub(super) use insert::Exists;
 pub(super) use key::Key;
 pub(super) use lookup::Element;

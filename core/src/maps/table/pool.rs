@@ -79,6 +79,12 @@ impl Pool {
         Some(unsafe { self.elements.add(index as usize * self.stride) }.as_ptr().cast())
     }
 
+    /// Where an element would begin.
+    #[inline(always)]
+    pub(super) fn likely(&self, index: u32) -> *const AtomicU64 {
+        self.elements.as_ptr().wrapping_add(index as usize * self.stride).cast()
+    }
+
     /// All elements, spares included.
     pub(in crate::maps) fn nr_elements(&self) -> u32 {
         self.nr_elements

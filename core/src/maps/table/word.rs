@@ -45,7 +45,7 @@ pub(super) struct Word(pub(super) u64);
 
 /// Tag and state of the words that a lookup looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pattern(pub(super) u32);
+pub(in crate::maps) struct Pattern(pub(super) u32);
 
 impl Pattern {
     /// Members with this tag.
@@ -78,6 +78,10 @@ impl Word {
 
     pub(super) fn matches(self, pattern: Pattern) -> bool {
         (self.0 >> STATE_SHIFT) as u32 == pattern.0
+    }
+
+    pub(super) fn is_member(self) -> bool {
+        self.state() == State::Member
     }
 
     fn in_state(self, state: State) -> Word {

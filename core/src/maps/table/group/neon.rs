@@ -14,7 +14,7 @@ use core::arch::asm;
 /// A bit for each word of the line.
 const BITS: [u16; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
-/// A bit for each slot that matches.
+/// A bit for each word of the line that matches; whether the first, which is no slot, is among them says nothing.
 #[inline]
 pub(super) fn matching(bucket: &Bucket, pattern: Pattern) -> u32 {
     let (a, b, c, d): (uint32x4_t, uint32x4_t, uint32x4_t, uint32x4_t);
@@ -40,6 +40,5 @@ pub(super) fn matching(bucket: &Bucket, pattern: Pattern) -> u32 {
         };
         vaddvq_u16(vandq_u16(vcombine_u16(hits(a, b), hits(c, d)), vld1q_u16(BITS.as_ptr())))
     };
-    // The first word of the line is no slot.
-    u32::from(mask) >> 1
+    u32::from(mask)
 }

@@ -4,7 +4,7 @@ use super::Bucket;
 use crate::maps::table::word::{Pattern, Word};
 use crate::sync::Ordering;
 
-/// A bit for each slot that matches.
+/// A bit for each word of the line that matches; whether the first, which is no slot, is among them says nothing.
 #[cfg_attr(
     all(
         any(
@@ -20,7 +20,7 @@ pub(super) fn matching(bucket: &Bucket, pattern: Pattern) -> u32 {
     for (i, word) in bucket.words.iter().enumerate() {
         // Relaxed: a hint.
         let hit = Word(word.load(Ordering::Relaxed)).matches(pattern);
-        found |= u32::from(hit) << i;
+        found |= u32::from(hit) << (i + 1);
     }
     found
 }

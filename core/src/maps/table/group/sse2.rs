@@ -14,7 +14,7 @@ use core::arch::x86_64::{
 /// The upper halves of four words that lie in two vectors.
 const UPPER: i32 = 0b11_01_11_01;
 
-/// A bit for each slot that matches.
+/// A bit for each word of the line that matches; whether the first, which is no slot, is among them says nothing.
 #[inline]
 pub(super) fn matching(bucket: &Bucket, pattern: Pattern) -> u32 {
     let (a, b, c, d): (__m128i, __m128i, __m128i, __m128i);
@@ -43,6 +43,5 @@ pub(super) fn matching(bucket: &Bucket, pattern: Pattern) -> u32 {
         let all = _mm_packs_epi32(hits(upper(a, b)), hits(upper(c, d)));
         _mm_movemask_epi8(_mm_packs_epi16(all, _mm_setzero_si128()))
     };
-    // The first word of the line is no slot.
-    mask as u32 >> 1
+    mask as u32
 }
