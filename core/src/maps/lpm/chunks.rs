@@ -3,27 +3,26 @@
 //! ```text
 //! word = n + 1        element n has the longest prefix of every address with these 16 bits; 0: none has one
 //! word = CHUNK | c    chunk c says it for each value of the next eight bits
-//! word >= HIDDEN      ask the trie
+//! word = ASK          ask the trie
 //! ```
 //!
 //! A chunk has a leaf for each *run* of values with one answer, and a bit map of where runs begin; the leaf of a value is found by counting bits (ranges as in DXR, Zec, Rizzo and
 //! Mikuc 2012). A leaf is what a word is, without chunks. One line holds twelve runs; what has more takes nine lines.
 //!
-//! It holds nothing that the trie does not, and "ask" is right at any time. A writer, under the trie's lock, first hides the answers that change, then changes the
-//! trie, then puts the new answers there. A chunk says whether it is hidden or free, and has a version that every writing moves; a reader believes a leaf if the chunk was
-//! neither, its version is the same afterwards, and the word still names it. So chunks are rewritten and reused at once.
+//! It holds nothing that the trie does not, and "ask" is right at any time. A writer, under the trie's lock, changes the trie first and then what stands here, before the
+//! element that is no answer any more is deferred. Where runs begin in a chunk never changes while a word names it: a change of that makes another chunk, and the old one waits
+//! for a grace period like the nodes of the trie. Leaves change in place, each by one store. So a reader reads a word, a line and a leaf, and asks nothing twice.
 //!
-//! Only a map of one process has it: elements wait for grace periods there, so that an answer's element is whole for whoever got it.
+//! Only a map of one process has it: elements and chunks wait for grace periods there, so that an answer's element is whole for whoever got it.
 
+use super::pool::Gone;
 use super::{Bits, LENGTH_BYTES, SMALL, TINY, Trie, Word};
 use crate::maps::MapSpec;
 use crate::maps::layout::CACHE_LINE;
 use crate::sync::{
     AtomicU16, AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
-    fence,
 };
-use core::hint::select_unpredictable as select;
 use core::ops::Range;
 use core::ptr::NonNull;
 
@@ -38,14 +37,10 @@ const CELLS: u32 = 1 << (BITS - WORD_BITS);
 const CHUNK: u16 = 1 << 15;
 /// The trie has to be asked: longer prefixes begin with these bits, or there was no chunk.
 const ASK: u16 = CHUNK - 1;
-/// The same while a writer is at work where there was no chunk.
-const HIDDEN: u16 = ASK - 1;
-/// A chunk's state: that it is hidden, and the version.
-const HIDDEN_CHUNK: u64 = 1 << 63;
-const VERSION: u64 = !HIDDEN_CHUNK & u64::MAX << 32;
-const VERSION_ONE: u64 = 1 << 32;
 /// Runs that one line holds.
 const NARROW: usize = 12;
+/// Lines beyond one for each prefix, for what waits for a grace period.
+const SPARE: u32 = 64;
 /// Lines of a chunk that holds any number of runs.
 const WIDE_LINES: u32 = 9;
 /// The root's bits of a trie that has it: the root is seldom asked.
@@ -61,16 +56,15 @@ pub(super) fn are_for(spec: &MapSpec) -> bool {
     spec.key_size as usize == LENGTH_BYTES + 4 && entries.contains(&spec.max_entries)
 }
 
-/// Chunks of one line: one for each prefix, since a wide one has at least six.
 fn lines(spec: &MapSpec) -> u32 {
-    spec.max_entries
+    spec.max_entries + SPARE
 }
 
 /// Bytes that it takes: none for tries that have none.
 pub(super) fn bytes(spec: &MapSpec) -> usize {
     match are_for(spec) {
-        // A wide chunk may be said to begin at the line behind the last.
-        true => CACHE_LINE + 2 * WORDS + (lines(spec) + 1 + WIDE_LINES) as usize * CACHE_LINE,
+        // A leaf's number may be as high as in a wide chunk.
+        true => CACHE_LINE + 2 * WORDS + (lines(spec) + WIDE_LINES) as usize * CACHE_LINE,
         false => 0,
     }
 }
@@ -92,8 +86,8 @@ struct Supply {
 struct Chunk {
     /// A bit for each cell in which a run begins; the first is always set.
     starts: [AtomicU64; 4],
-    /// For each of those words a byte, runs that begin before it, less one; in the upper half the version, whose highest bit is set while the chunk is hidden or free.
-    state: AtomicU64,
+    /// For each of those words a byte: runs that begin before it, less one.
+    before: AtomicU64,
     /// The runs' answers; a wide chunk's go on in the lines behind. Of a free chunk the first two are the link.
     leaves: [AtomicU16; NARROW],
 }
@@ -117,7 +111,7 @@ impl Chunks {
     pub(super) fn new(section: NonNull<u8>, spec: &MapSpec, elements: u32) -> Chunks {
         // SAFETY: offsets within the section.
         let (words, chunks) = unsafe { (section.add(CACHE_LINE), section.add(CACHE_LINE + 2 * WORDS)) };
-        let elements = elements.min(u32::from(HIDDEN - 1));
+        let elements = elements.min(u32::from(ASK - 1));
         Chunks {
             supply: section.cast(),
             words: words.cast(),
@@ -138,11 +132,12 @@ impl Chunks {
         unsafe { self.words.add((address >> (32 - WORD_BITS)) as usize).as_ref() }
     }
 
-    /// The chunk at a line; beyond the end the line behind the last, which nobody writes: a chunk whose leaves are 0.
+    /// The chunk at a line.
     #[inline(always)]
     fn chunk(&self, line: u32) -> &Chunk {
-        // SAFETY: at most `lines`, behind which there are lines.
-        unsafe { self.chunks.add(line.min(self.lines) as usize).as_ref() }
+        debug_assert!(line < self.lines, "lines come from `take`");
+        // SAFETY: `take` gave the line out, or it is 0; nobody but this process writes the memory of such a map.
+        unsafe { self.chunks.add(line as usize).as_ref() }
     }
 
     /// A run's leaf.
@@ -156,22 +151,17 @@ impl Chunks {
     /// The element of an address, as index + 1; 0 for none. `None`: only the trie knows.
     #[inline(always)]
     pub(super) fn find(&self, address: u32) -> Option<u32> {
-        let at = self.word(address);
-        // Acquire: pairs with the store in `show`.
-        let word = at.load(Acquire);
-        // A word without the mark is a line beyond the end.
-        let chunk = self.chunk(u32::from(word ^ CHUNK));
-        // Acquire: pairs with the store in `write`.
-        let state = chunk.state.load(Acquire);
+        // Acquire: pairs with the store in `publish`.
+        let word = self.word(address).load(Acquire);
+        // The first chunk where there is none, without a jump: which words have one is what nobody could foretell.
+        let is_chunk = (word.cast_signed() >> 15).cast_unsigned();
+        let chunk = self.chunk(u32::from(word & !CHUNK & is_chunk));
         let cell = address >> (32 - BITS) & (CELLS - 1);
         let starts = chunk.starts[(cell / 64) as usize].load(Relaxed) << (63 - cell % 64);
-        let before = state as u32 >> (cell / 64 * 8);
-        let leaf = self.leaf(chunk, before + starts.count_ones()).load(Relaxed);
-        fence(Acquire); // pairs with the fence in `hide_chunk`: of a chunk that was written meanwhile the state is another
-        if state.cast_signed() < 0 || chunk.state.load(Relaxed) != state || at.load(Relaxed) != word {
-            return None;
-        }
-        let answer = u32::from(select(word & CHUNK != 0, leaf, word));
+        let before = chunk.before.load(Relaxed) as u32 >> (cell / 64 * 8);
+        // Acquire: pairs with the store in `set_leaf`.
+        let leaf = self.leaf(chunk, before + starts.count_ones()).load(Acquire);
+        let answer = u32::from(leaf & is_chunk | word & !is_chunk);
         (answer <= self.elements).then_some(answer)
     }
 
@@ -182,24 +172,14 @@ impl Chunks {
         (0..1u32 << (WORD_BITS - len.min(WORD_BITS))).map(move |n| first + n * step)
     }
 
-    /// Lets readers ask the trie.
-    fn hide_chunk(chunk: &Chunk) -> u64 {
-        let state = chunk.state.load(Relaxed) | HIDDEN_CHUNK;
-        // Relaxed: whoever sees what is published afterwards, sees this.
-        chunk.state.store(state, Relaxed);
-        fence(Release); // pairs with the fence in `find`
-        state
+    /// Release: the element's key and value come first. Pairs with the load in `find`.
+    fn set_leaf(&self, chunk: &Chunk, run: u32, leaf: u16) {
+        self.leaf(chunk, run).store(leaf, Release);
     }
 
-    fn hide(&self, address: u32) {
-        let at = self.word(address);
-        let word = at.load(Relaxed);
-        if word & CHUNK != 0 {
-            Self::hide_chunk(self.chunk(u32::from(word & !CHUNK)));
-        } else if word != ASK {
-            // Relaxed: as above.
-            at.store(HIDDEN, Relaxed);
-        }
+    /// Release: the element's key and value, or the chunk, come first. Pairs with the load in `find`.
+    fn publish(&self, address: u32, word: u16) {
+        self.word(address).store(word, Release);
     }
 
     /// The cells of a chunk.
@@ -215,8 +195,8 @@ impl Chunks {
         }
     }
 
+    /// Makes a chunk that no word names.
     fn write(&self, chunk: &Chunk, leaves: &Leaves) {
-        let version = Self::hide_chunk(chunk).wrapping_add(VERSION_ONE) & VERSION;
         let (mut runs, mut last, mut before) = (0u32, None, 0u32);
         for (nth, (word, cells)) in chunk.starts.iter().zip(leaves.chunks(64)).enumerate() {
             before |= (runs.wrapping_sub(1) & 255) << (8 * nth);
@@ -224,14 +204,35 @@ impl Chunks {
             for (bit, &leaf) in cells.iter().enumerate() {
                 if last != Some(leaf) {
                     starts |= 1 << bit;
-                    self.leaf(chunk, runs).store(leaf, Relaxed);
+                    self.set_leaf(chunk, runs, leaf);
                     (runs, last) = (runs + 1, Some(leaf));
                 }
             }
             word.store(starts, Relaxed);
         }
-        // Release: pairs with the load in `find`.
-        chunk.state.store(version | u64::from(before), Release);
+        chunk.before.store(before.into(), Relaxed);
+    }
+
+    /// Makes the answers of a chunk others, where runs begin as they do already.
+    fn rewrite(&self, chunk: &Chunk, leaves: &Leaves) -> bool {
+        let begins = |cell: usize| cell == 0 || leaves[cell] != leaves[cell - 1];
+        let starts = |nth: usize| (0..64).map(|bit| u64::from(begins(64 * nth + bit)) << bit).sum::<u64>();
+        if (0..4).any(|nth| chunk.starts[nth].load(Relaxed) != starts(nth)) {
+            return false;
+        }
+        let first_of_runs = (0..leaves.len()).filter(|cell| begins(*cell));
+        (0..).zip(first_of_runs).for_each(|(run, cell)| self.set_leaf(chunk, run, leaves[cell]));
+        true
+    }
+
+    /// Makes the answer of each run what `answer` says of its first cell and the answer before.
+    fn change_runs(&self, chunk: &Chunk, answer: impl Fn(u32, u16) -> u16) {
+        let begins =
+            |cell: &u32| chunk.starts[(cell / 64 % 4) as usize].load(Relaxed) >> (cell % 64) & 1 != 0;
+        for (run, cell) in (0..).zip((0..CELLS).filter(begins)) {
+            let old = self.leaf(chunk, run).load(Relaxed);
+            self.set_leaf(chunk, run, answer(cell, old));
+        }
     }
 
     /// Whether the chunk at a line has nine of them.
@@ -262,10 +263,9 @@ impl Chunks {
         }
     }
 
-    /// Takes back a chunk that no word names.
-    fn free(&self, line: u32) {
+    /// Takes back a chunk that nobody reads.
+    pub(super) fn free(&self, line: u32) {
         let chunk = self.chunk(line);
-        Self::hide_chunk(chunk);
         let s = self.supply();
         let list = if self.is_wide(line) { &s.free_wide } else { &s.free_narrow };
         let next = list.load(Relaxed);
@@ -275,62 +275,70 @@ impl Chunks {
         list.store(line + 1, Relaxed);
     }
 
-    /// Makes the answers those of the addresses of a word.
-    fn show(&self, address: u32, leaves: &Leaves) {
-        let at = self.word(address);
-        let old = at.load(Relaxed);
+    /// Makes the answers those of the addresses of a word. The chunk that no word names any more, if that is so.
+    fn show(&self, address: u32, leaves: &Leaves, reclaim: impl Fn()) -> Option<u32> {
+        let old = self.word(address).load(Relaxed);
         let old = (old & CHUNK != 0).then_some(u32::from(old & !CHUNK));
         let runs = 1 + leaves.iter().zip(leaves.iter().skip(1)).filter(|(a, b)| a != b).count();
+        if runs == 1 {
+            self.publish(address, leaves[0]);
+            return old;
+        }
+        if old.is_some_and(|line| self.rewrite(self.chunk(line), leaves)) {
+            return None;
+        }
         let is_wide = runs > NARROW;
-        if let Some(line) = old.filter(|line| runs > 1 && self.is_wide(*line) == is_wide) {
-            return self.write(self.chunk(line), leaves);
+        let free = self.take(is_wide).or_else(|| {
+            reclaim();
+            self.take(is_wide)
+        });
+        match free {
+            Some(line) => {
+                self.write(self.chunk(line), leaves);
+                self.publish(address, line as u16 | CHUNK);
+            }
+            // The trie is asked until a prefix here changes again.
+            None => self.publish(address, ASK),
         }
-        let mut word = leaves[0];
-        if runs > 1 {
-            word = match self.take(is_wide) {
-                Some(line) => {
-                    self.write(self.chunk(line), leaves);
-                    line as u16 | CHUNK
-                }
-                None => ASK,
-            };
-        }
-        // Release: the element's key and value, and the chunk, come first. Pairs with the load in `find`.
-        at.store(word, Release);
-        if let Some(line) = old {
-            self.free(line);
-        }
+        old
     }
 }
 
 impl Trie {
-    /// A prefix is about to change. The caller holds the lock.
-    pub(super) fn hide_in_chunks<B: Bits>(&self, bits: &B, len: u32) {
-        let Some(chunks) = self.chunks else { return };
-        Chunks::covered((bits.at(0) >> 32) as u32, len).for_each(|address| chunks.hide(address));
-    }
-
-    /// A prefix has changed. The caller holds the lock.
+    /// A prefix has changed. The caller holds the lock, and defers the element that went after this.
     pub(super) fn show_in_chunks<B: Bits>(&self, bits: &B, len: u32) {
-        let Some(chunks) = self.chunks else { return };
+        let Some(chunks) = self.pool.chunks() else { return };
         let prefix = (bits.at(0) >> 32) as u32;
         for address in Chunks::covered(prefix, len) {
             let word = chunks.word(address).load(Relaxed);
-            let mut leaves: Leaves = [ASK; CELLS as usize];
-            match word {
-                // No longer prefix than those of the word's bits was there.
-                HIDDEN => leaves.fill(self.find(&Word(u64::from(address) << 32), WORD_BITS) as u16),
-                ASK => self.answer_cells(address, 0..CELLS, &mut leaves),
-                _ => chunks.read(chunks.chunk(u32::from(word & !CHUNK)), &mut leaves),
+            let chunk = (word & CHUNK != 0).then(|| chunks.chunk(u32::from(word & !CHUNK)));
+            if len <= WORD_BITS {
+                match chunk {
+                    // Such a prefix changes the answers of whole runs; none of it changes "ask".
+                    Some(chunk) => chunks.change_runs(chunk, |cell, old| match old {
+                        ASK => ASK,
+                        _ => self.answer(address | cell << (32 - BITS)),
+                    }),
+                    None if word == ASK => {}
+                    None => {
+                        let found = self.find(&Word(u64::from(address) << 32), WORD_BITS);
+                        chunks.publish(address, found as u16);
+                    }
+                }
+                continue;
             }
-            if len > WORD_BITS {
-                let beyond = BITS.saturating_sub(len);
-                let first = prefix >> (32 - BITS) & (CELLS - 1) >> beyond << beyond;
-                self.answer_cells(address, first..first + (1 << beyond), &mut leaves);
-            } else if word & CHUNK != 0 {
-                self.answer_runs(address, &mut leaves);
+            let mut leaves: Leaves = [word; CELLS as usize];
+            match chunk {
+                Some(chunk) => chunks.read(chunk, &mut leaves),
+                None if word == ASK => self.answer_cells(address, 0..CELLS, &mut leaves),
+                None => {}
             }
-            chunks.show(address, &leaves);
+            let beyond = BITS.saturating_sub(len);
+            let first = prefix >> (32 - BITS) & (CELLS - 1) >> beyond << beyond;
+            self.answer_cells(address, first..first + (1 << beyond), &mut leaves);
+            if let Some(line) = chunks.show(address, &leaves, || self.pool.reclaim_all()) {
+                self.pool.defer(&[Gone::Chunk(line)]);
+            }
         }
     }
 
@@ -339,18 +347,6 @@ impl Trie {
             if let Some(leaf) = leaves.get_mut(cell as usize) {
                 *leaf = self.answer(address | cell << (32 - BITS));
             }
-        }
-    }
-
-    /// As far as a prefix of the word's bits changes answers, it changes those of whole runs; none of it changes "ask".
-    fn answer_runs(&self, address: u32, leaves: &mut Leaves) {
-        let (mut old, mut new) = (ASK, ASK);
-        for (cell, leaf) in (0..).zip(leaves) {
-            if *leaf != old {
-                old = *leaf;
-                new = if old == ASK { ASK } else { self.answer(address | cell << (32 - BITS)) };
-            }
-            *leaf = new;
         }
     }
 

@@ -97,7 +97,6 @@ impl Trie {
 
     /// A prefix is about to change. The caller holds the lock.
     pub(super) fn clear_front<B: Bits>(&self, bits: &B, len: u32) {
-        self.hide_in_chunks(bits, len);
         let Some(front) = self.front.filter(|_| len > ROOT_BITS) else { return };
         for address in covered((bits.at(0) >> 32) as u32, len) {
             // Relaxed: whoever sees what is published afterwards, sees this.

@@ -59,7 +59,7 @@ impl Trie {
     pub(in crate::maps) unsafe fn find_key_in_chunks(&self, key: *const u8) -> *mut u8 {
         // SAFETY: the caller's word.
         let (limit, address) = unsafe { address_of(key) };
-        if let Some(chunks) = &self.chunks
+        if let Some(chunks) = self.pool.chunks()
             && limit == 32
             && let Some(found) = chunks.find(address)
         {

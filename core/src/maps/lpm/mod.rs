@@ -63,7 +63,6 @@ const RETRIES: u32 = 64;
 pub(super) struct Trie {
     root: NonNull<AtomicU64>,
     front: Option<Front>,
-    chunks: Option<Chunks>,
     short: NonNull<AtomicU64>,
     pool: Pool,
     values: Values,
@@ -252,13 +251,13 @@ impl Trie {
         let front = in_front(front::bytes(spec)).map(Front::new);
         let chunks =
             in_front(chunks::bytes(spec)).map(|section| Chunks::new(section, spec, l.nr_elements as u32));
+        // Elements of a shared map wait for no grace periods.
+        let chunks = chunks.filter(|_| !m.peers.are_there());
         Trie {
             root: region.section(l.buckets, l.nr_buckets * 8).cast(),
             front,
-            // Elements of a shared map wait for no grace periods.
-            chunks: chunks.filter(|_| !m.peers.are_there()),
             short: region.section(l.ids, l.nr_buckets * 16).cast(),
-            pool: Pool::new(m),
+            pool: Pool::new(m, chunks),
             values: Values::new(m),
             root_bits,
             max_bits: (spec.key_size - LENGTH_BYTES as u32) * 8,
@@ -370,7 +369,7 @@ impl Trie {
     }
 
     pub(super) fn has_chunks(&self) -> bool {
-        self.chunks.is_some()
+        self.pool.chunks().is_some()
     }
 }
 

@@ -7,6 +7,7 @@
 //! Epochs are one process's. In a shared trie nothing waits for readers: a counter moves before memory is written that a reader may still be in, and a reader whose
 //! counter moved looks again.
 
+use super::chunks::Chunks;
 use super::node::{Draft, MAX_UNITS, Node, UNIT, units_for};
 use crate::error::Errno;
 use crate::maps::holders::Peers;
@@ -57,10 +58,13 @@ struct Reuse {
 /// A thing that waits: what it is, and its epoch.
 #[repr(C)]
 struct Waiting {
-    /// Units of a block, 0 for an element; in the upper half its number.
+    /// Units of a block, 0 for an element, [`CHUNK`] for a chunk; in the upper half its number.
     what: AtomicU64,
     epoch: AtomicU64,
 }
+
+/// What a chunk that waits has in place of units.
+const CHUNK: u32 = u32::MAX;
 
 /// Something that is no longer in the trie.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +73,8 @@ pub(super) enum Gone {
     Element(u32),
     /// A block: its first unit.
     Block(u32),
+    /// A chunk of what stands in front.
+    Chunk(u32),
 }
 
 #[derive(Debug)]
@@ -83,6 +89,7 @@ pub(super) struct Pool {
     ring_mask: u32,
     /// A bit a unit, then a bit an element: for repairs.
     marks: NonNull<AtomicU64>,
+    chunks: Option<Chunks>,
     epochs: Option<Arc<Epochs>>,
     peers: Peers,
 }
@@ -116,7 +123,7 @@ pub(super) fn layout(spec: &MapSpec, root_bits: u32, at: &mut Cursor, l: &mut La
 }
 
 impl Pool {
-    pub(super) fn new(m: &Making<'_>) -> Pool {
+    pub(super) fn new(m: &Making<'_>, chunks: Option<Chunks>) -> Pool {
         let (region, l) = (m.region, m.l);
         let ring = (l.total - l.writers) / size_of::<Waiting>();
         // The section is a power of two; what follows it in the memory is padding.
@@ -131,6 +138,7 @@ impl Pool {
             ring: region.section(l.writers, ring * size_of::<Waiting>()).cast(),
             ring_mask: ring as u32 - 1,
             marks: region.section(l.marks, mark_bits(l.cpu_stride, l.nr_elements).div_ceil(64) * 8).cast(),
+            chunks,
             epochs: m.cfg.epochs.clone(),
             peers: m.peers.clone(),
         }
@@ -240,16 +248,37 @@ impl Pool {
         let oldest = self.epochs.as_ref().map_or(u64::MAX, |e| e.oldest());
         for _ in 0..most {
             let n = c.freed.load(Relaxed);
+            if n == c.deferred.load(Relaxed) {
+                return;
+            }
             let w = self.waiting(n);
             if w.epoch.load(Relaxed) > oldest {
                 return;
             }
             let what = w.what.load(Relaxed);
             c.freed.store(n.wrapping_add(1), Relaxed);
-            match (what as u32 as usize, (what >> 32) as u32) {
+            match (what as u32, (what >> 32) as u32) {
                 (0, element) => self.free_element(element),
-                (units, block) => self.free_block(block, units),
+                (CHUNK, line) => self.free_chunk(line),
+                (units, block) => self.free_block(block, units as usize),
             }
+        }
+    }
+
+    /// Frees whatever no worker can hold any more.
+    pub(super) fn reclaim_all(&self) {
+        self.reclaim(u32::MAX);
+    }
+
+    /// What stands in front of a small trie.
+    #[inline(always)]
+    pub(super) fn chunks(&self) -> Option<&Chunks> {
+        self.chunks.as_ref()
+    }
+
+    fn free_chunk(&self, line: u32) {
+        if let Some(chunks) = self.chunks {
+            chunks.free(line);
         }
     }
 
@@ -260,6 +289,7 @@ impl Pool {
         for gone in gone {
             let what = match *gone {
                 Gone::Element(e) => u64::from(e) << 32,
+                Gone::Chunk(line) => u64::from(line) << 32 | u64::from(CHUNK),
                 Gone::Block(unit) => match self.node(unit) {
                     Some(node) => u64::from(unit) << 32 | units_for(Draft::copy_of(node).len()) as u64,
                     None => continue,
@@ -409,6 +439,12 @@ impl Pool {
     /// Ends a repair: whatever was ever given out and is not marked is free.
     pub(super) fn free_unmarked(&self) {
         let c = self.control();
+        for n in c.freed.load(Relaxed)..c.deferred.load(Relaxed) {
+            let what = self.waiting(n).what.load(Relaxed);
+            if what as u32 == CHUNK {
+                self.free_chunk((what >> 32) as u32);
+            }
+        }
         c.deferred.store(0, Relaxed);
         c.freed.store(0, Relaxed);
         c.free_elements.store(0, Relaxed);

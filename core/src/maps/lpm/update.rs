@@ -332,13 +332,13 @@ impl Trie {
         self.clear_front(&bits, len);
         let done = if len <= self.root_bits {
             self.set_short(&bits, len, old, 0);
-            self.pool.defer(&[Gone::Element(old)]);
             Ok(())
         } else {
-            self.cut(&bits, len, old)
+            self.cut(&bits, len)
         };
         self.refill_front(&bits, len);
         done?;
+        self.pool.defer(&[Gone::Element(old)]);
         self.count(&bits, len, -1);
         Ok(())
     }
@@ -365,10 +365,10 @@ impl Trie {
     }
 
     /// Takes the element of a prefix out, and the nodes that nothing is left in.
-    fn cut<B: Bits>(&self, bits: &B, len: u32, element: u32) -> Result<(), Errno> {
+    fn cut<B: Bits>(&self, bits: &B, len: u32) -> Result<(), Errno> {
         let path = self.path(bits, len).ok_or(Errno::ENOENT)?;
-        let mut gone = [Gone::Element(element); DEPTH + 2];
-        let mut nr_gone = 1;
+        let mut gone = [Gone::Block(0); DEPTH + 2];
+        let mut nr_gone = 0;
         let mut take = |unit| {
             if let Some(place) = gone.get_mut(nr_gone) {
                 *place = Gone::Block(unit);
