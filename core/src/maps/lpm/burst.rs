@@ -61,7 +61,7 @@ impl Trie {
     /// [`Trie::find_burst`] of a trie that has chunks in front. Lines and values are near: asking for them first would cost more than waiting for them.
     ///
     /// # Safety
-    /// As there.
+    /// As there; [`Trie::has_chunks`] is true.
     #[inline(always)]
     pub(in crate::maps) unsafe fn find_burst_in_chunks(&self, keys: &[*const u8], out: &mut [*mut u8]) {
         for (key, out) in keys.iter().zip(out) {

@@ -1,16 +1,17 @@
 //! The table in front of a small trie of IPv4 addresses: a word for the first 16 bits, and a cache line for the 17th to the 24th where they matter.
 //!
 //! ```text
-//! word = n + 1        element n has the longest prefix of every address with these 16 bits; 0: none has one
-//! word = CHUNK | c    chunk c says it for each value of the next eight bits
-//! word = ASK          ask the trie
+//! word = n + 1   element n has the longest prefix of every address with these 16 bits; 0: none has one
+//! word = !c      negative: chunk c says it for each value of the next eight bits
+//! word = ASK     ask the trie
 //! ```
 //!
-//! A chunk has a leaf for each *run* of values with one answer, and a bit map of where runs begin; the leaf of a value is found by counting bits (ranges as in DXR, Zec, Rizzo and
-//! Mikuc 2012). A leaf is what a word is, without chunks. One line holds twelve runs; what has more takes nine lines.
+//! A chunk has a leaf for each *run* of values with one answer, and a bit map of where runs end; the leaf of a value is found by counting the ends from there on (ranges as in
+//! DXR, Zec, Rizzo and Mikuc 2012), so that leaves stand in the order from the last run to the first. A leaf is what a word is, without chunks. One line holds fourteen runs; what has
+//! more takes nine lines. Words stand in the order of the address's two bytes as this machine loads them, so that a reader takes them from the key as they are.
 //!
 //! It holds nothing that the trie does not, and "ask" is right at any time. A writer, under the trie's lock, changes the trie first and then what stands here, before the
-//! element that is no answer any more is deferred. Where runs begin in a chunk never changes while a word names it: a change of that makes another chunk, and the old one waits
+//! element that is no answer any more is deferred. Where runs end in a chunk never changes while a word names it: a change of that makes another chunk, and the old one waits
 //! for a grace period like the nodes of the trie. Leaves change in place, each by one store. So a reader reads a word, a line and a leaf, and asks nothing twice.
 //!
 //! Only a map of one process has it: elements and chunks wait for grace periods there, so that an answer's element is whole for whoever got it.
@@ -20,7 +21,7 @@ use super::{Bits, LENGTH_BYTES, SMALL, TINY, Trie, Word};
 use crate::maps::MapSpec;
 use crate::maps::layout::CACHE_LINE;
 use crate::sync::{
-    AtomicU16, AtomicU32, AtomicU64,
+    AtomicU8, AtomicU16, AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 use core::ops::Range;
@@ -33,12 +34,10 @@ const WORDS: usize = 1 << WORD_BITS;
 const BITS: u32 = 24;
 /// Values of a chunk's eight bits.
 const CELLS: u32 = 1 << (BITS - WORD_BITS);
-/// Marks a word that names a chunk.
-const CHUNK: u16 = 1 << 15;
 /// The trie has to be asked: longer prefixes begin with these bits, or there was no chunk.
-const ASK: u16 = CHUNK - 1;
+const ASK: u16 = i16::MAX.cast_unsigned();
 /// Runs that one line holds.
-const NARROW: usize = 12;
+const NARROW: usize = 14;
 /// Lines beyond one for each prefix, for what waits for a grace period.
 const SPARE: u32 = 64;
 /// Lines of a chunk that holds any number of runs.
@@ -46,9 +45,15 @@ const WIDE_LINES: u32 = 9;
 /// The root's bits of a trie that has it: the root is seldom asked.
 pub(super) const ROOT_BITS: u32 = 6;
 
-const _: () = assert!(size_of::<Chunk>() == CACHE_LINE);
-const _: () =
-    assert!(size_of::<Chunk>() - 2 * NARROW + 2 * CELLS as usize <= WIDE_LINES as usize * CACHE_LINE);
+/// Lines behind the last, for a leaf with any number that can be reckoned.
+const PADDING: u32 = 11;
+
+const _: () = {
+    let leaves = core::mem::offset_of!(Chunk, leaves);
+    assert!(size_of::<Chunk>() == CACHE_LINE);
+    assert!(leaves + 2 * CELLS as usize <= WIDE_LINES as usize * CACHE_LINE);
+    assert!(leaves + 2 * (u8::MAX as usize + 64) <= PADDING as usize * CACHE_LINE);
+};
 
 /// Whether a trie has it.
 pub(super) fn are_for(spec: &MapSpec) -> bool {
@@ -63,8 +68,7 @@ fn lines(spec: &MapSpec) -> u32 {
 /// Bytes that it takes: none for tries that have none.
 pub(super) fn bytes(spec: &MapSpec) -> usize {
     match are_for(spec) {
-        // A leaf's number may be as high as in a wide chunk.
-        true => CACHE_LINE + 2 * WORDS + (lines(spec) + WIDE_LINES) as usize * CACHE_LINE,
+        true => CACHE_LINE + 2 * WORDS + (lines(spec) + PADDING) as usize * CACHE_LINE,
         false => 0,
     }
 }
@@ -84,16 +88,37 @@ struct Supply {
 /// The answers for the addresses with the same first 16 bits.
 #[repr(C, align(64))]
 struct Chunk {
-    /// A bit for each cell in which a run begins; the first is always set.
-    starts: [AtomicU64; 4],
-    /// For each of those words a byte: runs that begin before it, less one.
-    before: AtomicU64,
-    /// The runs' answers; a wide chunk's go on in the lines behind. Of a free chunk the first two are the link.
+    /// A bit for each cell in which a run ends; the last is always set.
+    ends: [AtomicU64; 4],
+    /// For each of those words: runs that end behind it.
+    after: [AtomicU8; 4],
+    /// The runs' answers, the last run's first; a wide chunk's go on in the lines behind. Of a free chunk the first two are the link.
     leaves: [AtomicU16; NARROW],
+}
+
+impl Chunk {
+    fn ends_at(&self, cell: usize) -> bool {
+        self.ends[cell / 64 % 4].load(Relaxed) >> (cell % 64) & 1 != 0
+    }
 }
 
 /// An answer for each cell.
 type Leaves = [u16; CELLS as usize];
+
+/// Whether a run ends in a cell.
+fn is_end(leaves: &Leaves, cell: usize) -> bool {
+    leaves.get(cell + 1) != Some(&leaves[cell])
+}
+
+/// The ends in 64 cells, a bit each.
+fn ends_of(leaves: &Leaves, nth: usize) -> u64 {
+    (0..64).map(|bit| u64::from(is_end(leaves, 64 * nth + bit)) << bit).sum()
+}
+
+/// The line that a word names.
+fn line_of(word: u16) -> Option<u32> {
+    (word.cast_signed() < 0).then_some(u32::from(!word))
+}
 
 /// The table.
 #[derive(Clone, Copy, Debug)]
@@ -126,10 +151,15 @@ impl Chunks {
         unsafe { self.supply.as_ref() }
     }
 
+    /// The word of the two bytes that an address begins with, as a key has them.
     #[inline(always)]
-    fn word(&self, address: u32) -> &AtomicU16 {
+    fn word_of(&self, bytes: u16) -> &AtomicU16 {
         // SAFETY: there is a word for each value of 16 bits.
-        unsafe { self.words.add((address >> (32 - WORD_BITS)) as usize).as_ref() }
+        unsafe { self.words.add(bytes.into()).as_ref() }
+    }
+
+    fn word(&self, address: u32) -> &AtomicU16 {
+        self.word_of(((address >> (32 - WORD_BITS)) as u16).to_be())
     }
 
     /// The chunk at a line.
@@ -140,28 +170,31 @@ impl Chunks {
         unsafe { self.chunks.add(line as usize).as_ref() }
     }
 
-    /// A run's leaf.
+    /// A run's leaf, the last run's being the first.
     #[inline(always)]
-    fn leaf<'a>(&self, chunk: &'a Chunk, run: u32) -> &'a AtomicU16 {
-        let leaves = (&raw const *chunk).cast::<u8>().wrapping_add(core::mem::offset_of!(Chunk, leaves));
-        // SAFETY: the lines of a wide chunk follow each line of the section, and hold as many leaves as a number below 256 names.
-        unsafe { &*leaves.cast::<AtomicU16>().add((run % CELLS) as usize) }
+    fn leaf<'a>(&self, chunk: &'a Chunk, nth: usize) -> &'a AtomicU16 {
+        debug_assert!((1..=CELLS as usize).contains(&nth), "there are no more runs than cells");
+        let before = core::mem::offset_of!(Chunk, leaves) - size_of::<u16>();
+        let leaves = (&raw const *chunk).cast::<u8>().wrapping_add(before).cast::<AtomicU16>();
+        // SAFETY: the lines of a wide chunk or PADDING lines follow each line of the section; they hold as many leaves as `find` reckons at most.
+        unsafe { &*leaves.add(nth) }
     }
 
     /// The element of an address, as index + 1; 0 for none. `None`: only the trie knows.
+    /// `bytes` are its first two as a key has them, `cell` is the third.
     #[inline(always)]
-    pub(super) fn find(&self, address: u32) -> Option<u32> {
+    pub(super) fn find(&self, bytes: u16, cell: u8) -> Option<u32> {
         // Acquire: pairs with the store in `publish`.
-        let word = self.word(address).load(Acquire);
-        // The first chunk where there is none, without a jump: which words have one is what nobody could foretell.
-        let is_chunk = (word.cast_signed() >> 15).cast_unsigned();
-        let chunk = self.chunk(u32::from(word & !CHUNK & is_chunk));
-        let cell = address >> (32 - BITS) & (CELLS - 1);
-        let starts = chunk.starts[(cell / 64) as usize].load(Relaxed) << (63 - cell % 64);
-        let before = chunk.before.load(Relaxed) as u32 >> (cell / 64 * 8);
+        let word = i32::from(self.word_of(bytes).load(Acquire).cast_signed());
+        // All ones where there is a chunk; the first one is looked at where there is none. No jump: which words have one is what nobody could foretell.
+        let is_chunk = word >> 31;
+        let chunk = self.chunk((!word & is_chunk).cast_unsigned());
+        let nth = usize::from(cell / 64);
+        let ends = chunk.ends[nth].load(Relaxed) >> (cell % 64);
+        let run = usize::from(chunk.after[nth].load(Relaxed)) + ends.count_ones() as usize;
         // Acquire: pairs with the store in `set_leaf`.
-        let leaf = self.leaf(chunk, before + starts.count_ones()).load(Acquire);
-        let answer = u32::from(leaf & is_chunk | word & !is_chunk);
+        let leaf = i32::from(self.leaf(chunk, run).load(Acquire));
+        let answer = (word ^ (word ^ leaf) & is_chunk).cast_unsigned();
         (answer <= self.elements).then_some(answer)
     }
 
@@ -173,8 +206,8 @@ impl Chunks {
     }
 
     /// Release: the element's key and value come first. Pairs with the load in `find`.
-    fn set_leaf(&self, chunk: &Chunk, run: u32, leaf: u16) {
-        self.leaf(chunk, run).store(leaf, Release);
+    fn set_leaf(&self, chunk: &Chunk, nth: usize, leaf: u16) {
+        self.leaf(chunk, nth).store(leaf, Release);
     }
 
     /// Release: the element's key and value, or the chunk, come first. Pairs with the load in `find`.
@@ -184,12 +217,11 @@ impl Chunks {
 
     /// The cells of a chunk.
     fn read(&self, chunk: &Chunk, out: &mut Leaves) {
-        let (mut run, mut leaf) = (0u32, ASK);
-        for (cell, out) in (0u32..).zip(out) {
-            let starts = chunk.starts[(cell / 64 % 4) as usize].load(Relaxed);
-            if starts >> (cell % 64) & 1 != 0 {
-                leaf = self.leaf(chunk, run).load(Relaxed);
-                run += 1;
+        let (mut runs, mut leaf) = (0, ASK);
+        for (cell, out) in out.iter_mut().enumerate().rev() {
+            if chunk.ends_at(cell) {
+                runs += 1;
+                leaf = self.leaf(chunk, runs).load(Relaxed);
             }
             *out = leaf;
         }
@@ -197,41 +229,32 @@ impl Chunks {
 
     /// Makes a chunk that no word names.
     fn write(&self, chunk: &Chunk, leaves: &Leaves) {
-        let (mut runs, mut last, mut before) = (0u32, None, 0u32);
-        for (nth, (word, cells)) in chunk.starts.iter().zip(leaves.chunks(64)).enumerate() {
-            before |= (runs.wrapping_sub(1) & 255) << (8 * nth);
-            let mut starts = 0;
-            for (bit, &leaf) in cells.iter().enumerate() {
-                if last != Some(leaf) {
-                    starts |= 1 << bit;
-                    self.set_leaf(chunk, runs, leaf);
-                    (runs, last) = (runs + 1, Some(leaf));
-                }
+        let mut runs = 0;
+        for nth in (0..chunk.ends.len()).rev() {
+            chunk.after[nth].store(runs as u8, Relaxed);
+            chunk.ends[nth].store(ends_of(leaves, nth), Relaxed);
+            for cell in (64 * nth..64 * (nth + 1)).rev().filter(|cell| is_end(leaves, *cell)) {
+                runs += 1;
+                self.set_leaf(chunk, runs, leaves[cell]);
             }
-            word.store(starts, Relaxed);
         }
-        chunk.before.store(before.into(), Relaxed);
     }
 
-    /// Makes the answers of a chunk others, where runs begin as they do already.
+    /// Makes the answers of a chunk others, where runs end as they do already.
     fn rewrite(&self, chunk: &Chunk, leaves: &Leaves) -> bool {
-        let begins = |cell: usize| cell == 0 || leaves[cell] != leaves[cell - 1];
-        let starts = |nth: usize| (0..64).map(|bit| u64::from(begins(64 * nth + bit)) << bit).sum::<u64>();
-        if (0..4).any(|nth| chunk.starts[nth].load(Relaxed) != starts(nth)) {
+        if (0..).zip(&chunk.ends).any(|(nth, ends)| ends.load(Relaxed) != ends_of(leaves, nth)) {
             return false;
         }
-        let first_of_runs = (0..leaves.len()).filter(|cell| begins(*cell));
-        (0..).zip(first_of_runs).for_each(|(run, cell)| self.set_leaf(chunk, run, leaves[cell]));
+        let ends = (0..leaves.len()).rev().filter(|cell| is_end(leaves, *cell));
+        (1..).zip(ends).for_each(|(nth, cell)| self.set_leaf(chunk, nth, leaves[cell]));
         true
     }
 
-    /// Makes the answer of each run what `answer` says of its first cell and the answer before.
+    /// Makes the answer of each run what `answer` says of its last cell and the answer before.
     fn change_runs(&self, chunk: &Chunk, answer: impl Fn(u32, u16) -> u16) {
-        let begins =
-            |cell: &u32| chunk.starts[(cell / 64 % 4) as usize].load(Relaxed) >> (cell % 64) & 1 != 0;
-        for (run, cell) in (0..).zip((0..CELLS).filter(begins)) {
-            let old = self.leaf(chunk, run).load(Relaxed);
-            self.set_leaf(chunk, run, answer(cell, old));
+        for (nth, cell) in (1..).zip((0..CELLS).rev().filter(|cell| chunk.ends_at(*cell as usize))) {
+            let old = self.leaf(chunk, nth).load(Relaxed);
+            self.set_leaf(chunk, nth, answer(cell, old));
         }
     }
 
@@ -277,8 +300,7 @@ impl Chunks {
 
     /// Makes the answers those of the addresses of a word. The chunk that no word names any more, if that is so.
     fn show(&self, address: u32, leaves: &Leaves, reclaim: impl Fn()) -> Option<u32> {
-        let old = self.word(address).load(Relaxed);
-        let old = (old & CHUNK != 0).then_some(u32::from(old & !CHUNK));
+        let old = line_of(self.word(address).load(Relaxed));
         let runs = 1 + leaves.iter().zip(leaves.iter().skip(1)).filter(|(a, b)| a != b).count();
         if runs == 1 {
             self.publish(address, leaves[0]);
@@ -295,7 +317,7 @@ impl Chunks {
         match free {
             Some(line) => {
                 self.write(self.chunk(line), leaves);
-                self.publish(address, line as u16 | CHUNK);
+                self.publish(address, !(line as u16));
             }
             // The trie is asked until a prefix here changes again.
             None => self.publish(address, ASK),
@@ -311,7 +333,7 @@ impl Trie {
         let prefix = (bits.at(0) >> 32) as u32;
         for address in Chunks::covered(prefix, len) {
             let word = chunks.word(address).load(Relaxed);
-            let chunk = (word & CHUNK != 0).then(|| chunks.chunk(u32::from(word & !CHUNK)));
+            let chunk = line_of(word).map(|line| chunks.chunk(line));
             if len <= WORD_BITS {
                 match chunk {
                     // Such a prefix changes the answers of whole runs; none of it changes "ask".

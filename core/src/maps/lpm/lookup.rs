@@ -1,6 +1,6 @@
 //! The lookup of a key: by what stands in front of the trie where that knows the answer, else by the trie.
 
-use super::{Bits, Long, RETRIES, Trie, Word};
+use super::{Bits, LENGTH_BYTES, Long, RETRIES, Trie, Word};
 use core::ptr::null_mut;
 
 /// Length and address of a key with an IPv4 address.
@@ -51,17 +51,24 @@ impl Trie {
         unsafe { self.find_key_slowly(key) }
     }
 
-    /// As `find_key`, of a trie that may have chunks in front.
+    /// As `find_key`, of a trie that has chunks in front.
     ///
     /// # Safety
-    /// `key` is readable for the key size.
+    /// `key` is readable for the key size; [`Trie::has_chunks`] is true.
     #[inline(always)]
     pub(in crate::maps) unsafe fn find_key_in_chunks(&self, key: *const u8) -> *mut u8 {
-        // SAFETY: the caller's word.
-        let (limit, address) = unsafe { address_of(key) };
-        if let Some(chunks) = self.pool.chunks()
-            && limit == 32
-            && let Some(found) = chunks.find(address)
+        // SAFETY: the caller's word; such keys have eight bytes.
+        let (chunks, limit, bytes, cell) = unsafe {
+            let bytes = key.add(LENGTH_BYTES);
+            (
+                self.pool.chunks().unwrap_unchecked(),
+                key.cast::<u32>().read_unaligned(),
+                bytes.cast::<u16>().read_unaligned(),
+                bytes.add(2).read(),
+            )
+        };
+        if limit == 32
+            && let Some(found) = chunks.find(bytes, cell)
         {
             return self.values.of(found);
         }
