@@ -1,7 +1,7 @@
 //! Lookups in hashes and tries, a function for each kind and form of key: compiled code calls the one that its map needs, without asking for kind and size again.
 //!
-//! Those for one key have the ABI of a helper, take the arguments of `bpf_map_lookup_elem` and answer what [`Map::lookup`] does. A function that gets a map of another
-//! kind than it is for answers null.
+//! Those for one key have the ABI of a helper, take the arguments of `bpf_map_lookup_elem` and answer what [`Map::lookup`] does. A function gets no other map than it was
+//! chosen for.
 
 use super::hash::Hash;
 use super::lpm::Trie;
@@ -199,12 +199,12 @@ on_both! {
 }
 
 /// # Safety
-/// As [`in_hash`], of a trie with a table in front.
+/// As [`in_hash`], of a map that this function was chosen for: a trie with a table in front.
 unsafe extern "C" fn in_trie_with_front(map: u64, key: u64, _: u64, _: u64, _: u64, _: *mut Ctx) -> u64 {
     // SAFETY: the caller's word.
-    let Some(t) = trie(unsafe { &(*(map as *const Map)).kind }) else { return 0 };
-    // SAFETY: the caller's word.
-    unsafe { t.find_key_in_front(key as *const u8) as u64 }
+    unsafe {
+        trie(&(*(map as *const Map)).kind).unwrap_unchecked().find_key_in_front(key as *const u8) as u64
+    }
 }
 
 on_both! {

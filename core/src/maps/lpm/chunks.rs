@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A chunk has a leaf for each *run* of values with one answer, and a bit map of where runs end; the leaf of a value is found by counting the ends from there on (ranges as in
-//! DXR, Zec, Rizzo and Mikuc 2012), so that leaves stand in the order from the last run to the first. A leaf is what a word is, without chunks. One line holds fourteen runs; what has
+//! DXR, Zec, Rizzo and Mikuc 2012), so that leaves stand in the order from the last run to the first. A leaf is what a word is, without chunks. One line holds thirteen runs; what has
 //! more takes nine lines. Words stand in the order of the address's two bytes as this machine loads them, so that a reader takes them from the key as they are.
 //!
 //! It holds nothing that the trie does not, and "ask" is right at any time. A writer, under the trie's lock, changes the trie first and then what stands here, before the
@@ -37,7 +37,7 @@ const CELLS: u32 = 1 << (BITS - WORD_BITS);
 /// The trie has to be asked: longer prefixes begin with these bits, or there was no chunk.
 const ASK: u16 = i16::MAX.cast_unsigned();
 /// Runs that one line holds.
-const NARROW: usize = 14;
+const NARROW: usize = 13;
 /// Lines beyond one for each prefix, for what waits for a grace period.
 const SPARE: u32 = 64;
 /// Lines of a chunk that holds any number of runs.
@@ -51,8 +51,8 @@ const PADDING: u32 = 11;
 const _: () = {
     let leaves = core::mem::offset_of!(Chunk, leaves);
     assert!(size_of::<Chunk>() == CACHE_LINE);
-    assert!(leaves + 2 * CELLS as usize <= WIDE_LINES as usize * CACHE_LINE);
-    assert!(leaves + 2 * (u8::MAX as usize + 64) <= PADDING as usize * CACHE_LINE);
+    assert!(leaves + 2 * (CELLS as usize + 1) <= WIDE_LINES as usize * CACHE_LINE);
+    assert!(leaves + 2 * (u8::MAX as usize + 64 + 1) <= PADDING as usize * CACHE_LINE);
 };
 
 /// Whether a trie has it.
@@ -92,8 +92,8 @@ struct Chunk {
     ends: [AtomicU64; 4],
     /// For each of those words: runs that end behind it.
     after: [AtomicU8; 4],
-    /// The runs' answers, the last run's first; a wide chunk's go on in the lines behind. Of a free chunk the first two are the link.
-    leaves: [AtomicU16; NARROW],
+    /// The runs' answers from the second on, the last run's first; a wide chunk's go on in the lines behind. Of a free chunk the first two are the link.
+    leaves: [AtomicU16; 1 + NARROW],
 }
 
 impl Chunk {
@@ -170,14 +170,12 @@ impl Chunks {
         unsafe { self.chunks.add(line as usize).as_ref() }
     }
 
-    /// A run's leaf, the last run's being the first.
+    /// A run's leaf: the last run's is number 1. Of memory that is no chunk it may be any.
     #[inline(always)]
     fn leaf<'a>(&self, chunk: &'a Chunk, nth: usize) -> &'a AtomicU16 {
-        debug_assert!((1..=CELLS as usize).contains(&nth), "there are no more runs than cells");
-        let before = core::mem::offset_of!(Chunk, leaves) - size_of::<u16>();
-        let leaves = (&raw const *chunk).cast::<u8>().wrapping_add(before).cast::<AtomicU16>();
+        let leaves = (&raw const *chunk).cast::<u8>().wrapping_add(core::mem::offset_of!(Chunk, leaves));
         // SAFETY: the lines of a wide chunk or PADDING lines follow each line of the section; they hold as many leaves as `find` reckons at most.
-        unsafe { &*leaves.add(nth) }
+        unsafe { &*leaves.cast::<AtomicU16>().add(nth) }
     }
 
     /// The element of an address, as index + 1; 0 for none. `None`: only the trie knows.

@@ -35,17 +35,17 @@ impl Trie {
     /// As `find_key`, of a trie that has a table in front; whatever that has no answer for goes there.
     ///
     /// # Safety
-    /// `key` is readable for the key size.
+    /// `key` is readable for the key size; [`Trie::has_front`] is true.
     #[inline(always)]
     pub(in crate::maps) unsafe fn find_key_in_front(&self, key: *const u8) -> *mut u8 {
         // SAFETY: the caller's word.
         let (limit, address) = unsafe { address_of(key) };
-        if let Some(front) = self.front
-            && limit == 32
-            && !self.pool.is_shared()
+        // SAFETY: the caller's word.
+        let front = unsafe { self.front.unwrap_unchecked() };
+        if limit == 32
             && let Some(found) = self.find_in_front(front, address)
         {
-            return self.values.at(found);
+            return self.values.of(found);
         }
         // SAFETY: the caller's word.
         unsafe { self.find_key_slowly(key) }

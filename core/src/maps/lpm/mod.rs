@@ -248,11 +248,11 @@ impl Trie {
         let (region, spec, l) = (m.region, m.spec, m.l);
         let root_bits = root_bits(spec);
         let in_front = |bytes| (bytes != 0).then(|| region.section(l.buckets + l.nr_buckets * 8, bytes));
-        let front = in_front(front::bytes(spec)).map(Front::new);
         let chunks =
             in_front(chunks::bytes(spec)).map(|section| Chunks::new(section, spec, l.nr_elements as u32));
-        // Elements of a shared map wait for no grace periods.
+        // Elements of a shared map wait for no grace periods: what stands in front has no use there.
         let chunks = chunks.filter(|_| !m.peers.are_there());
+        let front = in_front(front::bytes(spec)).map(Front::new).filter(|_| !m.peers.are_there());
         Trie {
             root: region.section(l.buckets, l.nr_buckets * 8).cast(),
             front,
