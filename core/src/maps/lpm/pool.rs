@@ -131,7 +131,7 @@ impl Pool {
         Pool {
             control: region.section(l.pool, size_of::<Control>()).cast(),
             elements: region.section(l.elements, l.nr_elements * l.element_stride),
-            stride: l.element_stride,
+            stride: super::key_stride(m.spec),
             nr_elements: l.nr_elements as u32,
             blocks: region.section(l.values, (l.cpu_stride + MAX_UNITS) * UNIT),
             nr_units: l.cpu_stride as u32,
@@ -214,7 +214,7 @@ impl Pool {
         self.blocks.as_ptr().wrapping_add(unit as usize * UNIT)
     }
 
-    /// The element with index + 1; none for 0 and beyond the end.
+    /// The key of the element with index + 1; none for 0 and beyond the end.
     #[inline(always)]
     pub(super) fn element(&self, plus_one: u32) -> Option<*mut u8> {
         let index = plus_one.wrapping_sub(1);
@@ -307,7 +307,7 @@ impl Pool {
         let c = self.control();
         let free = c.free_elements.load(Relaxed);
         if let Some(element) = self.element(free) {
-            // SAFETY: an element of at least 16 bytes, 8-aligned, that nobody reads.
+            // SAFETY: a key of at least 8 bytes, 8-aligned, that nobody reads.
             let next = unsafe { (*element.cast::<AtomicU32>()).load(Relaxed) };
             c.free_elements.store(next, Relaxed);
             self.disturb();

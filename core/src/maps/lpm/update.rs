@@ -134,10 +134,10 @@ impl Trie {
         self.pool.prepare()?;
         let new = self.pool.take_element().ok_or(Errno::ENOMEM)?;
         let element = self.pool.element(new).ok_or(Errno::ENOMEM)?;
-        // SAFETY: an element that nobody reads: key and value are inside, both 8-aligned; the caller's word for what is copied.
+        // SAFETY: an element that nobody reads, key and value 8-aligned; the caller's word for what is copied.
         unsafe {
             store(element, key, super::LENGTH_BYTES + self.data_size);
-            store(element.add(self.value_offset), value, self.value_size);
+            store(self.values.of(new), value, self.value_size);
         }
         self.clear_front(&bits, len);
         let mut done = Ok(());
