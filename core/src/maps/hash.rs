@@ -116,7 +116,9 @@ impl<S: Supply> Hash<S> {
     unsafe fn set<K: Key>(&self, key: &K, value: *const u8, flags: u64, slot: u32) -> Result<(), Errno> {
         let (table, supply) = (&self.table, &self.supply);
         for _ in 0..RETRIES {
-            let Some(found) = table.find(key) else {
+            // Whoever asks for a new key and finds it, changes nothing.
+            let found = if flags == BPF_NOEXIST { table.find(key) } else { table.find_to_write(key) };
+            let Some(found) = found else {
                 if flags == BPF_EXIST {
                     return Err(Errno::ENOENT);
                 }
@@ -262,7 +264,7 @@ pub(super) fn delete<K: Key>(
     freed: impl Fn(u32),
 ) -> Result<(), Errno> {
     loop {
-        let found = table.find(key).ok_or(Errno::ENOENT)?;
+        let found = table.find_to_write(key).ok_or(Errno::ENOENT)?;
         if let Ok(index) = table.remove(found) {
             freed(index);
             supply.give(table, slot, index);

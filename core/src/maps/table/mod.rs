@@ -40,6 +40,7 @@ use super::layout::Layout;
 use super::memory::Region;
 use super::{MapConfig, MapSpec};
 use crate::sync::{AtomicU64, Ordering, fence};
+use burst::prefetch_to_write;
 use core::ptr::NonNull;
 use group::{Bucket, SLOTS};
 use key::{Hash, Secret};
@@ -187,6 +188,14 @@ impl Table {
     #[inline]
     pub(super) fn find<K: Key>(&self, key: &K) -> Option<Found> {
         self.find_hashed(key, key.hash(self.secret))
+    }
+
+    /// As [`Table::find`], of a key whose slot is likely to be changed next.
+    #[inline]
+    pub(super) fn find_to_write<K: Key>(&self, key: &K) -> Option<Found> {
+        let hash = key.hash(self.secret);
+        prefetch_to_write(core::ptr::from_ref(self.bucket(hash.bucket(self.nr_buckets))).cast());
+        self.find_hashed(key, hash)
     }
 
     #[inline]
