@@ -45,6 +45,7 @@ impl Trie {
         if limit == 32
             && let Some(found) = self.find_in_front(front, address)
         {
+            // An element's number or 0: nobody but this process writes the memory of such a map.
             return self.values.of(found);
         }
         // SAFETY: the caller's word.
