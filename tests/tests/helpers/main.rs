@@ -8,6 +8,7 @@
 
 mod arrays;
 mod chain;
+mod conntrack;
 mod counting;
 mod debian;
 mod fib;
