@@ -314,24 +314,13 @@ pub(super) unsafe fn running<'a>(ctx: &Ctx) -> Option<&'a Prog> {
     }
 }
 
-/// The program that a function value of a run is of: the one that runs, or where a tail call came back to its caller one of the hook's.
+/// The program that a function value of a run is of, which is the one that runs.
 ///
 /// # Safety
 /// During a run, on its own thread; the value is one of that run's.
 pub(crate) unsafe fn owner_of<'a>(func: &Func, ctx: &Ctx) -> Option<&'a Prog> {
     // SAFETY: the caller's.
-    let named = unsafe { running(ctx) };
-    if let Some(prog) = named.filter(|p| p.has(func)) {
-        return Some(prog);
-    }
-    if ctx.entry.is_null() {
-        return None;
-    }
-    // SAFETY: as in `running`.
-    let unit = unsafe { Hook::of(ctx).unit() }?;
-    let prog = unit.links.iter().map(|l| &l.prog).find(|p| p.has(func))?;
-    // SAFETY: as in `running`.
-    Some(unsafe { &*crate::sync::Arc::as_ptr(prog) })
+    unsafe { running(ctx) }.filter(|p| p.has(func))
 }
 
 /// Finds what compiled code jumps to in a tail call through a map that is only known at run time: its address, or null. Counts the call.
