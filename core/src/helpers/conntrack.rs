@@ -2,11 +2,11 @@
 //!
 //! Source: the kernel's `net/netfilter/nf_conntrack_bpf.c`.
 
-use super::host::{TUPLES, host};
+use super::host::{TUPLES, hold, host, let_go};
 use super::{Access, ArgType, Handle, Helper, HelperFn, KFUNC_BASE, Proto, RetType};
 use crate::error::Errno;
 use crate::host::{CtQuery, Host, Object};
-use crate::vm::Ctx;
+use crate::vm::{Ctx, HeldKind};
 
 const MODIFY: ArgType = ArgType::Mem { access: Access::Modify, nullable: false };
 const NEW: ArgType = ArgType::Handle { handle: Handle::NewConn, release: false };
@@ -105,7 +105,14 @@ unsafe fn ask(
     let found = asked.and_then(|()| {
         let Opts { netns_id: netns, l4proto: protocol, zone, zone_dir: zone_direction, .. } = opts;
         let query = CtQuery { tuple, netns, protocol, zone, zone_direction };
-        ask(host.ok_or(Errno::EOPNOTSUPP)?, &query, &mut opts)
+        let host = host.ok_or(Errno::EOPNOTSUPP)?;
+        let found = ask(host, &query, &mut opts)?;
+        // SAFETY: the caller's.
+        if !unsafe { hold(HeldKind::Connection, found, ctx) } {
+            host.ct_release(found);
+            return Err(Errno::ENOMEM);
+        }
+        Ok(found)
     });
     // The zone is settled before the table is asked.
     if asked.is_ok() && found != Err(Errno::ENONET) && opts.zone_dir == 0 {
@@ -186,14 +193,23 @@ unsafe fn held(object: u64, ctx: *const Ctx) -> Option<(&'static dyn Host, Objec
 
 unsafe extern "C" fn ct_insert(new: u64, _: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
     // SAFETY: the run's context.
-    let inserted = unsafe { held(new, ctx) }.and_then(|(host, new)| host.ct_insert(new));
-    inserted.map_or(0, |o| o.as_ptr() as u64)
+    unsafe {
+        let Some((host, new)) = held(new, ctx) else { return 0 };
+        let_go(HeldKind::Connection, new, ctx);
+        let Some(inserted) = host.ct_insert(new) else { return 0 };
+        // There is room: the new one's.
+        hold(HeldKind::Connection, inserted, ctx);
+        inserted.as_ptr() as u64
+    }
 }
 
 unsafe extern "C" fn ct_release(conn: u64, _: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
     // SAFETY: the run's context.
-    if let Some((host, conn)) = unsafe { held(conn, ctx) } {
-        host.ct_release(conn);
+    unsafe {
+        if let Some((host, conn)) = held(conn, ctx) {
+            let_go(HeldKind::Connection, conn, ctx);
+            host.ct_release(conn);
+        }
     }
     0
 }

@@ -5,7 +5,7 @@
 //! for the program that ran last and for the worker.
 
 use super::hook::{Hook, Link, Unit};
-use super::limit::{self, give_records};
+use super::limit::{self, give_objects, give_records};
 use super::{AbortReason, Action, Counting, Ctx, Func, Pkt, Prog, RedirectKind, Worker, WorkerBlock};
 use crate::error::Errno;
 use crate::limits::MAX_TAIL_CALL_CNT;
@@ -275,7 +275,10 @@ pub(super) unsafe fn finish_where(r0: u64, ctx: *mut Ctx, means: impl Fn(Action)
     give_lock(c);
     if c.abort != 0 {
         // SAFETY: the run is over.
-        unsafe { give_records(c) };
+        unsafe {
+            give_records(c);
+            give_objects(c);
+        }
     }
     c.set_abort(reason);
     // SAFETY: the caller's.

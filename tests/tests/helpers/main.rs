@@ -12,6 +12,7 @@ mod conntrack;
 mod counting;
 mod debian;
 mod fib;
+mod held;
 mod host;
 mod linux;
 mod ours;
