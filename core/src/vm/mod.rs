@@ -35,7 +35,7 @@ pub use engine::{Engine, EngineChoice, compile_options};
 pub use entry::{hold_entry, next_target, run_entry};
 pub use env::{ClientSlot, Env, EnvOptions};
 pub use frags::{Chain, Frag, Frags, MAX_FRAGS};
-pub use frame::{Frame, Origin, Runner};
+pub use frame::{Frame, Origin, Runner, Way};
 pub use grace::Reclamation;
 pub use hook::{Hook, Link};
 pub use load::{MapDef, ProgOptions, create_maps, install};
