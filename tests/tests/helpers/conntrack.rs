@@ -265,8 +265,8 @@ struct Question {
 
 const SET_TIMEOUT: u8 = 1;
 const SET_STATUS: u8 = 2;
-/// And behind it to change the status.
 const CHANGE_TIMEOUT: u8 = 4;
+const CHANGE_STATUS: u8 = 8;
 const NEW: u8 = 16;
 
 /// Where the results begin.
@@ -379,10 +379,9 @@ fn questions() -> Vec<Packet> {
             opts_size: [16, 16, 16, 12][one_of(4)],
             tuple_size: [12, 12, 36][one_of(3)],
             flow: one_of(8) as u8,
-            does: one_of(4) as u8 * CHANGE_TIMEOUT
-                | one_of(2) as u8 * SET_STATUS
-                | one_of(2) as u8 * NEW
-                | SET_TIMEOUT,
+            does: [SET_STATUS, CHANGE_TIMEOUT, CHANGE_STATUS, NEW]
+                .into_iter()
+                .fold(SET_TIMEOUT, |does, bit| does | (bit * one_of(2) as u8)),
             timeout: TIMES[one_of(5)],
             status: STATUS[one_of(12)],
             new_timeout: TIMES[one_of(5)],
