@@ -761,7 +761,7 @@ struct uxdp_host_ops {
    */
   void *(*ct_insert)(void *arg, void *ct);
   /**
-   * Takes a tracked connection back.
+   * Takes a tracked connection back; or, of a run that was ended in between, a new one that is not inserted.
    */
   void (*ct_release)(void *arg, void *ct);
   /**
@@ -1230,12 +1230,12 @@ struct uxdp_load_opts {
   uint32_t reserved;
   /**
    * Instructions that a run may take before it is aborted (UXDP_ABORT_LIMIT), counted where it could go on and on: entering a function costs its length, a jump back the
-   * slots from its target on. 0: no limit. -EOPNOTSUPP for a program that holds objects of the host, with the name of the helper.
+   * slots from its target on. What an aborted run holds (a lock, records of rings, objects of the host) goes back. 0: no limit.
    */
   uint64_t run_limit;
   /**
    * Nanoseconds that a run may take before it is aborted (UXDP_ABORT_TIME). The clock is read every 4,096 instructions that count, as above, and the time begins with the first
-   * reading; what a helper takes is seen when it is over. 0: no limit. -EOPNOTSUPP as above.
+   * reading; what a helper takes is seen when it is over. 0: no limit. -EOPNOTSUPP where the platform has no clock.
    */
   uint64_t run_time_limit;
 };
@@ -1564,8 +1564,8 @@ int uxdp_map_update_map(struct uxdp_map *m,
  *
  * The entry takes a reference of its own; everything else stays the caller's. Entries with programs go with the last handle of the map (the object's, unless uxdp_map_ref took one): who frees
  * the object while packets still run keeps the map. What was there goes when every online worker was quiescent. Any thread, while programs run. 0; -EINVAL
- * for NULL, other maps, and a program that is not loaded, of another environment or not made for entries of this type (`SEC("xdp/devmap")`, `SEC("xdp/cpumap")`); -EEXIST,
- * -ENOENT, -E2BIG as uxdp_map_update_elem; -EPERM for a frozen map; -ENOMEM.
+ * for NULL, other maps, and a program that is not loaded, of another environment, not made for entries of this type (`SEC("xdp/devmap")`, `SEC("xdp/cpumap")`), or that differs in
+ * `xdp.frags` from those that the map goes with; the last two are -ENOMEM in a CPUMAP, as on Linux. -EEXIST, -ENOENT, -E2BIG as uxdp_map_update_elem; -EPERM for a frozen map; -ENOMEM.
  */
 int uxdp_map_update_target(struct uxdp_map *m,
                            const void *key,

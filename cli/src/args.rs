@@ -133,7 +133,7 @@ pub(crate) struct Run {
     /// Where packets go that pass (XDP_PASS).
     #[arg(long, value_name = "FILE")]
     pub(crate) out_pass: Option<PathBuf>,
-    /// Where redirected packets go (XDP_REDIRECT).
+    /// Where redirected packets go (XDP_REDIRECT), as the programs of entries let them go on.
     #[arg(long, value_name = "FILE")]
     pub(crate) out_redirect: Option<PathBuf>,
     /// Prints a map's contents afterwards, as bpftool does, or the records that came through it; may be repeated.

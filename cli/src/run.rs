@@ -15,7 +15,9 @@ use uxdp_control::frames::Buffer;
 use uxdp_control::maps_json::{self, Entries};
 use uxdp_control::records::{Reader, Record};
 use uxdp_control::session::{Ready, Session};
-use uxdp_core::vm::{AbortReason, Action, Env, Origin, ProgOptions, Redirect, RedirectKind, Runner, Worker};
+use uxdp_core::vm::{
+    AbortReason, Action, Env, Frame, Origin, ProgOptions, Redirect, RedirectKind, Runner, Way, Worker,
+};
 
 /// What a run came to, as `--json` prints it.
 #[derive(Serialize)]
@@ -27,7 +29,10 @@ struct Report {
     runs: u64,
     /// Packets by what became of them, each action named.
     actions: BTreeMap<&'static str, u64>,
-    /// Aborted runs by reason.
+    /// What programs of entries made of redirected packets.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    entries: BTreeMap<&'static str, u64>,
+    /// Aborted runs by reason, those of programs of entries too.
     aborted: BTreeMap<&'static str, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     results: Option<Vec<PacketReport>>,
@@ -48,6 +53,21 @@ struct PacketReport {
     metadata: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     redirect: Option<RedirectReport>,
+    /// What programs of entries made of it, one after the other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    entries: Vec<EntryReport>,
+}
+
+/// One way of a redirected packet, through an entry that has a program.
+#[derive(Clone, Serialize)]
+struct EntryReport {
+    target: u64,
+    index: u32,
+    action: &'static str,
+    length: usize,
+    /// The bytes afterwards, where they are others than those that came in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -89,6 +109,7 @@ pub(crate) fn run(args: &Run, out: &mut dyn Write) -> Result<Verdict> {
         packets: packets.len(),
         runs: results.runs,
         actions: ACTIONS.iter().map(|a| (a.name(), results.actions[*a as usize])).collect(),
+        entries: results.entries.clone(),
         aborted: REASONS.iter().zip(stats).filter(|(_, n)| *n != 0).map(|(r, n)| (*r, n)).collect(),
         results: (args.verbose && args.json).then_some(results.packets),
         trace: (args.trace && args.json).then_some(results.trace),
@@ -157,6 +178,8 @@ fn dump(session: &Session, name: &str, which: Entries) -> Result<serde_json::Val
 struct Results {
     runs: u64,
     actions: [u64; 5],
+    /// Actions of programs of entries.
+    entries: BTreeMap<&'static str, u64>,
     packets: Vec<PacketReport>,
     trace: Vec<String>,
     /// Records by the number of their map.
@@ -181,9 +204,15 @@ fn over_packets(
     for (number, packet) in packets.iter().enumerate() {
         for turn in 1..=args.repeat {
             let mut frame = buffer.load(&packet.bytes);
-            let action = Action::from_code(runner.run(&mut frame)).unwrap_or(Action::Aborted);
+            let mut ways = Ways::default();
+            let code = runner.run_through(&mut frame, &mut |way, frame| ways.note(way, frame, &packet.bytes));
+            let code = code.map_err(|e| Machine(format!("cannot copy a packet: {e}")))?;
+            let action = Action::from_code(code).unwrap_or(Action::Aborted);
             worker.quiescent();
             results.runs += 1;
+            for entry in &ways.entries {
+                *results.entries.entry(entry.action).or_default() += 1;
+            }
             reader
                 .take(&mut |map, record| results.records.push((map, record)))
                 .map_err(|e| Machine(format!("cannot read records: {e}")))?;
@@ -194,13 +223,26 @@ fn over_packets(
             if turn < args.repeat {
                 continue;
             }
-            outputs.write(action, packet.time, frame.data())?;
+            if ways.entries.is_empty() {
+                outputs.write(action, packet.time, frame.data())?;
+            } else {
+                // Each copy as it leaves.
+                ways.left.iter().try_for_each(|bytes| outputs.write(action, packet.time, bytes))?;
+            }
             if args.verbose {
-                let redirect = (action == Action::Redirect).then(|| redirect_report(&runner.redirect()));
+                let redirect = (action == Action::Redirect)
+                    .then(|| redirect_report(&ways.first.unwrap_or(runner.redirect())));
                 let data = (frame.data() != packet.bytes).then(|| hex(frame.data()));
                 let metadata = (!frame.metadata().is_empty()).then(|| hex(frame.metadata()));
                 let length = frame.data().len();
-                let report = PacketReport { action: action.name(), length, data, metadata, redirect };
+                let report = PacketReport {
+                    action: action.name(),
+                    length,
+                    data,
+                    metadata,
+                    redirect,
+                    entries: ways.entries,
+                };
                 if !args.json {
                     line(number, packet, &report, out)?;
                 }
@@ -214,6 +256,35 @@ fn over_packets(
         }
     }
     Ok(results)
+}
+
+/// What became of a redirected packet.
+#[derive(Default)]
+struct Ways {
+    /// Where the hook's program sent it, where that was an entry whose program may send it elsewhere.
+    first: Option<Redirect>,
+    /// What programs of entries made of it; none where there are none.
+    entries: Vec<EntryReport>,
+    /// The packet by each way that it goes, where entries have programs.
+    left: Vec<Vec<u8>>,
+}
+
+impl Ways {
+    fn note(&mut self, way: &Way, frame: &Frame<'_>, came: &[u8]) {
+        if way.entry.kind == RedirectKind::Cpumap {
+            self.first.get_or_insert(way.entry);
+        }
+        let action = Action::from_code(way.action).unwrap_or(Action::Aborted);
+        if way.has_program {
+            let data = (frame.data() != came).then(|| hex(frame.data()));
+            let (target, index, length) = (way.entry.target, way.entry.index, frame.data().len());
+            self.entries.push(EntryReport { target, index, action: action.name(), length, data });
+        }
+        // Where it is redirected anew to an entry with a program, that one decides.
+        if action == Action::Pass || (action == Action::Redirect && way.goes.egress_prog.is_null()) {
+            self.left.push(frame.data().to_vec());
+        }
+    }
 }
 
 fn origin(args: &Run) -> Origin {
@@ -242,6 +313,9 @@ fn line(number: usize, packet: &Packet, report: &PacketReport, out: &mut dyn Wri
     }
     if let Some(r) = &report.redirect {
         write!(out, ", to {} {}", r.kind, r.target)?;
+    }
+    for e in &report.entries {
+        write!(out, ", entry {} of {}: {}, {} bytes", e.index, e.target, e.action, e.length)?;
     }
     writeln!(out)
 }
@@ -327,6 +401,9 @@ fn show(report: &Report, out: &mut dyn Write) -> Result<()> {
     let mut t = table(&["ACTION", ">RUNS"]);
     for (action, n) in report.actions.iter().filter(|(_, n)| **n != 0) {
         row(&mut t, &[action, n]);
+    }
+    for (action, n) in &report.entries {
+        row(&mut t, &[&format!("  entry's program: {action}"), n]);
     }
     for (reason, n) in &report.aborted {
         row(&mut t, &[&format!("  aborted: {}", reason.replace('_', " ")), n]);

@@ -17,6 +17,55 @@ fn help_of_every_subcommand_has_an_example() {
 }
 
 #[test]
+fn programs_of_entries_run_on_redirected_packets() {
+    let maps = scratch("entries.maps.json");
+    let entries = json!({"maps": {
+        "devices": [{"key": 0, "value": 2, "program": "stamp"}, {"key": 1, "value": 3, "program": "egress"}, {"key": 2, "value": 4}],
+        "cpus": [{"key": 0, "value": 16, "program": "onward"}, {"key": 1, "value": 16}],
+    }});
+    std::fs::write(&maps, entries.to_string()).unwrap();
+    let object = common::root().join("tests/progs/obj/egress.o");
+    let run = |program: &str, engine: &str| {
+        let out = scratch("entries.bin");
+        let ran = uxdp(&[
+            "run",
+            &arg(&object),
+            "--prog",
+            program,
+            "--maps",
+            &arg(&maps),
+            "--data-in",
+            FRAME,
+            "--data-out",
+            &arg(&out),
+            "--engine",
+            engine,
+            "--json",
+            "-v",
+        ]);
+        (ran.json(), std::fs::read(out).unwrap())
+    };
+    for engine in ["jit", "interp"] {
+        let (report, left) = run("ingress", engine);
+        assert_eq!(report["entries"], json!({"XDP_PASS": 1}), "{report}");
+        assert_eq!(report["results"][0]["data"], "ffffffffff020200000000010800");
+        assert_eq!(left[5], 2);
+        // To each but the ingress: one stamps, one drops, one has no program.
+        let (report, left) = run("everywhere", engine);
+        assert_eq!(report["entries"], json!({"XDP_DROP": 1, "XDP_PASS": 1}), "{report}");
+        assert_eq!((left.len(), left[5], left[14 + 5]), (28, 2, 0xff));
+        // The CPU's program sends it on to a device.
+        let (report, left) = run("to_own_cpu", engine);
+        assert_eq!(report["entries"], json!({"XDP_REDIRECT": 1, "XDP_PASS": 1}), "{report}");
+        assert_eq!(report["results"][0]["redirect"]["kind"], "cpumap");
+        assert_eq!((left.len(), left[5], left[11]), (14, 2, 0));
+        // An entry without a program.
+        let (report, left) = run("to_cpu", engine);
+        assert_eq!((report.get("entries"), left.len()), (None, 14));
+    }
+}
+
+#[test]
 fn wrong_usage_ends_with_2() {
     for args in [
         &["inspect"][..],

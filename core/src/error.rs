@@ -52,6 +52,7 @@ errnos! {
     EDEADLK = 35, "it would wait for itself";
     ENAMETOOLONG = 36, "name too long";
     ENODATA = 61, "no data available";
+    ENONET = 64, "no such network name space";
     EPROTO = 71, "malformed shared memory";
     EOVERFLOW = 75, "value too large";
     EMSGSIZE = 90, "message too long";

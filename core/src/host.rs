@@ -101,7 +101,7 @@ pub trait Host: Send + Sync {
     /// A new connection, not known to anybody yet.
     ///
     /// # Errors
-    /// EEXIST, ENOMEM, as the host has it.
+    /// EEXIST, ENOMEM, as the host has it; ENONET for a name space that there is not.
     fn ct_alloc(&self, query: &CtQuery<'_>) -> Result<Object, Errno> {
         let _ = query;
         Err(Errno::EOPNOTSUPP)
@@ -110,7 +110,7 @@ pub trait Host: Send + Sync {
     /// A tracked connection, which the program gives back by [`Host::ct_release`].
     ///
     /// # Errors
-    /// ENOENT where there is none.
+    /// ENOENT where there is none; ENONET for a name space that there is not.
     fn ct_lookup(&self, query: &CtQuery<'_>) -> Result<Tracked, Errno> {
         let _ = query;
         Err(Errno::EOPNOTSUPP)

@@ -1,4 +1,4 @@
-/* What a C host gives to programs: routes, sockets and connections, helpers of its own, packets in several buffers: host mine.o host.o fib.o frags.o named.o long.o slots.o kernel_only.o */
+/* What a C host gives to programs: routes, sockets and connections, helpers of its own, packets in several buffers: host mine.o host.o fib.o frags.o named.o long.o slots.o kernel_only.o held.o */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -317,11 +317,6 @@ static void callbacks(const char *path)
 	ops.ct_set_timeout = ct_set_timeout, ops.ct_change_timeout = ct_change_timeout;
 	ops.ct_set_status = ops.ct_change_status = ct_set_status;
 	CHECK(uxdp_env_create(&opts, &env) == 0);
-	/* An aborted run could not give the host's objects back. */
-	object = open_one(path, env, "host_sockets");
-	UXDP_LOAD_OPTS(timed, .run_time_limit = 1000000);
-	CHECK(uxdp_object_load(object, &timed) == -EOPNOTSUPP && strstr(last_error(), "bpf_sk") != NULL);
-	uxdp_object_free(object);
 	run_one(path, env, "host_no_socket", (int64_t[]){0, 0, 0, 0, 0, 0, 0}, 7, 0);
 	run_one(path, env, "host_sockets", (int64_t[]){1, 0, 1, 0, 0, 0, 0, 0}, 8, 0);
 	run_one(path, env, "host_sockets", (int64_t[]){77 | 1460ll << 32, -EINVAL, -EINVAL, -ENOENT, -EINVAL, -ENOENT, 0, -EINVAL}, 8, 16);
@@ -467,6 +462,42 @@ static void watchdog(const char *path)
 	}
 }
 
+/* A run that is ended gives back what it holds of the host's. */
+static void held(const char *path)
+{
+	static const uint8_t places[] = {1, 2, 4, 6, 7, 9};
+	static struct host h;
+	struct uxdp_env *env = NULL;
+	UXDP_STRUCT(uxdp_host_ops, ops, .arg = &h, .sk_lookup = sk_lookup, .sk_release = sk_release, .ct_alloc = ct_alloc, .ct_lookup = ct_lookup,
+		    .ct_insert = ct_insert, .ct_release = ct_release);
+	UXDP_STRUCT(uxdp_env_opts, opts, .nr_cpus = 2, .host = &ops);
+
+	CHECK(uxdp_env_create(&opts, &env) == 0);
+	for (uint32_t engine = UXDP_ENGINE_AUTO; engine <= UXDP_ENGINE_INTERP; engine++) {
+		struct uxdp_object *object = open_one(path, env, "held");
+		UXDP_LOAD_OPTS(load, .engine = engine, .run_limit = 100000);
+		UXDP_STRUCT(uxdp_prog_stats, stats);
+		struct uxdp_prog *prog = uxdp_object_find_prog(object, "held");
+
+		CHECK(uxdp_object_load(object, &load) == 0);
+		for (unsigned i = 0; i < sizeof(places); i++) {
+			/* A million turns. */
+			uint8_t packet[64] = {places[i], 0x40, 0x42, 0x0f, 0};
+			UXDP_STRUCT(uxdp_test_run_opts, run, .data_in = packet, .data_size_in = sizeof(packet));
+
+			h.known = 0;
+			CHECK(uxdp_prog_test_run(prog, &run) == 0 && run.retval == UXDP_ABORTED);
+			CHECK(h.taken == 0 && h.connections == 0);
+			CHECK(uxdp_prog_stats(prog, UXDP_ALL_SLOTS, &stats) == 0 && stats.aborts[UXDP_ABORT_LIMIT] == i + 1);
+			packet[2] = packet[3] = 0;
+			h.known = 0;
+			CHECK(uxdp_prog_test_run(prog, &run) == 0 && run.retval == UXDP_PASS && h.taken == 0 && h.connections == 0);
+		}
+		uxdp_object_free(object);
+	}
+	uxdp_env_free(env);
+}
+
 /* What the object itself puts into its prog array is there when it is loaded. */
 static void slots(const char *path)
 {
@@ -519,7 +550,7 @@ static void kernel_only(const char *path)
 
 int main(int argc, char **argv)
 {
-	if (argc != 9)
+	if (argc != 10)
 		return 2;
 	helpers(argv[1]);
 	callbacks(argv[2]);
@@ -529,6 +560,7 @@ int main(int argc, char **argv)
 	watchdog(argv[6]);
 	slots(argv[7]);
 	kernel_only(argv[8]);
+	held(argv[9]);
 	puts("ok");
 	return 0;
 }

@@ -3,7 +3,10 @@
  * sockets: listeners and UDP sockets of IPv4 and IPv6 at the packet's addresses, and SYN cookies that a listener takes back.
  *
  * Maps: .bss. Helpers: sk_lookup_tcp, sk_lookup_udp, skc_lookup_tcp, sk_release, tcp_gen_syncookie, tcp_check_syncookie.
+ * sockets_states: TCP and UDP sockets of every state that can be met.
  * Expect: TCP on port 80 and UDP on port 53 of 10.0.0.2 and fc00::2. Results in `out`, of cookies the MSS alone; XDP_PASS.
+ * sockets_states: connections from ports 2000 (both ends open) and 2001 (one end waits for the last segments) to a former listener on port 84; a listener for
+ * everybody on 85, one on IPv6 alone on 86, for both families on 87; UDP for everybody on 54, connected to port 2000 on 55.
  */
 #include "out.h"
 #include <linux/ip.h>
@@ -129,5 +132,62 @@ int sockets_ipv6(struct xdp_md *ctx)
 	t.ipv6.sport = bpf_htons(1000);
 	LOOKUPS(ipv6);
 	COOKIES(ipv6);
+	return XDP_PASS;
+}
+
+/* The addresses, from one's own point of view or the other's. */
+#define TUPLE(from, sport_, to, dport_)                                                                  \
+	{                                                                                                \
+		.ipv4 = { .saddr = __builtin_bswap32(0x0a000000 | (from)), .sport = __builtin_bswap16(sport_), \
+			  .daddr = __builtin_bswap32(0x0a000000 | (to)), .dport = __builtin_bswap16(dport_) }    \
+	}
+
+/* What each lookup finds, and what a socket says to cookies. */
+static __noinline int states_of(struct xdp_md *ctx, struct bpf_sock_tuple *t, long *found)
+{
+	struct iphdr ip = { .version = 4, .ihl = 5, .saddr = t->ipv4.saddr, .daddr = t->ipv4.daddr };
+	struct tcphdr syn = { .source = t->ipv4.sport, .dest = t->ipv4.dport, .doff = 5, .syn = 1 };
+	struct tcphdr ack = { .source = t->ipv4.sport, .dest = t->ipv4.dport, .doff = 5, .ack = 1 };
+	struct bpf_sock *s;
+	long cookie;
+
+	s = bpf_sk_lookup_tcp(ctx, t, sizeof(t->ipv4), HERE, 0);
+	found[0] = s != 0;
+	if (s) {
+		cookie = bpf_tcp_gen_syncookie(s, &ip, sizeof(ip), &syn, sizeof(syn));
+		found[1] = cookie < 0 ? cookie : cookie >> 32;
+		found[2] = bpf_tcp_check_syncookie(s, &ip, sizeof(ip), &ack, sizeof(ack));
+		bpf_sk_release(s);
+	}
+	s = bpf_skc_lookup_tcp(ctx, t, sizeof(t->ipv4), HERE, 0);
+	found[3] = s != 0;
+	if (s) {
+		cookie = bpf_tcp_gen_syncookie(s, &ip, sizeof(ip), &syn, sizeof(syn));
+		found[4] = cookie < 0 ? cookie : cookie >> 32;
+		found[5] = bpf_tcp_check_syncookie(s, &ip, sizeof(ip), &ack, sizeof(ack));
+		bpf_sk_release(s);
+	}
+	s = bpf_sk_lookup_udp(ctx, t, sizeof(t->ipv4), HERE, 0);
+	found[6] = s != 0;
+	if (s) {
+		found[7] = bpf_tcp_gen_syncookie(s, &ip, sizeof(ip), &syn, sizeof(syn));
+		bpf_sk_release(s);
+	}
+	return 0;
+}
+
+SEC("xdp")
+int sockets_states(struct xdp_md *ctx)
+{
+	struct bpf_sock_tuple all[] = {
+		TUPLE(1, 2000, 2, 84), TUPLE(2, 84, 1, 2000), TUPLE(1, 2001, 2, 84), TUPLE(2, 84, 1, 2001), TUPLE(1, 2002, 2, 84),
+		TUPLE(1, 2000, 2, 85), TUPLE(1, 2000, 2, 86), TUPLE(1, 2000, 2, 87), TUPLE(9, 1, 2, 54),    TUPLE(1, 2000, 2, 55),
+		TUPLE(1, 2001, 2, 55), TUPLE(2, 55, 1, 2000),
+	};
+	int i;
+
+#pragma unroll
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		states_of(ctx, &all[i], out + 8 * i);
 	return XDP_PASS;
 }

@@ -2,11 +2,11 @@
 //!
 //! Source: the kernel's `net/netfilter/nf_conntrack_bpf.c`.
 
-use super::host::{TUPLES, host};
+use super::host::{TUPLES, hold, host, let_go};
 use super::{Access, ArgType, Handle, Helper, HelperFn, KFUNC_BASE, Proto, RetType};
 use crate::error::Errno;
 use crate::host::{CtQuery, Host, Object};
-use crate::vm::Ctx;
+use crate::vm::{Ctx, HeldKind};
 
 const MODIFY: ArgType = ArgType::Mem { access: Access::Modify, nullable: false };
 const NEW: ArgType = ArgType::Handle { handle: Handle::NewConn, release: false };
@@ -72,6 +72,8 @@ const SIZE: usize = size_of::<Opts>();
 const OLD_SIZE: usize = 12;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+/// The directions of a zone that names none (`NF_CT_DEFAULT_ZONE_DIR`).
+const BOTH: u8 = 3;
 
 /// An `int` as a kernel function returns it.
 fn int(result: Result<(), Errno>) -> u64 {
@@ -80,12 +82,15 @@ fn int(result: Result<(), Errno>) -> u64 {
 
 /// Checks a question, asks, and leaves errors in the options as far as they go.
 ///
+/// Kernel: the error is written where options have it, also behind the size that the program gave; uxdp: only within that size, because no more was proven to be there.
+///
 /// # Safety
 /// Tuple and options are readable and writable for their sizes, `ctx` is the run's context.
 unsafe fn ask(
     (tuple, tuple_size): (u64, u64),
     (at, size): (u64, u64),
     ctx: *mut Ctx,
+    check: impl FnOnce(&Opts, &[u8]) -> Result<(), Errno>,
     ask: impl FnOnce(&dyn Host, &CtQuery<'_>, &mut Opts) -> Result<Object, Errno>,
 ) -> u64 {
     let (tuple_size, size) = (tuple_size as u32 as usize, size as u32 as usize);
@@ -96,39 +101,51 @@ unsafe fn ask(
         core::ptr::copy_nonoverlapping(at as *const u8, (&raw mut opts).cast(), known);
         (host(ctx), core::slice::from_raw_parts(tuple as *const u8, tuple_size))
     };
-    let found = check(&opts, size, tuple).and_then(|()| {
+    let asked = reserved(&opts, size).and_then(|()| check(&opts, tuple));
+    let found = asked.and_then(|()| {
         let Opts { netns_id: netns, l4proto: protocol, zone, zone_dir: zone_direction, .. } = opts;
         let query = CtQuery { tuple, netns, protocol, zone, zone_direction };
-        ask(host.ok_or(Errno::EOPNOTSUPP)?, &query, &mut opts)
+        let host = host.ok_or(Errno::EOPNOTSUPP)?;
+        let found = ask(host, &query, &mut opts)?;
+        // SAFETY: the caller's.
+        if !unsafe { hold(HeldKind::Connection, found, ctx) } {
+            host.ct_release(found);
+            return Err(Errno::ENOMEM);
+        }
+        Ok(found)
     });
+    // The zone is settled before the table is asked.
+    if asked.is_ok() && found != Err(Errno::ENONET) && opts.zone_dir == 0 {
+        opts.zone_dir = BOTH;
+    }
     opts.error = found.map_or_else(|e| -e.0, |_| opts.error);
     // SAFETY: as above. What was not there is not written.
     unsafe {
-        let changed = core::mem::offset_of!(Opts, zone).min(size);
+        let changed = if size == SIZE { SIZE } else { core::mem::offset_of!(Opts, zone).min(size) };
         core::ptr::copy_nonoverlapping((&raw const opts).cast::<u8>(), at as *mut u8, changed);
     }
     found.map_or(0, |o| o.as_ptr() as u64)
 }
 
-fn check(opts: &Opts, size: usize, tuple: &[u8]) -> Result<(), Errno> {
-    let reserved = match size {
+fn reserved(opts: &Opts, size: usize) -> Result<(), Errno> {
+    let wrong = match size {
         SIZE => opts.reserved != [0; 3],
         OLD_SIZE => opts.zone != 0,
         _ => true,
     };
-    if reserved {
-        return Err(Errno::EINVAL);
-    }
-    if opts.l4proto != TCP && opts.l4proto != UDP {
-        return Err(Errno::EPROTO);
-    }
-    if opts.netns_id < -1 {
-        return Err(Errno::EINVAL);
-    }
-    if !TUPLES.contains(&tuple.len()) {
-        return Err(Errno::EAFNOSUPPORT);
-    }
-    Ok(())
+    if wrong { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+fn protocol(opts: &Opts) -> Result<(), Errno> {
+    if opts.l4proto == TCP || opts.l4proto == UDP { Ok(()) } else { Err(Errno::EPROTO) }
+}
+
+fn name_space(opts: &Opts) -> Result<(), Errno> {
+    if opts.netns_id < -1 { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+fn family(tuple: &[u8]) -> Result<(), Errno> {
+    if TUPLES.contains(&tuple.len()) { Ok(()) } else { Err(Errno::EAFNOSUPPORT) }
 }
 
 unsafe extern "C" fn ct_alloc(
@@ -140,7 +157,10 @@ unsafe extern "C" fn ct_alloc(
     ctx: *mut Ctx,
 ) -> u64 {
     // SAFETY: the verifier proved both memory arguments; the context is the run's.
-    unsafe { ask((tuple, tuple_size), (opts, size), ctx, |host, query, _| host.ct_alloc(query)) }
+    unsafe {
+        let check = |opts: &Opts, tuple: &[u8]| name_space(opts).and(protocol(opts)).and(family(tuple));
+        ask((tuple, tuple_size), (opts, size), ctx, check, |host, query, _| host.ct_alloc(query))
+    }
 }
 
 unsafe extern "C" fn ct_lookup(
@@ -153,7 +173,8 @@ unsafe extern "C" fn ct_lookup(
 ) -> u64 {
     // SAFETY: as `ct_alloc`.
     unsafe {
-        ask((tuple, tuple_size), (opts, size), ctx, |host, query, opts| {
+        let check = |opts: &Opts, tuple: &[u8]| protocol(opts).and(name_space(opts)).and(family(tuple));
+        ask((tuple, tuple_size), (opts, size), ctx, check, |host, query, opts| {
             let found = host.ct_lookup(query)?;
             opts.dir = found.direction;
             Ok(found.object)
@@ -172,14 +193,23 @@ unsafe fn held(object: u64, ctx: *const Ctx) -> Option<(&'static dyn Host, Objec
 
 unsafe extern "C" fn ct_insert(new: u64, _: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
     // SAFETY: the run's context.
-    let inserted = unsafe { held(new, ctx) }.and_then(|(host, new)| host.ct_insert(new));
-    inserted.map_or(0, |o| o.as_ptr() as u64)
+    unsafe {
+        let Some((host, new)) = held(new, ctx) else { return 0 };
+        let_go(HeldKind::Connection, new, ctx);
+        let Some(inserted) = host.ct_insert(new) else { return 0 };
+        // There is room: the new one's.
+        hold(HeldKind::Connection, inserted, ctx);
+        inserted.as_ptr() as u64
+    }
 }
 
 unsafe extern "C" fn ct_release(conn: u64, _: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
     // SAFETY: the run's context.
-    if let Some((host, conn)) = unsafe { held(conn, ctx) } {
-        host.ct_release(conn);
+    unsafe {
+        if let Some((host, conn)) = held(conn, ctx) {
+            let_go(HeldKind::Connection, conn, ctx);
+            host.ct_release(conn);
+        }
     }
     0
 }

@@ -5,7 +5,7 @@
 use super::{Access, ArgType, Handle, Helper, HelperFn, Proto, RetType};
 use crate::error::Errno;
 use crate::host::{Host, Object, SocketKind, SocketQuery};
-use crate::vm::Ctx;
+use crate::vm::{Ctx, HeldKind, WorkerBlock};
 
 const READ: ArgType = ArgType::Mem { access: Access::Read, nullable: false };
 
@@ -50,6 +50,26 @@ pub(super) unsafe fn host(ctx: *const Ctx) -> Option<&'static dyn Host> {
     unsafe { (*ctx).env.as_ref() }.and_then(|e| e.host)
 }
 
+/// Notes that the run holds an object, for the case that it is ended; false where there is no room, which no proven program comes to.
+///
+/// # Safety
+/// `ctx` is the run's context.
+pub(super) unsafe fn hold(kind: HeldKind, object: Object, ctx: *const Ctx) -> bool {
+    // SAFETY: the caller's.
+    unsafe { WorkerBlock::of(ctx) }.is_none_or(|b| b.held.take(kind, object))
+}
+
+/// Forgets an object that goes back to the host.
+///
+/// # Safety
+/// `ctx` is the run's context.
+pub(super) unsafe fn let_go(kind: HeldKind, object: Object, ctx: *const Ctx) {
+    // SAFETY: the caller's.
+    if let Some(block) = unsafe { WorkerBlock::of(ctx) } {
+        block.held.give(kind, object);
+    }
+}
+
 /// # Safety
 /// `at` is readable for `size` bytes, `ctx` the run's context.
 unsafe fn socket(kind: SocketKind, at: u64, size: u64, netns: u64, flags: u64, ctx: *mut Ctx) -> u64 {
@@ -64,7 +84,12 @@ unsafe fn socket(kind: SocketKind, at: u64, size: u64, netns: u64, flags: u64, c
         let tuple = core::slice::from_raw_parts(at as *const u8, size);
         let netns = if own { -1 } else { netns as i32 };
         let query = SocketQuery { kind, tuple, netns, ingress_ifindex: (*ctx).ingress_ifindex };
-        host.sk_lookup(&query).map_or(0, |s| s.as_ptr() as u64)
+        let Some(found) = host.sk_lookup(&query) else { return 0 };
+        if !hold(HeldKind::Socket, found, ctx) {
+            host.sk_release(found);
+            return 0;
+        }
+        found.as_ptr() as u64
     }
 }
 
@@ -92,8 +117,11 @@ unsafe extern "C" fn skc_lookup_tcp(
 
 unsafe extern "C" fn sk_release(sk: u64, _: u64, _: u64, _: u64, _: u64, ctx: *mut Ctx) -> u64 {
     // SAFETY: the context is the run's; the verifier proved that r1 is what a lookup returned, not null and not given back yet.
-    if let (Some(host), Some(sk)) = (unsafe { host(ctx) }, Object::new(sk as *mut _)) {
-        host.sk_release(sk);
+    unsafe {
+        if let (Some(host), Some(sk)) = (host(ctx), Object::new(sk as *mut _)) {
+            let_go(HeldKind::Socket, sk, ctx);
+            host.sk_release(sk);
+        }
     }
     0
 }

@@ -322,6 +322,9 @@ impl<'a, 'm, M: Memory> Machine<'a, 'm, M> {
             return Err(FaultKind::Aborted);
         }
         self.regs[0] = r0;
+        // What it called in its turn left its own name.
+        // SAFETY: the context is the run's.
+        unsafe { (*self.ctx).prog = self.prog };
         Ok(self.exit())
     }
 

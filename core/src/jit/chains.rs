@@ -53,6 +53,30 @@ pub(crate) fn faulting(module: &Module, helpers: HelperSet) -> Result<Vec<bool>,
     }
 }
 
+/// Which functions make tail calls, themselves or through functions that they call. Callbacks make none.
+pub(crate) fn leaving(module: &Module) -> Result<Vec<bool>, CompileError> {
+    let mut may = Vec::filled(false, module.funcs.len())?;
+    loop {
+        let mut changed = false;
+        for (i, func) in module.funcs.iter().enumerate() {
+            let calls = func.live_blocks().flat_map(|(_, b)| &b.insts).map(|i| &func.insts[i.index()]);
+            let mut called = calls.map(|d| match d.op {
+                Op::TailCall | Op::TailCallAny => true,
+                Op::CallFunc => may.get(d.imm as usize).copied().unwrap_or(true),
+                Op::CallValue => may.iter().any(|m| *m),
+                _ => false,
+            });
+            if !may[i] && called.any(|m| m) {
+                may[i] = true;
+                changed = true;
+            }
+        }
+        if !changed {
+            return Ok(may);
+        }
+    }
+}
+
 /// Whether a function calls helpers that call back.
 pub(crate) fn calls_back(func: &Func, helpers: HelperSet) -> bool {
     let mut calls = func.live_blocks().flat_map(|(_, b)| &b.insts).map(|i| &func.insts[i.index()]);

@@ -32,6 +32,8 @@ pub(crate) struct Ready<'a> {
     pub(crate) spec: FrameSpec,
     /// Whether it, or what it calls, can end the run.
     pub(crate) may_fault: bool,
+    /// Whether it, or what it calls, makes tail calls.
+    pub(crate) may_leave: bool,
     /// Whether a helper that it calls calls functions of the program.
     pub(crate) calls_back: bool,
 }
@@ -144,6 +146,8 @@ struct Lower<'a, M> {
     slow: Label,
     aborted: Label,
     slow_used: bool,
+    /// Bytes of stack that a call takes beyond the frame.
+    kept: u32,
     aborted_used: bool,
     /// Where the budget is asked for more, each with the place to go on at.
     asks: Vec<(Label, Label)>,
@@ -177,6 +181,7 @@ impl<'a, M: Masm> Lower<'a, M> {
             slow,
             aborted,
             slow_used: false,
+            kept: 0,
             aborted_used: false,
             asks: Vec::new(),
             stubs: Vec::new(),
@@ -208,7 +213,7 @@ impl<'a, M: Masm> Lower<'a, M> {
         }
         self.finish()?;
         let end = self.m.buf().offset();
-        let frame = self.m.frame_bytes();
+        let frame = self.m.frame_bytes() + self.kept;
         self.out.funcs.push(FuncCode { func: func.index, start, end, frame })?;
         Ok(())
     }
@@ -355,6 +360,16 @@ impl<'a, M: Masm> Lower<'a, M> {
 
     fn call(&mut self, d: &InstData, dst: Opnd, c: &Constraints) -> Result<(), CompileError> {
         let externs = self.program.externs;
+        let funcs = &self.program.funcs;
+        // A tail call in what is called comes back here, and leaves the other program's name.
+        let comes_back = match d.op {
+            Op::CallFunc => funcs.get(d.imm as usize).is_none_or(|f| f.may_leave),
+            Op::CallValue => funcs.iter().any(|f| f.may_leave),
+            _ => false,
+        };
+        if comes_back {
+            self.kept = self.m.keep_prog(&externs);
+        }
         match d.op {
             Op::CallHelper => {
                 let helper = helper(self.program.options.helpers, d);
@@ -381,6 +396,7 @@ impl<'a, M: Masm> Lower<'a, M> {
             Op::CallFunc => {
                 let label = self.labels.get(d.imm as usize).ok_or(CompileError::NoFunction)?;
                 self.m.call_func(*label);
+                self.take_prog(comes_back);
                 if self.program.funcs[d.imm as usize].may_fault {
                     self.aborted_used = true;
                     self.m.branch_if_aborted(&externs, self.aborted);
@@ -388,6 +404,7 @@ impl<'a, M: Masm> Lower<'a, M> {
             }
             Op::CallValue => {
                 self.m.call_value();
+                self.take_prog(comes_back);
                 if self.program.funcs.iter().any(|f| f.may_fault) {
                     self.aborted_used = true;
                     self.m.branch_if_aborted(&externs, self.aborted);
@@ -402,10 +419,19 @@ impl<'a, M: Masm> Lower<'a, M> {
                 return Ok(());
             }
         }
+        if comes_back {
+            self.m.name_prog(&externs);
+        }
         if let Some(result) = c.result {
             self.m.mov(dst, Opnd::Reg(result));
         }
         Ok(())
+    }
+
+    fn take_prog(&mut self, comes_back: bool) {
+        if comes_back {
+            self.m.take_prog();
+        }
     }
 
     fn term(&mut self, block: Block, term: &Term, next: Option<Block>) -> Result<(), CompileError> {

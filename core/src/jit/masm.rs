@@ -120,6 +120,12 @@ pub(crate) trait Masm {
     fn call_func(&mut self, target: Label);
     /// Call of the function whose record the last call operand points to.
     fn call_value(&mut self);
+    /// In front of a call that may come back from another program: keeps the one that runs on the stack, of which it takes so many bytes.
+    fn keep_prog(&mut self, ext: &Externs) -> u32;
+    /// Behind that call: takes it from the stack again.
+    fn take_prog(&mut self);
+    /// Behind that, where the run goes on: names it in the context.
+    fn name_prog(&mut self, ext: &Externs);
     /// Writes what helpers call in place of a function: their ABI outside, ours inside; where it is.
     fn thunk(&mut self, func: Label) -> u32;
     /// Writes the record of a function ([`crate::vm::Func`]), its thunk's address to be filled in; where it is.

@@ -226,6 +226,7 @@ fn generate<M: Masm>(
 ) -> Result<Artifact, CompileError> {
     let mut m = assembler(CodeBuffer::new());
     let faulting = chains::faulting(module, options.helpers)?;
+    let leaving = chains::leaving(module)?;
     let mut funcs = Vec::with_capacity(module.funcs.len())?;
     for (i, func) in module.funcs.iter().enumerate() {
         let spec = lower::frame_spec(func);
@@ -237,7 +238,14 @@ fn generate<M: Masm>(
         }
         drop(machine);
         let calls_back = chains::calls_back(func, options.helpers);
-        funcs.push(lower::Ready { func, alloc, spec, may_fault: faulting[i], calls_back })?;
+        funcs.push(lower::Ready {
+            func,
+            alloc,
+            spec,
+            may_fault: faulting[i],
+            may_leave: leaving[i],
+            calls_back,
+        })?;
     }
     let externs = Externs {
         tail_calls: offset_of!(Ctx, tail_calls) as i32,

@@ -60,6 +60,7 @@ pub use batch::{Batch, BatchInput, MAX_BATCH_CURSOR};
 pub use config::MapConfig;
 pub use error::MapError;
 pub use memory::{LENT, Lent, MapPlace};
+pub(crate) use ops::Guest;
 pub use ops::Reference;
 pub use perf::PerfRecord;
 pub use prog_array::{ProgArrayGeometry, ProgRef, TailTarget};

@@ -45,12 +45,17 @@ impl Reference {
 }
 
 /// What an entry is set to.
-#[derive(Debug)]
 pub(super) enum Entry<'a> {
     /// An inner map.
     Map(Arc<Map>),
     /// A value of a device, CPU or socket map, with its program.
-    Target(&'a [u8], Option<ProgRef>),
+    Target(&'a [u8], Option<Guest<'a>>),
+}
+
+/// A program that is to stand in an entry, and whether it may: asked when nothing else is wrong, since the first one decides for those that follow.
+pub(crate) struct Guest<'a> {
+    pub(crate) prog: ProgRef,
+    pub(crate) admitted: &'a dyn Fn() -> bool,
 }
 
 /// One map type.
@@ -350,10 +355,23 @@ impl Map {
         prog: Option<ProgRef>,
         flags: u64,
     ) -> Result<Option<Reference>, Errno> {
+        let guest = prog.map(|prog| Guest { prog, admitted: &|| true });
+        self.set_target_if(slot, key, value, guest, flags)
+    }
+
+    /// [`Map::set_target`] with a program that may be refused: ENOMEM in a CPUMAP, as Linux has it, else EINVAL.
+    pub(crate) fn set_target_if(
+        &self,
+        slot: u32,
+        key: &[u8],
+        value: &[u8],
+        guest: Option<Guest<'_>>,
+        flags: u64,
+    ) -> Result<Option<Reference>, Errno> {
         if value.len() != self.spec.value_size as usize {
             return Err(Errno::EINVAL);
         }
-        self.set_entry(slot, key, Entry::Target(value, prog), flags)
+        self.set_entry(slot, key, Entry::Target(value, guest), flags)
     }
 
     fn set_entry(

@@ -12,7 +12,7 @@ use super::keyed::{Keyed, Says};
 use super::ops::{Entry, MapOps, Reference};
 use super::slots::Slots;
 use super::spec::flags::*;
-use super::target::copy_word;
+use super::target::{copy_word, number};
 use super::{Making, MapError, MapSpec, MapType, Target};
 use crate::error::Errno;
 use crate::sync::{Arc, Ordering};
@@ -52,7 +52,7 @@ fn index(key: &[u8]) -> Result<u32, Errno> {
 
 fn target(spec: &MapSpec, entry: Entry<'_>) -> Result<Option<Arc<Target>>, Errno> {
     match entry {
-        Entry::Target(value, prog) => Target::new(spec, value, prog),
+        Entry::Target(value, guest) => Target::new(spec, value, guest),
         Entry::Map(_) => Err(Errno::EINVAL),
     }
 }
@@ -146,8 +146,10 @@ impl MapOps for Indexed {
             (Ok(()), false) if flags == BPF_EXIST => return Err(Errno::ENOENT),
             (answer, _) => answer?,
         }
+        if let Entry::Target(value, _) = entry {
+            self.check_value(index, number(value))?;
+        }
         let target = target(&self.spec, entry)?;
-        self.check_value(index, target.as_ref().map(|t| t.value()))?;
         let word = target.as_ref().map_or(0, |t| self.word(t));
         Ok(self.slots.set(index, word, target)?.map(Reference::Target))
     }
@@ -230,6 +232,14 @@ impl MapOps for DevmapHash {
     fn set(&self, slot: u32, key: &[u8], entry: Entry<'_>, flags: u64) -> Result<Option<Reference>, Errno> {
         if flags > BPF_EXIST {
             return Err(Errno::EINVAL);
+        }
+        // SAFETY: the key has the map's size, which is four bytes.
+        let there = || unsafe { !self.keyed.words(key.as_ptr()).is_null() };
+        if matches!(entry, Entry::Target(value, _) if number(value).is_some_and(|n| n != 0))
+            && flags & BPF_NOEXIST != 0
+            && there()
+        {
+            return Err(Errno::EEXIST);
         }
         let target = target(&self.spec, entry)?.ok_or(Errno::EINVAL)?;
         // Kernel: BPF_EXIST creates what is not there.

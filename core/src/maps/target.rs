@@ -1,6 +1,7 @@
 //! What an entry of a device, CPU or socket map says: where a redirected packet goes, and the entry's own program.
 
 use super::keyed::Says;
+use super::ops::Guest;
 use super::{MapSpec, MapType, ProgRef, TailTarget};
 use crate::error::Errno;
 use crate::sync::Arc;
@@ -15,23 +16,27 @@ pub struct Target {
 }
 
 impl Target {
-    /// An entry from its value: a number and, in 8-byte values, a program, which `prog` stands for.
+    /// An entry from its value: a number and, in 8-byte values, a program, which `guest` stands for.
     pub(super) fn new(
         spec: &MapSpec,
         value: &[u8],
-        prog: Option<ProgRef>,
+        guest: Option<Guest<'_>>,
     ) -> Result<Option<Arc<Target>>, Errno> {
         let value = number(value).ok_or(Errno::EINVAL)?;
-        if prog.is_some() && spec.value_size != 8 {
+        if guest.is_some() && spec.value_size != 8 {
             return Err(Errno::EINVAL);
         }
         if value == 0 && spec.kind != MapType::Xskmap {
-            return if prog.is_some() && spec.kind != MapType::Cpumap {
+            return if guest.is_some() && spec.kind != MapType::Cpumap {
                 Err(Errno::EINVAL)
             } else {
                 Ok(None)
             };
         }
+        if guest.as_ref().is_some_and(|g| !(g.admitted)()) {
+            return Err(if spec.kind == MapType::Cpumap { Errno::ENOMEM } else { Errno::EINVAL });
+        }
+        let prog = guest.map(|g| g.prog);
         Ok(Some(Arc::new(Target { kind: spec.kind, value, prog })?))
     }
 

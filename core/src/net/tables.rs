@@ -4,10 +4,10 @@
 //! lowest metric; a route without a usable way gives way to a shorter one.
 
 use super::intervals::{Intervals, NONE, Span};
-use super::{DEFAULT, Fib, LOCAL, Link, MAIN, Neighbour, NextHop, Own, Prefix, Route, RouteKind, Set, key};
+use super::{DEFAULT, Fib, LOCAL, Link, MAIN, Neighbour, NextHop, Own, Route, RouteKind, Set, key};
 use crate::mem::{OutOfMemory, Vec};
 use core::cmp::Reverse;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv6Addr};
 
 /// What is asked of the tables.
 #[derive(Clone, Copy, Debug)]
@@ -190,16 +190,18 @@ impl Tables {
     ///
     /// Kernel: a keyed hash whose key nobody knows; uxdp: a fixed one, as even and as constant for a flow.
     fn hop(&self, route: &Route, query: &Query) -> Option<NextHop> {
-        let usable = |h: &&NextHop| self.link(h.ifindex).is_some();
-        // IPv6 takes any route where packets go out; the output is a preference there.
-        if query.output != 0 && query.destination.is_ipv4() {
-            return route.next_hops.iter().filter(usable).find(|h| h.ifindex == query.output).copied();
+        let mut usable = route.next_hops.iter().filter(|h| self.link(h.ifindex).is_some());
+        if query.output != 0 {
+            let way = usable.clone().find(|h| h.ifindex == query.output);
+            // IPv6 takes any route where packets go out; the output is a preference there.
+            let any = if query.destination.is_ipv4() { None } else { usable.next() };
+            return way.or(any).copied();
         }
-        let total: u64 = route.next_hops.iter().filter(usable).map(|h| u64::from(h.weight)).sum();
+        let total: u64 = usable.clone().map(|h| u64::from(h.weight)).sum();
         let flow = key(query.source).rotate_left(64) ^ key(query.destination);
         let folded = ((flow >> 64) as u64 ^ flow as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut left = ((u128::from(folded) * u128::from(total)) >> 64) as u64;
-        route.next_hops.iter().filter(usable).find_map(|h| match left.checked_sub(u64::from(h.weight)) {
+        usable.find_map(|h| match left.checked_sub(u64::from(h.weight)) {
             Some(rest) => {
                 left = rest;
                 None
@@ -213,21 +215,70 @@ impl Tables {
         if found.route.source.is_some() {
             return found.route.source;
         }
-        let is_v4 = destination.is_ipv4();
-        let of_link = |o: &&Own| o.prefix.address.is_ipv4() == is_v4 && o.ifindex == found.link.ifindex;
-        let near = found.hop.gateway.unwrap_or(destination);
-        if is_v4 {
-            let on_subnet = |o: &&Own| o.prefix.contains(near);
-            let mut own = self.own.iter().filter(of_link);
-            return own.clone().find(on_subnet).or_else(|| own.next()).map(|o| o.prefix.address);
+        match destination {
+            IpAddr::V4(_) => self.source_v4(found.link.ifindex, found.hop.gateway),
+            IpAddr::V6(to) => self.source_v6(found.link.ifindex, to),
         }
-        // The same scope, then the longest common prefix (RFC 6724, the rules that apply to one interface).
-        let common = |p: Prefix| (key(p.address) ^ key(destination)).leading_zeros();
-        let scope = |a: IpAddr| key(a) >> 118 == 0xfe80 >> 6;
-        let same_scope = |o: &&Own| scope(o.prefix.address) == scope(destination);
-        // Of equal ones the first that was given.
-        let own = self.own.iter().filter(of_link).filter(same_scope);
-        let best = own.min_by_key(|o| Reverse(common(o.prefix)));
-        best.or_else(|| self.own.iter().find(of_link)).map(|o| o.prefix.address)
     }
+
+    /// One in the gateway's subnet, else the link's first; of a link without addresses the first that another link has (`inet_select_addr`).
+    fn source_v4(&self, ifindex: u32, gateway: Option<IpAddr>) -> Option<IpAddr> {
+        let of_link = self.own.iter().filter(|o| o.prefix.address.is_ipv4() && o.ifindex == ifindex);
+        let near = |o: &&Own| gateway.is_some_and(|g| o.prefix.contains(g));
+        let own = of_link.clone().find(near).or_else(|| of_link.clone().next());
+        let others = || {
+            let all =
+                self.own.iter().filter(|o| o.prefix.address.is_ipv4() && !o.prefix.address.is_loopback());
+            all.min_by_key(|o| o.ifindex)
+        };
+        own.or_else(others).map(|o| o.prefix.address)
+    }
+
+    /// Of all addresses the best by RFC 6724, the rules that apply to what is known here, in their order: scope, interface, label, longest prefix. Of equal ones the first
+    /// of the first link (`ipv6_dev_get_saddr`).
+    fn source_v6(&self, ifindex: u32, destination: Ipv6Addr) -> Option<IpAddr> {
+        let wanted = scope(destination);
+        let worth = |own: &Own, address: Ipv6Addr| {
+            let scope = scope(address);
+            let scope = if scope >= wanted { -scope } else { scope - 128 };
+            let common = (address.to_bits() ^ destination.to_bits()).leading_zeros();
+            let same_label = label(address) == label(destination);
+            (scope, own.ifindex == ifindex, same_label, common.min(own.prefix.len.into()))
+        };
+        let own = self.own.iter().filter_map(|own| match own.prefix.address {
+            IpAddr::V6(a) => Some((own.ifindex, worth(own, a), a)),
+            IpAddr::V4(_) => None,
+        });
+        own.min_by_key(|(link, worth, _)| (Reverse(*worth), *link)).map(|(.., address)| address.into())
+    }
+}
+
+/// How far an address is known, as a multicast address has it: a link's 2, a site's 5, everybody's 14.
+fn scope(address: Ipv6Addr) -> i32 {
+    match address.segments()[0] {
+        _ if address.is_loopback() => 2,
+        first if first & 0xffc0 == 0xfe80 => 2,
+        first if first & 0xffc0 == 0xfec0 => 5,
+        _ => 14,
+    }
+}
+
+/// Prefixes whose addresses go together, longest first (`ip6addrlbl_init_table`).
+const LABELS: [(u128, u8, u8); 10] = [
+    (1, 128, 0),
+    (0xffff << 32, 96, 4),
+    (0, 96, 3),
+    (0x2001 << 112, 32, 6),
+    (0x2001_0010 << 96, 28, 7),
+    (0x2002 << 112, 16, 2),
+    (0x3ffe << 112, 16, 12),
+    (0xfec0 << 112, 10, 11),
+    (0xfc00 << 112, 7, 5),
+    (0, 0, 1),
+];
+
+fn label(address: Ipv6Addr) -> u8 {
+    let has =
+        |(prefix, len, _): &&(u128, u8, u8)| (address.to_bits() ^ prefix).leading_zeros() >= (*len).into();
+    LABELS.iter().find(has).map_or(0, |(.., label)| *label)
 }

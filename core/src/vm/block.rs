@@ -2,6 +2,7 @@
 //!
 //! It is reached from a context's `percpu`. The slot's holder alone writes it, with plain relaxed loads and stores; anyone may read it.
 
+use super::held::HeldObjects;
 use super::trace::{TraceRecord, TraceRing};
 use super::{AbortReason, Ctx};
 use crate::mem::OutOfMemory;
@@ -19,6 +20,8 @@ pub(crate) struct WorkerBlock {
     trace: AtomicPtr<TraceRing>,
     /// The stack of the thread that holds the slot; both 0 where it is not known.
     stack: [AtomicUsize; 2],
+    /// Objects of the host that the run at hand holds.
+    pub(crate) held: HeldObjects,
 }
 
 impl WorkerBlock {
@@ -28,6 +31,7 @@ impl WorkerBlock {
             aborts: [const { AtomicU64::new(0) }; AbortReason::COUNT],
             trace: AtomicPtr::new(null_mut()),
             stack: [const { AtomicUsize::new(0) }; 2],
+            held: HeldObjects::new(),
         }
     }
 

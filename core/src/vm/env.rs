@@ -9,7 +9,7 @@ use crate::error::Errno;
 use crate::helpers::{HelperSet, STANDARD};
 use crate::host::{Host, Service};
 use crate::maps::Wakes;
-use crate::maps::{Map, MapConfig, MapType, Reference, Reported, names_program};
+use crate::maps::{Guest, Map, MapConfig, MapType, Reference, Reported, names_program};
 use crate::mem::Vec;
 use crate::net::Tables;
 use crate::platform::{MapMemory, Platform};
@@ -194,8 +194,8 @@ impl Env {
     /// Sets an entry of a device, CPU or socket map, with a program for the packets that go there; the former goes after a grace period.
     ///
     /// # Errors
-    /// As [`Map::set_target`]; EINVAL for a program of another environment, one that is not made for entries of this type, and one that differs in `xdp.frags` from those that use
-    /// the map or stand in it. (Kernel: the last one is ENOMEM in a CPUMAP; uxdp: EINVAL, because memory is not what it lacks.)
+    /// As [`Map::set_target`]; EINVAL for a program of another environment, or in a map that has none. EINVAL, in a CPUMAP ENOMEM as on Linux, for one that is not made for entries
+    /// of this type, and one that differs in `xdp.frags` from those that use the map or stand in it.
     pub fn set_target(
         &self,
         map: &Map,
@@ -209,16 +209,17 @@ impl Env {
             MapType::Cpumap => Some(AttachType::XdpCpumap),
             _ => None,
         };
-        let fits = |p: &Arc<Prog>| {
-            let code = p.program().code();
-            core::ptr::eq(Arc::as_ptr(p.env()), self)
-                && Some(code.attach) == wanted
-                && map.admit_entry(code.attach, code.frags)
-        };
-        if prog.is_some_and(|p| !fits(p)) {
+        if prog.is_some_and(|p| !core::ptr::eq(Arc::as_ptr(p.env()), self) || wanted.is_none()) {
             return Err(Errno::EINVAL);
         }
-        self.replace(|slot| map.set_target(slot, key, value, prog.map(Prog::prog_ref), flags))
+        let admitted = || {
+            prog.is_none_or(|p| {
+                let code = p.program().code();
+                Some(code.attach) == wanted && map.admit_entry(code.attach, code.frags)
+            })
+        };
+        let guest = prog.map(|p| Guest { prog: Prog::prog_ref(p), admitted: &admitted });
+        self.replace(|slot| map.set_target_if(slot, key, value, guest, flags))
     }
 
     /// Sets the value of a key, as [`Map::update_elem`]; of a device, CPU or socket map without a program.

@@ -6,8 +6,12 @@
 //! Invariant: a frame's pointers are ordered and into its buffer. `new` establishes it, and helpers, which alone move them, keep it.
 
 use super::run::word;
-use super::{Chain, Ctx, Hook, Redirect, Worker, ctx_init, xdp_run};
+use super::{
+    Action, BPF_F_BROADCAST, Chain, Ctx, Hook, Redirect, RedirectKind, Worker, ctx_init, next_target,
+    run_entry, xdp_run,
+};
 use crate::error::Errno;
+use crate::mem::{OutOfMemory, Vec};
 use core::marker::PhantomData;
 use core::ops::Range;
 
@@ -64,6 +68,22 @@ unsafe fn between<'b>(from: *const u8, to: *const u8) -> &'b [u8] {
     unsafe { core::slice::from_raw_parts(from, to.addr() - from.addr()) }
 }
 
+/// One way of a redirected packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// The entry that the packet was redirected to.
+    pub entry: Redirect,
+    /// Whether it has a program.
+    pub has_program: bool,
+    /// What that program made of the packet ([`run_entry`]); PASS without one.
+    pub action: u32,
+    /// Where the packet goes on.
+    pub goes: Redirect,
+}
+
+/// Most redirects of one packet in a row: an entry of a CPU map may redirect to another.
+const MOST_WAYS: usize = 8;
+
 /// Where packets say that they came from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
@@ -99,18 +119,83 @@ impl<'a> Runner<'a> {
     /// Runs one packet; the action's code. The frame is then as the program left it.
     #[inline]
     pub fn run(&mut self, frame: &mut Frame<'_>) -> u32 {
+        self.take(frame);
+        // SAFETY: made by `ctx_init` with what lives; the pointers are ordered and into a buffer that the frame borrows mutably.
+        let action = unsafe { xdp_run(&mut self.ctx) };
+        self.give(frame);
+        action
+    }
+
+    /// The frame's packet is the context's.
+    #[inline(always)]
+    fn take(&mut self, frame: &Frame<'_>) {
         let c = &mut self.ctx;
         word(&mut c.data_hard_start, &frame.hard_start);
         word(&mut c.data_meta, &frame.meta);
         word(&mut c.data, &frame.data);
         word(&mut c.data_end, &frame.data_end);
         word(&mut c.frame_end, &frame.frame_end);
-        // SAFETY: made by `ctx_init` with what lives; the pointers are ordered and into a buffer that the frame borrows mutably.
-        let action = unsafe { xdp_run(c) };
+    }
+
+    /// The packet is as the context has it.
+    #[inline(always)]
+    fn give(&self, frame: &mut Frame<'_>) {
+        let c = &self.ctx;
         word(&mut frame.meta, &c.data_meta);
         word(&mut frame.data, &c.data);
         word(&mut frame.data_end, &c.data_end);
-        action
+    }
+
+    /// As [`Runner::run`], and a packet that is redirected leaves at once: the programs of the entries that it goes to run on it, and `each` is told of every way, with the
+    /// packet as it leaves by that. One that is for all entries of a device map (`BPF_F_BROADCAST`) gets a copy each. What `run` would return.
+    ///
+    /// # Errors
+    /// Where there is no memory for a copy.
+    pub fn run_through(
+        &mut self,
+        frame: &mut Frame<'_>,
+        each: &mut dyn FnMut(&Way, &Frame<'_>),
+    ) -> Result<u32, OutOfMemory> {
+        let action = self.run(frame);
+        if action != Action::Redirect as u32 {
+            return Ok(action);
+        }
+        let all = self.ctx.redirect;
+        if all.kind != RedirectKind::Devmap || all.flags & BPF_F_BROADCAST == 0 {
+            self.run_entries(frame, each);
+            return Ok(action);
+        }
+        let (data_meta, data, data_end) = (frame.meta, frame.data, frame.data_end);
+        // SAFETY: the invariant; the frame borrows the buffer.
+        let packet = Vec::from_slice(unsafe { between(data_meta, data_end) })?;
+        let mut cursor = 0;
+        // SAFETY: the redirect is that of the run above; the worker's thread is in this call.
+        while let Some(one) = unsafe { next_target(&all, self.ctx.ingress_ifindex, &mut cursor) } {
+            self.ctx.redirect = one;
+            self.run_entries(frame, each);
+            (frame.meta, frame.data, frame.data_end) = (data_meta, data, data_end);
+            // SAFETY: they were ordered and into the buffer before the entry's program ran; nothing borrows it now.
+            unsafe { core::ptr::copy_nonoverlapping(packet.as_ptr(), data_meta, packet.len()) };
+            self.take(frame);
+        }
+        self.ctx.redirect = all;
+        Ok(action)
+    }
+
+    /// Runs the program of the entry that the context's redirect names, and of those that its redirects lead to.
+    fn run_entries(&mut self, frame: &mut Frame<'_>, each: &mut dyn FnMut(&Way, &Frame<'_>)) {
+        for _ in 0..MOST_WAYS {
+            let entry = self.ctx.redirect;
+            // SAFETY: the redirect was left by a run in this call of `run_through`, or by `next_target`; the packet is the frame's.
+            let action = unsafe { run_entry(&mut self.ctx) };
+            self.give(frame);
+            let has_program = !entry.egress_prog.is_null();
+            let goes = self.ctx.redirect;
+            each(&Way { entry, has_program, action, goes }, frame);
+            if action != Action::Redirect as u32 || goes.egress_prog.is_null() {
+                return;
+            }
+        }
     }
 
     /// As [`Runner::run`], of a packet that goes on in fragments. Where a program does not take them (`xdp.frags`) the run is aborted.

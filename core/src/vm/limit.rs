@@ -7,12 +7,11 @@
 //! Time is looked at where instructions are counted: such a run has a budget of [`TURN`] at a time, and asks for more where that is used up ([`refill`]). It is then that the clock is
 //! read; the first reading is what its time begins with. Runs that end before cost no reading.
 //!
-//! An aborted run gives back its lock and the records that it had reserved in rings. Objects of the host cannot be given back so, so that a program that holds some cannot be
-//! limited.
+//! An aborted run gives back its lock, the records that it had reserved in rings, and the objects of the host that it holds ([`super::held`]).
 
 use super::prog::maps_of;
-use super::{AbortReason, Ctx};
-use crate::helpers::{HelperSet, RetType};
+use super::{AbortReason, Ctx, HeldKind, WorkerBlock};
+use crate::helpers::{Helper, HelperSet, RetType};
 use crate::isa::{self, Op};
 use crate::mem::{OutOfMemory, Vec};
 use crate::platform::Clock;
@@ -73,11 +72,15 @@ pub(super) fn set(program: &mut Program<Verified>, insns: u64, nanos: u64) -> Re
     Ok(())
 }
 
-/// The helper by which a program gets objects of the host, which an aborted run could not give back: its runs cannot be limited.
+/// The helper by which a program gets objects that an aborted run could not give back: its runs cannot be limited. All that the host gives are noted.
 pub(super) fn holder(program: &Program<Verified>, helpers: HelperSet) -> Option<&'static str> {
     program.rewrites().insns.iter().find_map(|rewrite| {
         let Rewrite::CallHelper { row, .. } = *rewrite else { return None };
-        helpers.get(row).filter(|h| matches!(h.proto.ret, RetType::HandleOrNull(_))).map(|h| h.name)
+        let kept = |h: &&Helper| match h.proto.ret {
+            RetType::HandleOrNull(handle) => HeldKind::of(handle).is_none(),
+            _ => false,
+        };
+        helpers.get(row).filter(kept).map(|h| h.name)
     })
 }
 
@@ -138,5 +141,18 @@ fn more(c: &mut Ctx) -> Result<(), AbortReason> {
 pub(super) unsafe fn give_records(ctx: &Ctx) {
     for map in maps_of(ctx) {
         map.discard_records(ctx.slot);
+    }
+}
+
+/// Gives back the objects of the host that an aborted run held.
+///
+/// # Safety
+/// As [`give_records`].
+#[cold]
+pub(super) unsafe fn give_objects(ctx: &Ctx) {
+    // SAFETY: the context's services and its worker's block outlive it.
+    let (env, block) = unsafe { (ctx.env.as_ref(), WorkerBlock::of(ctx)) };
+    if let (Some(host), Some(block)) = (env.and_then(|e| e.host), block) {
+        block.held.give_all(host);
     }
 }

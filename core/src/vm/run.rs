@@ -5,7 +5,7 @@
 //! for the program that ran last and for the worker.
 
 use super::hook::{Hook, Link, Unit};
-use super::limit::{self, give_records};
+use super::limit::{self, give_objects, give_records};
 use super::{AbortReason, Action, Counting, Ctx, Func, Pkt, Prog, RedirectKind, Worker, WorkerBlock};
 use crate::error::Errno;
 use crate::limits::MAX_TAIL_CALL_CNT;
@@ -275,7 +275,10 @@ pub(super) unsafe fn finish_where(r0: u64, ctx: *mut Ctx, means: impl Fn(Action)
     give_lock(c);
     if c.abort != 0 {
         // SAFETY: the run is over.
-        unsafe { give_records(c) };
+        unsafe {
+            give_records(c);
+            give_objects(c);
+        }
     }
     c.set_abort(reason);
     // SAFETY: the caller's.
@@ -314,24 +317,13 @@ pub(super) unsafe fn running<'a>(ctx: &Ctx) -> Option<&'a Prog> {
     }
 }
 
-/// The program that a function value of a run is of: the one that runs, or where a tail call came back to its caller one of the hook's.
+/// The program that a function value of a run is of, which is the one that runs.
 ///
 /// # Safety
 /// During a run, on its own thread; the value is one of that run's.
 pub(crate) unsafe fn owner_of<'a>(func: &Func, ctx: &Ctx) -> Option<&'a Prog> {
     // SAFETY: the caller's.
-    let named = unsafe { running(ctx) };
-    if let Some(prog) = named.filter(|p| p.has(func)) {
-        return Some(prog);
-    }
-    if ctx.entry.is_null() {
-        return None;
-    }
-    // SAFETY: as in `running`.
-    let unit = unsafe { Hook::of(ctx).unit() }?;
-    let prog = unit.links.iter().map(|l| &l.prog).find(|p| p.has(func))?;
-    // SAFETY: as in `running`.
-    Some(unsafe { &*crate::sync::Arc::as_ptr(prog) })
+    unsafe { running(ctx) }.filter(|p| p.has(func))
 }
 
 /// Finds what compiled code jumps to in a tail call through a map that is only known at run time: its address, or null. Counts the call.

@@ -39,8 +39,8 @@ pub unsafe extern "C" fn uxdp_map_update_map(
 ///
 /// The entry takes a reference of its own; everything else stays the caller's. Entries with programs go with the last handle of the map (the object's, unless uxdp_map_ref took one): who frees
 /// the object while packets still run keeps the map. What was there goes when every online worker was quiescent. Any thread, while programs run. 0; -EINVAL
-/// for NULL, other maps, and a program that is not loaded, of another environment or not made for entries of this type (`SEC("xdp/devmap")`, `SEC("xdp/cpumap")`); -EEXIST,
-/// -ENOENT, -E2BIG as uxdp_map_update_elem; -EPERM for a frozen map; -ENOMEM.
+/// for NULL, other maps, and a program that is not loaded, of another environment, not made for entries of this type (`SEC("xdp/devmap")`, `SEC("xdp/cpumap")`), or that differs in
+/// `xdp.frags` from those that the map goes with; the last two are -ENOMEM in a CPUMAP, as on Linux. -EEXIST, -ENOENT, -E2BIG as uxdp_map_update_elem; -EPERM for a frozen map; -ENOMEM.
 ///
 /// # Safety
 /// `m` and `p` are NULL or handles; `key` and `value` are NULL or have the sizes of the map.

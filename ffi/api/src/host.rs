@@ -105,7 +105,7 @@ pub struct uxdp_host_ops {
     >,
     /// Makes a new connection known, whose reference goes; the tracked one, held for the program, or NULL.
     pub ct_insert: Option<unsafe extern "C" fn(arg: *mut c_void, ct: *mut c_void) -> *mut c_void>,
-    /// Takes a tracked connection back.
+    /// Takes a tracked connection back; or, of a run that was ended in between, a new one that is not inserted.
     pub ct_release: Option<unsafe extern "C" fn(arg: *mut c_void, ct: *mut c_void)>,
     /// Sets the time to live of a new connection, in milliseconds.
     pub ct_set_timeout: Option<unsafe extern "C" fn(arg: *mut c_void, ct: *mut c_void, timeout: u32)>,

@@ -107,10 +107,10 @@ pub struct uxdp_load_opts {
     /// 0.
     pub reserved: u32,
     /// Instructions that a run may take before it is aborted (UXDP_ABORT_LIMIT), counted where it could go on and on: entering a function costs its length, a jump back the
-    /// slots from its target on. 0: no limit. -EOPNOTSUPP for a program that holds objects of the host, with the name of the helper.
+    /// slots from its target on. What an aborted run holds (a lock, records of rings, objects of the host) goes back. 0: no limit.
     pub run_limit: u64,
     /// Nanoseconds that a run may take before it is aborted (UXDP_ABORT_TIME). The clock is read every 4,096 instructions that count, as above, and the time begins with the first
-    /// reading; what a helper takes is seen when it is over. 0: no limit. -EOPNOTSUPP as above.
+    /// reading; what a helper takes is seen when it is over. 0: no limit. -EOPNOTSUPP where the platform has no clock.
     pub run_time_limit: u64,
 }
 

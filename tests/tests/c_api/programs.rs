@@ -32,7 +32,7 @@ fn every_function_does_what_its_comment_says() {
 #[test]
 fn hosts_give_programs_what_they_ask_for() {
     let dir = work("host");
-    let arguments = ["mine", "host", "fib", "frags", "named", "long", "slots", "kernel_only"]
+    let arguments = ["mine", "host", "fib", "frags", "named", "long", "slots", "kernel_only", "held"]
         .map(|o| root().join("tests/progs/obj").join(format!("{o}.o")));
     let plain = dir.join("host");
     compile("host.c", &[], &plain);

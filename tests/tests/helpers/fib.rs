@@ -1,6 +1,6 @@
 //! Routes, neighbours and MTU beside Linux's: a network name space of this test's own, its tables read through `ip -json` into a [`Fib`], and the same questions to both.
 
-use crate::row::{Packet, Row, row};
+use crate::row::{Outcome, Packet, Row, row};
 use crate::{judge, linux};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -27,12 +27,18 @@ const SETUP: &[&str] = &[
     "link set v1 address 02:00:00:00:00:11 up",
     "link set v2 address 02:00:00:00:00:12 mtu 1400 up",
     "link set v3 address 02:00:00:00:00:13 mtu 1400 up",
+    // Without an address of its own.
+    "link add v4 type veth peer name v5",
+    "link set v4 address 02:00:00:00:00:14 addrgenmode none up",
+    "link set v5 address 02:00:00:00:00:15 up",
     "addr add 10.0.0.1/24 dev v0",
     "addr add 10.0.5.1/24 dev v0",
     "addr add 10.1.0.1/24 dev v2",
     "addr add fc00:1::1/64 dev v0 nodad",
     "addr add fc00:2::1/64 dev v2 nodad",
     "addr add fc00:3::1/64 dev v2 nodad",
+    "addr add 2001:db8:ffff::1/64 dev v2 nodad",
+    "addr add 2001:db8:11::1/126 dev v0 nodad",
     "route add 20.0.0.0/8 via 10.0.0.2 metric 100",
     "route add 20.1.0.0/16 via 10.1.0.9",
     "route add 20.1.2.0/24 dev v2 metric 5",
@@ -51,6 +57,9 @@ const SETUP: &[&str] = &[
     "route add 81.0.0.0/8 via 10.0.5.9",
     // To where they are encapsulated to: `ip` gives both the same name in JSON.
     "route add 90.0.0.1/32 encap ip id 7 dst 90.0.0.1 via 10.0.0.2 dev v0",
+    "route add 10.0.5.128/25 dev v0",
+    "route add 82.0.0.0/8 dev v4",
+    "route add 83.0.0.0/8 via 10.0.0.2 dev v4 onlink",
     "route add default via 10.0.0.254",
     "route add 2001:db8::/32 via fc00:1::2",
     "route add 2001:db8:1::/48 via fc00:2::9 metric 7",
@@ -63,6 +72,11 @@ const SETUP: &[&str] = &[
     "route add prohibit 2001:db8:c::/48",
     "route add 2001:db8:d::/48 via fc00:2::9 table 100",
     "route add 2001:db8:e::1/128 encap ip6 id 7 dst 2001:db8:e::1 via fc00:1::2 dev v0",
+    "route add 2001:db8:f::/48 dev v4",
+    "route add fc00:f::/48 dev v4",
+    "route add 2002:db8::/48 dev v2",
+    "route add 2001:db8:11:ffff::/64 dev v2",
+    "route add 2001:db8:11:fffe::/64 dev v4",
     "route add default via fc00:1::ffff",
     "neigh add 10.0.0.2 lladdr 02:00:00:00:00:a2 dev v0 nud permanent",
     "neigh add 10.1.0.9 lladdr 02:00:00:00:00:a9 dev v2 nud permanent",
@@ -189,11 +203,15 @@ fn route(r: &Value, is_v4: bool, names: &std::collections::BTreeMap<String, u32>
     if let Some(mtu) = r["metrics"][0]["mtu"].as_u64().filter(locked) {
         route.mtu = mtu as u32;
     }
+    let ways = r["nexthops"].as_array().map_or(std::slice::from_ref(r), Vec::as_slice);
     if matches!(kind, RouteKind::Unicast | RouteKind::Local) {
-        let gateway = r["gateway"].as_str().or(r["via"]["host"].as_str()).map(|g| g.parse().unwrap());
-        let ifindex = names[r["dev"].as_str().unwrap()];
-        let encapsulates = r["encap"].is_string();
-        route.next_hops.push(NextHop { gateway, encapsulates, ..NextHop::on(ifindex) }).unwrap();
+        for way in ways {
+            let gateway = way["gateway"].as_str().or(way["via"]["host"].as_str()).map(|g| g.parse().unwrap());
+            let ifindex = names[way["dev"].as_str().unwrap()];
+            let encapsulates = way["encap"].is_string();
+            let weight = way["weight"].as_u64().unwrap_or(1) as u16;
+            route.next_hops.push(NextHop { ifindex, gateway, weight, encapsulates }).unwrap();
+        }
     }
     route
 }
@@ -243,6 +261,9 @@ fn questions(names: &[u32; 4]) -> Vec<Packet> {
         "60.0.0.1",
         "80.0.0.1",
         "81.0.0.1",
+        "82.0.0.1",
+        "83.0.0.1",
+        "10.0.5.200",
         "90.0.0.1",
         "99.9.9.9",
         "127.0.0.1",
@@ -264,6 +285,12 @@ fn questions(names: &[u32; 4]) -> Vec<Packet> {
         "2001:db8:c::1",
         "2001:db8:d::1",
         "2001:db8:e::1",
+        "2001:db8:f::1",
+        "fc00:f::1",
+        "2002:db8::1",
+        "2001:db8:11::2",
+        "2001:db8:11:ffff::1",
+        "2001:db8:11:fffe::1",
         "3000::1",
         "fe80::9",
         "ff02::1",
@@ -323,7 +350,7 @@ fn rows(names: &[u32; 4]) -> Vec<Row> {
     vec![
         row("fib", "fib_query").env(env).packets(questions(names)).expect(|o| {
             let answers: BTreeSet<u8> = o.packets.iter().map(|p| p.bytes[72]).collect();
-            // All but NO_SRC_ADDR: here every interface has an address that a packet can leave with.
+            // All but NO_SRC_ADDR: here is always an address that a packet can leave with.
             let results = (0..=8).chain([-19i8 as u8, -22i8 as u8, -97i8 as u8]);
             assert_eq!(answers, results.collect(), "BPF_FIB_LKUP_RET_*, and the errors");
         }),
@@ -332,34 +359,138 @@ fn rows(names: &[u32; 4]) -> Vec<Row> {
     ]
 }
 
-#[test]
-fn routes_neighbours_and_mtu_answer_as_linux_does() {
+/// Makes a network in a name space of a thread's own, publishes what is in it, and judges there. Empty where nobody can.
+fn in_network(
+    setup: &'static [&'static str],
+    sysctls: &'static [(&'static str, &'static str)],
+    judged: impl FnOnce() -> Vec<String> + Send + 'static,
+) {
     if !linux::can_ask() {
         return linux::skip("bpf(2) is not permitted");
     }
-    let asked = std::thread::spawn(|| {
+    let asked = std::thread::spawn(move || {
         // SAFETY: it takes a number; this thread alone is in the new name space.
         if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 || Command::new("ip").output().is_err() {
             linux::skip("no name spaces, or no `ip`");
             return Vec::new();
         }
-        for line in SETUP {
+        for line in setup {
             let is_v6 = line.split_whitespace().any(|w| w.contains("::") && !line.contains("inet6"));
             ip(&format!("{} {line}", if is_v6 { "-6" } else { "" }));
         }
-        for (file, value) in FORWARDING {
+        for (file, value) in sysctls {
             std::fs::write(format!("/proc/sys/net/{file}"), value).unwrap();
         }
-        let fib = read_kernel();
-        let index =
-            |name: &str| json(&format!("-json link show {name}"))[0]["ifindex"].as_u64().unwrap() as u32;
-        let names = ["v0", "v1", "v2", "v3"].map(index);
-        NETWORK.replace(fib);
-        rows(&names)
-            .iter()
-            .filter_map(|r| judge(r, true).err().map(|e| format!("{}: {e}", r.program)))
-            .collect()
+        NETWORK.replace(read_kernel());
+        judged()
     });
     let wrong: Vec<String> = asked.join().unwrap();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn index(name: &str) -> u32 {
+    json(&format!("-json link show {name}"))[0]["ifindex"].as_u64().unwrap() as u32
+}
+
+fn wrong_of(rows: &[Row]) -> Vec<String> {
+    let wrong = rows.iter().filter_map(|r| judge(r, true).err().map(|e| format!("{}: {e}", r.program)));
+    wrong.collect()
+}
+
+#[test]
+fn routes_neighbours_and_mtu_answer_as_linux_does() {
+    in_network(SETUP, FORWARDING, || wrong_of(&rows(&["v0", "v1", "v2", "v3"].map(index))));
+}
+
+#[test]
+fn packets_without_an_address_to_leave_with_are_told_so() {
+    const SETUP: &[&str] = &[
+        "link set lo up",
+        "link add v0 type veth peer name v1",
+        "link set v0 address 02:00:00:00:00:10 addrgenmode none up",
+        "link set v1 address 02:00:00:00:00:11 addrgenmode none up",
+        "addr del ::1/128 dev lo",
+        "route add 20.0.0.0/8 dev v0",
+        "route add 2001:db8::/32 dev v0",
+    ];
+    in_network(SETUP, FORWARDING.split_at(2).0, || {
+        let all = ["20.0.0.1", "2001:db8::1"].map(|to| to.parse::<IpAddr>().unwrap());
+        let flags = [SRC, SRC | SKIP_NEIGH, SRC | DIRECT, SRC | OUTPUT, 0];
+        let asked = all.iter().flat_map(|to| flags.map(|f| question(*to, index("v0"), f, |_| {})));
+        let row = row("fib", "fib_query").env(env).packets(asked.collect::<Vec<_>>()).expect(|o| {
+            let answers: Vec<u8> = o.packets.iter().map(|p| p.bytes[72]).collect();
+            assert_eq!(answers, [7, 0, 7, 7, 7, 9, 9, 9, 9, 7], "NO_SRC_ADDR, of IPv6 alone");
+        });
+        wrong_of(&[row])
+    });
+}
+
+/// Two ways, of which the second has three parts of four.
+const TWO_WAYS: &[&str] = &[
+    "link set lo up",
+    "link add v0 type veth peer name v1",
+    "link add v2 type veth peer name v3",
+    "link set v0 address 02:00:00:00:00:10 up",
+    "link set v1 address 02:00:00:00:00:11 up",
+    "link set v2 address 02:00:00:00:00:12 mtu 1400 up",
+    "link set v3 address 02:00:00:00:00:13 mtu 1400 up",
+    "addr add 10.0.0.1/24 dev v0",
+    "addr add 10.1.0.1/24 dev v2",
+    "addr add fc00:1::1/64 dev v0 nodad",
+    "addr add fc00:2::1/64 dev v2 nodad",
+    "route add 20.0.0.0/8 nexthop via 10.0.0.2 dev v0 weight 1 nexthop via 10.1.0.2 dev v2 weight 3",
+    "route add 2001:db8::/32 nexthop via fc00:1::2 dev v0 weight 1 nexthop via fc00:2::2 dev v2 weight 3",
+    "neigh add 10.0.0.2 lladdr 02:00:00:00:00:a2 dev v0 nud permanent",
+    "neigh add 10.1.0.2 lladdr 02:00:00:00:00:b2 dev v2 nud permanent",
+    "neigh add fc00:1::2 lladdr 02:00:00:00:00:a2 dev v0 nud permanent",
+    "neigh add fc00:2::2 lladdr 02:00:00:00:00:b2 dev v2 nud permanent",
+];
+
+/// Flows from many sources.
+fn flows(to: IpAddr, ifindex: u32, flags: u32) -> Vec<Packet> {
+    let from = |i: u8| {
+        question(to, ifindex, flags, |p| match to {
+            IpAddr::V4(_) => p[16..20].copy_from_slice(&[10, 0, 0, 7 + i % 200]),
+            IpAddr::V6(_) => p[31] = i,
+        })
+    };
+    (0..200).map(from).collect()
+}
+
+#[test]
+fn several_ways_are_taken_as_linux_takes_them() {
+    in_network(TWO_WAYS, FORWARDING, || {
+        let [v0, v1, v2] = ["v0", "v1", "v2"].map(index);
+        let all = ["20.0.0.1", "2001:db8::1"].map(|to| to.parse::<IpAddr>().unwrap());
+        let mut wrong = Vec::new();
+        for to in all {
+            // By the wanted output there is no choice.
+            let flags = [OUTPUT, OUTPUT | SRC, OUTPUT | DIRECT];
+            let asked = flags.iter().flat_map(|f| [v0, v1, v2].map(|v| question(to, v, *f, |_| {})));
+            let fixed = row("fib", "fib_query").env(env).packets(asked.collect::<Vec<_>>());
+            wrong.extend(wrong_of(&[fixed]));
+            // Linux's hash has a key that nobody knows: the same ways with the same answers, in the same parts.
+            let chosen = row("fib", "fib_query").env(env).packets(flows(to, v1, SRC));
+            let ways = |o: &Outcome| {
+                let mut ways = std::collections::BTreeMap::<Vec<u8>, usize>::new();
+                for p in &o.packets {
+                    let answer = [&p.bytes[..16], &p.bytes[32..]].concat();
+                    *ways.entry(answer).or_default() += 1;
+                }
+                ways
+            };
+            let theirs = ways(&linux::run(&chosen).unwrap());
+            assert_eq!(theirs.len(), 2, "{to}: {theirs:x?}");
+            for engine in crate::ENGINES {
+                let first = crate::ours::run(&chosen, engine).unwrap();
+                assert!(first == crate::ours::run(&chosen, engine).unwrap(), "a flow keeps its way");
+                let ours = ways(&first);
+                let near = |(a, b): (&usize, &usize)| a.abs_diff(*b) < 50;
+                if !(ours.keys().eq(theirs.keys()) && ours.values().zip(theirs.values()).all(near)) {
+                    wrong.push(format!("{to}, {engine:?}: {ours:x?} and Linux {theirs:x?}"));
+                }
+            }
+        }
+        wrong
+    });
 }

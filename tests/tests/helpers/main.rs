@@ -8,9 +8,11 @@
 
 mod arrays;
 mod chain;
+mod conntrack;
 mod counting;
 mod debian;
 mod fib;
+mod held;
 mod host;
 mod linux;
 mod ours;

@@ -12,8 +12,8 @@ use uxdp_core::program::Rewrite;
 use uxdp_core::sync::Arc;
 use uxdp_core::verifier::{self, VerifyOptions};
 use uxdp_core::vm::{
-    Ctx, EngineChoice, Env, Frag, Frags, Hook, MapDef, Prog, Worker, create_maps, ctx_init, install, unfit,
-    xdp_run,
+    Ctx, EngineChoice, Env, Frag, Frags, Hook, MapDef, Prog, ProgOptions, Worker, create_maps, ctx_init,
+    install, unfit, xdp_run,
 };
 
 /// The buffer of Linux's test run: a page, without the shared info at its end.
@@ -80,21 +80,22 @@ fn made(
     object: &Object,
     index: usize,
     maps: &mem::Vec<Arc<Map>>,
-    engine: EngineChoice,
+    options: ProgOptions,
 ) -> Result<Arc<Prog>, String> {
     let linked = object.link(index).map_err(|e| e.to_string())?;
     let mut log = String::new();
     let list = mem::Vec::from_fn(maps.len(), |i| maps[i].clone()).unwrap();
     let verified = verifier::verify(linked, list, env.helpers(), &VerifyOptions::default(), &mut log)
         .map_err(|e| format!("{e}\n{log}"))?;
-    if let Some(why) = unfit(env, &verified, &engine.into()) {
+    if let Some(why) = unfit(env, &verified, &options) {
         return Err(why.to_string());
     }
-    install(env, verified, engine).map_err(|e| format!("{engine:?}: {e}"))
+    install(env, verified, options).map_err(|e| format!("{options:?}: {e}"))
 }
 
-/// Loads a row's program for an engine.
-pub(crate) fn load(row: &Row, engine: EngineChoice) -> Result<Loaded, String> {
+/// Loads a row's program for an engine, or with other options too.
+pub(crate) fn load(row: &Row, options: impl Into<ProgOptions>) -> Result<Loaded, String> {
+    let options = options.into();
     let env = (row.env)();
     let path = file(row.object);
     let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -116,9 +117,9 @@ pub(crate) fn load(row: &Row, engine: EngineChoice) -> Result<Loaded, String> {
         }
     }
     let index = object.find_program(row.program).map_err(|e| format!("{e:?}"))?;
-    let prog = made(&env, &object, index, &maps, engine)?;
+    let prog = made(&env, &object, index, &maps, options)?;
     for (i, slot, other) in slots(&object) {
-        let other = if other == index { prog.clone() } else { made(&env, &object, other, &maps, engine)? };
+        let other = if other == index { prog.clone() } else { made(&env, &object, other, &maps, options)? };
         env.set_prog(&maps[i], slot, Some(&other)).map_err(|e| format!("slot {slot}: {e}"))?;
     }
     let names = defs.iter().map(|d| d.name.to_owned()).collect();

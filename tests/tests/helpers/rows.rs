@@ -325,5 +325,11 @@ fn flow() -> Vec<Row> {
         let ran: Vec<i64> = (0..14).map(|i| o.number(i)).collect();
         assert_eq!(ran, [6, 1, 50, 2, 16, 5, 0, 0, 0, 1, 1, 1, 0, 0]);
     });
-    rows.into_iter().chain([timers, drains, slots]).collect()
+    // The program that a tail call came back to is the one whose function the callback is.
+    let came_back = row("came_back", "first").expect(|o| {
+        assert_eq!([0, 1, 2].map(|i| o.number(i)), [1, 0, 77]);
+        let timed: Vec<i64> = (8..20).map(|i| o.number(i)).collect();
+        assert_eq!(timed, [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1]);
+    });
+    rows.into_iter().chain([timers, drains, slots, came_back]).collect()
 }

@@ -192,6 +192,25 @@ impl Assembler {
         modrm(&mut self.buf, W::D, op(0xff), 2, Mem::new(CALL_OPERANDS[5], 0));
     }
 
+    /// Twice: the stack stays aligned.
+    pub(crate) fn keep_prog_op(&mut self, ext: &Externs) -> u32 {
+        let m = Mem::new(self.frame.env(), ext.prog);
+        for _ in 0..2 {
+            modrm(&mut self.buf, W::D, op(0xff), 6, m); // push [prog]
+        }
+        16
+    }
+
+    /// To `r10`, which no result is in.
+    pub(crate) fn take_prog_op(&mut self) {
+        enc::pop(&mut self.buf, R10);
+        enc::pop(&mut self.buf, R10);
+    }
+
+    pub(crate) fn name_prog_op(&mut self, ext: &Externs) {
+        modrm(&mut self.buf, W::Q, op(0x89), R10.0, Mem::new(self.frame.env(), ext.prog));
+    }
+
     /// As a helper is called, with the context in `r9`; the function has it in `rbx`.
     pub(crate) fn thunk_op(&mut self, func: Label) -> u32 {
         let at = self.buf.offset();

@@ -147,6 +147,18 @@ impl Masm for Assembler {
         self.call_value_op();
     }
 
+    fn keep_prog(&mut self, ext: &Externs) -> u32 {
+        self.keep_prog_op(ext)
+    }
+
+    fn take_prog(&mut self) {
+        self.take_prog_op();
+    }
+
+    fn name_prog(&mut self, ext: &Externs) {
+        self.name_prog_op(ext);
+    }
+
     fn thunk(&mut self, func: Label) -> u32 {
         self.thunk_op(func)
     }

@@ -41,6 +41,26 @@ fn an_index_out_of_range_misses_and_only_its_low_half_counts() {
 }
 
 #[test]
+fn who_a_tail_call_came_back_to_is_counted_for() {
+    on_every_engine(|| {
+        let env = env();
+        let progs = map(&env, PROGS, 4, 4, 2);
+        let maps = std::slice::from_ref(&progs);
+        let target = Asm::default().mov(0, 2).exit().load(&env, &[]);
+        env.set_prog(&progs, 0, Some(&target)).unwrap();
+        let inner = tail_call(Asm::default().call(1).mov(0, 77).exit().function(), 0).mov(0, 1).exit();
+        let inner = inner.load(&env, maps);
+        env.set_prog(&progs, 1, Some(&inner)).unwrap();
+        let outer = tail_call(Asm::default(), 1).mov(0, 2).exit().load(&env, maps);
+        let mut bench = Bench::with(&env, &outer);
+        assert_eq!((bench.run(), bench.ctx.tail_calls), (0, 2));
+        let counted = [&outer, &inner, &target].map(|p| p.stats().sum(None).aborts);
+        let unknown = counted.map(|aborts| aborts[AbortReason::UnknownCode as usize]);
+        assert_eq!(unknown, [0, 1, 0]);
+    });
+}
+
+#[test]
 fn a_tail_call_in_a_subprogram_returns_to_its_caller() {
     on_every_engine(|| {
         let env = env();
