@@ -212,8 +212,8 @@ fn a_map_that_one_process_made_is_the_same_for_another() {
         let found = Map::attach(memory.place(), 9, &of_process(b)).unwrap();
         assert_eq!((found.spec(), found.name(), found.id()), (made.spec(), "both", 9));
         assert!(found.is_shared() && made.is_shared());
-        let mut ours = super::model::Ours { map: made.clone(), slot: 2 };
-        let mut theirs = super::model::Ours { map: found, slot: 2 };
+        let mut ours = super::model::Ours::new(made.clone(), 2..3);
+        let mut theirs = super::model::Ours::new(found, 2..3);
         use super::model::Subject;
         match spec.kind {
             MapType::Ringbuf => {
