@@ -12,7 +12,7 @@ use super::keyed::{Keyed, Says};
 use super::ops::{Entry, MapOps, Reference};
 use super::slots::Slots;
 use super::spec::flags::*;
-use super::target::copy_word;
+use super::target::{copy_word, number};
 use super::{Making, MapError, MapSpec, MapType, Target};
 use crate::error::Errno;
 use crate::sync::{Arc, Ordering};
@@ -72,6 +72,13 @@ impl Indexed {
 
     fn word(&self, target: &Target) -> u64 {
         if self.spec.kind == MapType::Xskmap { u64::from(target.value()) | SOCKET } else { target.word() }
+    }
+
+    /// Whether that socket is the entry's.
+    fn holds_socket(&self, index: u32, entry: &Entry<'_>) -> bool {
+        let Entry::Target(value, _) = entry else { return false };
+        let word = self.slots.word(index).map_or(0, |w| w.load(Ordering::Relaxed));
+        number(value).is_some_and(|socket| word == u64::from(socket) | SOCKET)
     }
 
     /// What only some types ask.
@@ -141,6 +148,10 @@ impl MapOps for Indexed {
         let sockets = self.spec.kind == MapType::Xskmap;
         // Kernel: an entry of a device or CPU map always exists, one of a socket map only when set.
         let there = !sockets || !self.slots.get(index).is_null();
+        // Kernel: the socket that is there once more is no change, BPF_NOEXIST or not.
+        if sockets && flags <= BPF_EXIST && self.holds_socket(index, &entry) {
+            return Ok(None);
+        }
         match (check_update(index, self.slots.len(), flags), there) {
             (Err(Errno::EEXIST), false) => {}
             (Ok(()), false) if flags == BPF_EXIST => return Err(Errno::ENOENT),

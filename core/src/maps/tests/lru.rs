@@ -19,13 +19,6 @@ fn put(map: &Map, slot: u32, key: u64) {
     map.update_elem(slot, &key.to_le_bytes(), &value(map, key as u8), BPF_ANY).unwrap();
 }
 
-/// What a program does.
-fn look(map: &Map, key: u64) -> bool {
-    // SAFETY: the key has eight bytes.
-    !unsafe { map.lookup((&raw const key).cast(), 0) }.is_null()
-}
-
-/// What the control plane does.
 fn has(map: &Map, key: u64) -> bool {
     map.lookup_elem(&key.to_le_bytes(), &mut value(map, 0), 0).is_ok()
 }

@@ -26,11 +26,9 @@ const DELETE_BATCH: i64 = 27;
 #[derive(Debug)]
 pub(in crate::maps) struct KernelMap {
     fd: Fd,
-    kind: MapType,
     key_size: usize,
     /// Bytes of a value as bpf(2) sees it.
     value_size: usize,
-    max_entries: u32,
 }
 
 /// The errno, or 0.
@@ -94,10 +92,8 @@ impl KernelMap {
         let slots = if spec.kind.is_percpu() { possible_cpus() as usize } else { 1 };
         Some(KernelMap {
             fd: Fd(-answer as i32),
-            kind: spec.kind,
             key_size: spec.key_size as usize,
             value_size: spec.slot_value_size() * slots,
-            max_entries: spec.max_entries,
         })
     }
 
@@ -118,16 +114,8 @@ impl KernelMap {
         }
     }
 
-    pub(in crate::maps) fn lookup_elem(&self, key: &[u8], out: &mut [u8], flags: u64) -> Result<(), Errno> {
-        self.answered(LOOKUP, key, out.as_ptr(), flags)
-    }
-
     pub(in crate::maps) fn update_elem(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         self.answered(UPDATE, key, value.as_ptr(), flags)
-    }
-
-    pub(in crate::maps) fn delete_elem(&self, key: &[u8]) -> Result<(), Errno> {
-        self.answered(DELETE, key, core::ptr::null(), 0)
     }
 
     pub(in crate::maps) fn take(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {

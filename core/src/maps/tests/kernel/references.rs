@@ -37,7 +37,12 @@ impl References {
             MapType::PerfEventArray => all.files = (0..pool::SIZE).map(|_| event()).collect::<Option<_>>()?,
             MapType::ArrayOfMaps | MapType::HashOfMaps => {
                 let specs = core::iter::repeat_n(pool::LIKE, pool::SIZE as usize).chain([pool::UNLIKE]);
-                let make = |spec| KernelMap::create(&spec).map(|map| { let id = map.id(); (map, id) });
+                let make = |spec| {
+                    KernelMap::create(&spec).map(|map| {
+                        let id = map.id();
+                        (map, id)
+                    })
+                };
                 all.maps = specs.map(make).collect::<Option<_>>()?;
             }
             _ => {}
@@ -62,12 +67,17 @@ impl References {
         let file = |n: u32| self.files.get(n as usize - 1).map_or(NO_FILE, |f| f.0 as u32);
         let first = |n: u32| match spec.kind {
             MapType::ProgArray => program(n),
-            MapType::Devmap | MapType::DevmapHash => n.checked_sub(1).map_or(0, |i| self.interfaces[i as usize]),
+            MapType::Devmap | MapType::DevmapHash => {
+                n.checked_sub(1).map_or(0, |i| self.interfaces[i as usize])
+            }
             MapType::Xskmap | MapType::PerfEventArray => file(n),
             MapType::ArrayOfMaps | MapType::HashOfMaps => self.maps[n as usize - 1].0.fd.0 as u32,
             _ => n,
         };
-        words.enumerate().flat_map(|(i, n)| if i == 0 { first(n) } else { program(n) }.to_le_bytes()).collect()
+        words
+            .enumerate()
+            .flat_map(|(i, n)| if i == 0 { first(n) } else { program(n) }.to_le_bytes())
+            .collect()
     }
 
     /// What bpf(2) shows, in numbers of the pool.
@@ -81,7 +91,10 @@ impl References {
             MapType::ArrayOfMaps | MapType::HashOfMaps => at(self.maps.iter().position(|(_, id)| *id == n)),
             _ => n,
         };
-        words.enumerate().flat_map(|(i, n)| if i == 0 { first(n) } else { program(n) }.to_le_bytes()).collect()
+        words
+            .enumerate()
+            .flat_map(|(i, n)| if i == 0 { first(n) } else { program(n) }.to_le_bytes())
+            .collect()
     }
 }
 

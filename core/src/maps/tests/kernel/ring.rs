@@ -1,8 +1,8 @@
 //! The kernel's ring buffers: programs that produce into one and drain the other, and the other end, which is ours, by the protocol of their pages.
 //! Source: libbpf's `ringbuf.c`.
 
-use super::program::{Attach, EXIT, Program, add, call, copy, insn, load, map, packet, set, store};
 use super::KernelMap;
+use super::program::{Attach, EXIT, Program, add, call, copy, insn, load, map, packet, set, store};
 use crate::error::Errno;
 use crate::isa::Insn;
 use crate::maps::tests::model::{Answer, End, Op};
@@ -20,10 +20,10 @@ const LONGEST: u32 = 2048;
 /// Bits of a sample's length at most.
 const BITS: u32 = 12;
 
-/// Arguments in the packet: length or most (with a byte of the record), flags, then the record.
+/// Arguments in the packet: length, most or bytes of the record, then flags.
 const FIRST: i16 = 0;
 const FLAGS: i16 = 8;
-const RECORD: i16 = 16;
+const ARGUMENTS: i32 = 16;
 
 /// A ring's pages and its programs.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub(super) struct Ring {
     producers: HashMap<(u32, End), Program>,
     query: Option<Program>,
     drain: Option<Program>,
+    /// The record of `bpf_ringbuf_output`, which takes none from a packet.
+    record: Option<KernelMap>,
     /// What a drain saw.
     seen: Option<KernelMap>,
 }
@@ -68,6 +70,7 @@ impl Ring {
             producers: HashMap::new(),
             query: None,
             drain: None,
+            record: None,
             seen: None,
         };
         if user_produces {
@@ -75,6 +78,7 @@ impl Ring {
             ring.drain = ring.drainer(&seen);
             ring.seen = Some(seen);
         } else {
+            ring.record = Some(KernelMap::create(&MapSpec::new(MapType::Array, 4, LONGEST, 1))?);
             ring.query = Program::load(&ring.querying(), Attach::Interface);
         }
         Some(ring)
@@ -154,14 +158,16 @@ impl Ring {
     fn produce(&mut self, len: u32, fill: u8, end: End, flags: u64) -> i32 {
         let insns = self.producing(len, end);
         let of_any_length = if end == End::Output { 0 } else { len };
-        let program = self.producers.entry((of_any_length, end)).or_insert_with(|| {
-            Program::load(&insns, Attach::Interface).expect("a program can be loaded")
-        });
-        let mut arguments = std::vec![fill; RECORD as usize + LONGEST as usize];
-        if end == End::Output {
-            arguments[..8].copy_from_slice(&u64::from(len).to_le_bytes());
+        let program = self
+            .producers
+            .entry((of_any_length, end))
+            .or_insert_with(|| Program::load(&insns, Attach::Interface).expect("a program can be loaded"));
+        let mut first = u64::from_le_bytes([fill; 8]);
+        if let (End::Output, Some(record)) = (end, &self.record) {
+            record.update_elem(&[0; 4], &std::vec![fill; LONGEST as usize], 0).unwrap();
+            first = len.into();
         }
-        arguments[FLAGS as usize..][..8].copy_from_slice(&flags.to_le_bytes());
+        let mut arguments = [first, flags].map(u64::to_le_bytes).concat();
         -program.run(&mut arguments)
     }
 
@@ -182,9 +188,13 @@ impl Ring {
 
     /// `bpf_ringbuf_output`, of any length; or a reservation of that length, filled and ended.
     fn producing(&self, len: u32, end: End) -> Vec<Insn> {
-        let mut insns = packet((RECORD as u32 + LONGEST) as i32).to_vec();
+        let mut insns = packet(ARGUMENTS).to_vec();
         if end == End::Output {
-            insns.extend([load(4, 3, 6, FIRST), load(8, 4, 6, FLAGS), copy(2, 6), add(2, RECORD.into())]);
+            let record = self.record.as_ref().expect("a ring that programs produce into");
+            insns.extend([set(1, 0), store(4, 10, -4, 1), copy(2, 10), add(2, -4)]);
+            insns.extend(map(1, &record.fd));
+            insns.extend([call(1), insn(0x55, 0, 0, 2, 0), set(0, -1), EXIT]); // if r0 != 0 goto +2
+            insns.extend([copy(2, 0), load(4, 3, 6, FIRST), load(8, 4, 6, FLAGS)]);
             insns.extend([insn(0xb5, 3, 0, 2, LONGEST as i32), set(0, -1), EXIT]); // if r3 <= LONGEST goto +2
             insns.extend(self.map(1));
             insns.extend([call(130), EXIT]);
@@ -203,7 +213,7 @@ impl Ring {
     }
 
     fn querying(&self) -> Vec<Insn> {
-        let mut insns = packet(RECORD.into()).to_vec();
+        let mut insns = packet(ARGUMENTS).to_vec();
         insns.push(load(8, 2, 6, FLAGS));
         insns.extend(self.map(1));
         insns.extend([call(134), store(8, 6, FIRST, 0), set(0, 0), EXIT]);
@@ -213,7 +223,7 @@ impl Ring {
     /// A program that drains the ring, and its callback, which notes each sample's length and first byte. A sample has a byte at an offset or not, so that its length is found bit by bit.
     fn drainer(&self, seen: &KernelMap) -> Option<Program> {
         const READ: i32 = 201;
-        let mut insns = packet(RECORD.into()).to_vec();
+        let mut insns = packet(ARGUMENTS).to_vec();
         insns.extend([load(8, 1, 6, FIRST), store(8, 10, -8, 1), load(8, 4, 6, FLAGS)]);
         insns.extend(self.map(1));
         // The callback begins behind the exit, six instructions on.
@@ -221,7 +231,9 @@ impl Ring {
         insns.extend([copy(3, 10), add(3, -8), call(209), EXIT]);
         let callback = insns.len() as u32;
         insns.extend([copy(6, 1), copy(7, 2), set(8, 0)]);
-        let read = |at: i32| [copy(1, 10), add(1, -8), set(2, 1), copy(3, 6), copy(4, 8), add(4, at), set(5, 0), call(READ)];
+        let read = |at: i32| {
+            [copy(1, 10), add(1, -8), set(2, 1), copy(3, 6), copy(4, 8), add(4, at), set(5, 0), call(READ)]
+        };
         for bit in (0..BITS).rev() {
             insns.extend(read((1 << bit) - 1));
             insns.extend([insn(0x55, 0, 0, 1, 0), add(8, 1 << bit)]); // if r0 != 0 goto +1
@@ -229,7 +241,12 @@ impl Ring {
         // r9 = length | first byte << 32
         insns.extend([copy(9, 8), set(8, 0), set(1, 0), store(8, 10, -8, 1)]);
         insns.extend(read(0));
-        insns.extend([load(1, 1, 10, -8), insn(0x67, 1, 0, 0, 32), insn(0x4f, 9, 1, 0, 0), store(8, 10, -16, 9)]);
+        insns.extend([
+            load(1, 1, 10, -8),
+            insn(0x67, 1, 0, 0, 32),
+            insn(0x4f, 9, 1, 0, 0),
+            store(8, 10, -16, 9),
+        ]);
         insns.extend(map(1, &seen.fd));
         insns.extend([copy(2, 10), add(2, -16), set(3, 0), call(87)]);
         // The last one that is wanted says 1.

@@ -75,8 +75,7 @@ impl Theirs {
         let Read { elem_flags, flags, .. } = *read;
         let mut b = Batch { keys: &mut keys, values: &mut values, count: read.room, elem_flags, flags };
         let said = self.map.read_batch(take, read.from.as_deref(), &mut next, &mut b);
-        let values: Vec<u8> =
-            values.chunks(value_size.max(1)).flat_map(|v| self.shown(v.to_vec())).collect();
+        let values: Vec<u8> = values.chunks(value_size.max(1)).flat_map(|v| self.shown(v.to_vec())).collect();
         Answer::read(self.spec.kind, said, (&keys, key_size), (&values, value_size), &next)
     }
 

@@ -50,7 +50,11 @@ pub(super) fn op(draw: &mut Draw, shape: &Shape) -> Op {
     // As many as the filter is made for, then questions.
     let value: Vec<u8> = (0..shape.spec.value_size).map(|_| draw.below(256) as u8).collect();
     match draw.below(100) {
-        0..20 => Op::Update { key, value: draw.known_or(value), flags: draw.of(&[0, 0, 0, 0, 0, 1, 2, 4, 1 << 40]) },
+        0..20 => Op::Update {
+            key,
+            value: draw.known_or(value),
+            flags: draw.of(&[0, 0, 0, 0, 0, 1, 2, 4, 1 << 40]),
+        },
         20..92 => Op::Ask { value: draw.known_or(value), flags: draw.no_flags() },
         92..94 => Op::Delete { key },
         94..96 => Op::NextKey { key: None },

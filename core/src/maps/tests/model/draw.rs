@@ -84,7 +84,7 @@ impl Draw {
         let mut read = Op::read_all(&shape.spec);
         (read.elem_flags, read.flags) = (self.no_flags(), self.no_flags());
         if super::is_ordered(shape.spec.kind) {
-            read.room = self.below(u64::from(shape.spec.max_entries) + 3) as u32;
+            read.room = self.below(u64::from(shape.spec.max_entries.min(80)) + 3) as u32;
             read.from = (!self.one_in(3)).then(|| key(self, shape));
         }
         read

@@ -10,6 +10,13 @@ const E2BIG: i32 = Errno::E2BIG.0;
 const EEXIST: i32 = Errno::EEXIST.0;
 const ENOTSUPP: i32 = Errno::ENOTSUPP.0;
 
+/// Who updates.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Control,
+    Program,
+}
+
 /// What a hash or an array holds and answers.
 struct Keyed {
     elements: Contents,
@@ -74,9 +81,11 @@ impl Keyed {
         flags & !BPF_F_LOCK != 0 || flags != 0 && !self.has_lock
     }
 
-    fn check_update(&self, key: &[u8], flags: u64) -> i32 {
+    /// The flag of locks in a map that has none is what bpf(2) sees first, and an array last where a program gives it.
+    fn check_update(&self, key: &[u8], flags: u64, by: By) -> i32 {
         let there = self.elements.contains_key(key);
-        if flags & BPF_F_LOCK != 0 && !self.has_lock {
+        let lock = flags & BPF_F_LOCK != 0 && !self.has_lock;
+        if lock && (by == By::Control || !self.is_array) {
             return EINVAL;
         }
         match flags & !BPF_F_LOCK {
@@ -85,12 +94,13 @@ impl Keyed {
             BPF_NOEXIST if there => EEXIST,
             BPF_EXIST if !there => ENOENT,
             _ if !there && self.elements.len() == self.shape.spec.max_entries as usize => E2BIG,
+            _ if lock => EINVAL,
             _ => 0,
         }
     }
 
-    fn update(&mut self, key: &[u8], value: &[u8], flags: u64) -> i32 {
-        let errno = self.check_update(key, flags);
+    fn update(&mut self, key: &[u8], value: &[u8], flags: u64, by: By) -> i32 {
+        let errno = self.check_update(key, flags, by);
         if errno == 0 {
             let mut value = value.to_vec();
             if let Some(at) = self.shape.spec.fields.spin_lock {
@@ -108,7 +118,7 @@ impl Keyed {
     fn write_batch(&mut self, keys: &[u8], values: &[u8], count: u32, flags: u64) -> Answer {
         let pairs = keys.chunks(self.shape.spec.key_size as usize).zip(values.chunks(self.shape.value_size));
         for (done, (k, v)) in pairs.take(count as usize).enumerate() {
-            match self.update(k, v, flags) {
+            match self.update(k, v, flags, By::Control) {
                 0 => {}
                 errno => return Answer::batch((errno, done as u32)),
             }
@@ -126,19 +136,12 @@ impl Keyed {
         Answer::batch((0, count))
     }
 
-    fn read(&mut self, read: &Read, take: bool) -> Answer {
+    fn read(&mut self, take: bool) -> Answer {
         let all: Vec<_> = self.elements.clone().into_iter().collect();
         if take {
             self.elements.clear();
         }
-        Answer { errno: ENOENT, count: all.len() as u64, all, ..Answer::default() }.limited(read)
-    }
-}
-
-impl Answer {
-    /// Nothing, where nothing was asked for.
-    fn limited(self, read: &Read) -> Answer {
-        if read.room == 0 { Answer::default() } else { self }
+        Answer { errno: ENOENT, count: all.len() as u64, all, ..Answer::default() }
     }
 }
 
@@ -152,11 +155,12 @@ impl Subject for Keyed {
             Op::Lookup { key, .. } => Answer::found(self.elements.get(key)),
             Op::TakeOut { .. } if self.is_array => Answer::errno(ENOTSUPP),
             Op::TakeOut { key, .. } => self.take(key),
-            Op::Update { key, value, flags } => Answer::errno(self.update(key, value, *flags)),
+            Op::Update { key, value, flags } => Answer::errno(self.update(key, value, *flags, By::Control)),
             Op::Delete { .. } | Op::Remove { .. } if self.is_array => Answer::errno(EINVAL),
             Op::Delete { key } | Op::Remove { key } => Answer::errno(self.take(key).errno),
-            Op::NextKey { key } if self.is_array => next_index(key.as_deref(), max_entries)
-                .map_or(Answer::errno(ENOENT), |k| Answer::value(0, k)),
+            Op::NextKey { key } if self.is_array => {
+                next_index(key.as_deref(), max_entries).map_or(Answer::errno(ENOENT), |k| Answer::value(0, k))
+            }
             Op::NextKey { .. } => Answer::errno(if self.elements.is_empty() { ENOENT } else { 0 }),
             Op::DeleteBatch { count, .. } if self.is_array => Answer::batch((ENOTSUPP, *count)),
             Op::TakeBatch(read) if self.is_array => Answer::batch((ENOTSUPP, read.room)),
@@ -175,12 +179,12 @@ impl Subject for Keyed {
             Op::ReadBatch(read) if self.is_array => {
                 read_in_order(read, |k| next_index(k, max_entries), |k| self.elements.get(k).cloned())
             }
-            Op::ReadBatch(read) => self.read(read, false),
-            Op::TakeBatch(read) => self.read(read, true),
+            Op::ReadBatch(_) => self.read(false),
+            Op::TakeBatch(_) => self.read(true),
             Op::See { key } => Answer::found(self.elements.get(key).map(|v| own(&self.shape, v)).as_ref()),
             Op::Put { key, value, flags } => {
                 let all = put(&self.shape, self.elements.get(key), value);
-                Answer::errno(self.update(key, &all, *flags))
+                Answer::errno(self.update(key, &all, *flags, By::Program))
             }
             other => unreachable!("{other:?}"),
         }

@@ -1,9 +1,9 @@
-//! LRU_HASH and LRU_PERCPU_HASH by what must hold whichever keys go: never refused, bounded, the newest key there, values right, nothing gone while there is room; and used
-//! keys survive better.
+//! LRU_HASH and LRU_PERCPU_HASH by what must hold whichever keys go: never refused, bounded, the newest key there, values right, nothing gone but for an update; and used keys
+//! survive better.
 
 use super::keyed::{own, put};
 use super::*;
-use spec::flags::{BPF_EXIST, BPF_F_NO_COMMON_LRU, BPF_NOEXIST};
+use spec::flags::{BPF_EXIST, BPF_NOEXIST};
 use std::collections::BTreeMap;
 
 const ENOENT: i32 = Errno::ENOENT.0;
@@ -20,15 +20,10 @@ struct Known {
 struct Lru {
     known: BTreeMap<Vec<u8>, Known>,
     shape: Shape,
-    /// With so many keys nothing has to go.
-    room: usize,
 }
 
 pub(super) fn judge(shape: Shape) -> Box<dyn Judge> {
-    let alone = shape.spec.flags & BPF_F_NO_COMMON_LRU != 0;
-    let parts = if alone { shape.nr_cpus } else { 1 };
-    // The kernel takes free elements in advance for each CPU.
-    Box::from(Lru { known: BTreeMap::new(), shape, room: (shape.spec.max_entries / (2 * parts)) as usize })
+    Box::from(Lru { known: BTreeMap::new(), shape })
 }
 
 impl Lru {
@@ -48,26 +43,17 @@ impl Lru {
         Answer::value(0, known.values[0].clone())
     }
 
-    /// Something was written: any key may have gone for it, unless there was room.
-    fn wrote(&mut self, key: &[u8]) {
-        if self.known.len() + usize::from(!self.known.contains_key(key)) > self.room {
-            self.known.values_mut().for_each(|k| k.certain = false);
-        }
-    }
-
     fn updated(&mut self, key: &[u8], values: Vec<Vec<u8>>, flags: u64, got: i32) -> i32 {
         if flags > BPF_EXIST {
             return EINVAL;
         }
-        // An element is asked for before it is known whether one is needed, so that a key may go for its own update.
-        self.wrote(key);
+        // An element is asked for before it is known whether one is needed, so that any key may go for it, the updated one too.
+        self.known.values_mut().for_each(|k| k.certain = false);
         match got {
             17 if flags == BPF_NOEXIST => _ = self.looked(key, true, None),
             ENOENT if flags == BPF_EXIST => _ = self.looked(key, false, None),
             0 => {
-                let known = self.known.get(key);
-                assert!(flags != BPF_EXIST || known.is_some(), "replaced what is not there");
-                assert!(flags != BPF_NOEXIST || !known.is_some_and(|k| k.certain), "made what is there");
+                assert!(flags != BPF_EXIST || self.known.contains_key(key), "replaced what is not there");
                 self.known.insert(key.to_vec(), Known { values, certain: true });
             }
             other => panic!("an update is refused: {other}"),
@@ -120,7 +106,9 @@ impl Lru {
                     self.known.clear();
                 }
                 // The end, or everything when the map is full.
-                assert!(got.errno == ENOENT || got.errno == 0 && got.count == self.shape.spec.max_entries.into());
+                assert!(
+                    got.errno == ENOENT || got.errno == 0 && got.count == self.shape.spec.max_entries.into()
+                );
                 Answer { count: got.all.len() as u64, ..got.clone() }
             }
             other => unreachable!("{other:?}"),
@@ -206,8 +194,14 @@ fn used_keys_survive_a_stream_of_new_ones_and_looked_at_ones_do_not() {
             let [Some(looked), Some(seen), Some(written)] = alone else { continue };
             let of = n / 4;
             assert!(seen * 100 >= of * 95, "{kind:?} {name}: {seen} of {of} keys survive that programs use");
-            assert!(written * 100 >= of * 95, "{kind:?} {name}: {written} of {of} keys survive that are written");
-            assert!(looked * 10 < of, "{kind:?} {name}: {looked} keys survive that only the control plane read");
+            assert!(
+                written * 100 >= of * 95,
+                "{kind:?} {name}: {written} of {of} keys survive that are written"
+            );
+            assert!(
+                looked * 10 < of,
+                "{kind:?} {name}: {looked} keys survive that only the control plane read"
+            );
         }
     }
 }

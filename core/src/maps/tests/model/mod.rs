@@ -26,6 +26,7 @@ use draw::Draw;
 pub(in crate::maps) use op::{Answer, Contents, End, Op, Read, is_ordered};
 pub(in crate::maps) use ours::Ours;
 use std::boxed::Box;
+use std::io::Write;
 use std::vec::Vec;
 
 /// Whatever can be asked like a map.
@@ -52,7 +53,8 @@ pub(in crate::maps) trait Subject {
             MapType::Xskmap => return self.all_sockets(),
             MapType::BloomFilter | MapType::Ringbuf | MapType::UserRingbuf => return Contents::new(),
             kind @ (MapType::Queue | MapType::Stack) => {
-                let take = |_| Some(self.apply(&Op::TakeOut { key: Vec::new(), flags: 0 })).filter(|a| a.errno == 0);
+                let take =
+                    |_| Some(self.apply(&Op::TakeOut { key: Vec::new(), flags: 0 })).filter(|a| a.errno == 0);
                 let all: Vec<Vec<u8>> = (0..).map_while(take).map(|a| a.bytes).collect();
                 let mut back = all.clone();
                 if kind == MapType::Stack {
@@ -124,7 +126,8 @@ fn subjects(spec: &MapSpec) -> (Shape, Vec<Box<dyn Subject>>) {
     let cfg = MapConfig { nr_cpus, writer_slots: nr_cpus + 2, ..config(Heap::leaked()) };
     let map = Map::create("model", 1, spec, &cfg).unwrap();
     let shape = Shape { spec: *map.spec(), value_size: map.value_buffer_size(), nr_cpus };
-    let mut subjects: Vec<Box<dyn Subject>> = Vec::from([Box::from(Ours::new(map, 0..nr_cpus + 2)) as Box<dyn Subject>]);
+    let mut subjects: Vec<Box<dyn Subject>> =
+        Vec::from([Box::from(Ours::new(map, 0..nr_cpus + 2)) as Box<dyn Subject>]);
     if let Some(kernel) = Theirs::create(spec) {
         subjects.push(Box::from(kernel));
     }
@@ -170,20 +173,36 @@ fn compare(model: &mut dyn Subject, subjects: &mut [Box<dyn Subject>], ops: impl
     same_contents(model, subjects, usize::MAX);
 }
 
-/// The same where each has a judge.
-fn judge_all(judges: &mut [Box<dyn Judge>], subjects: &mut [Box<dyn Subject>], ops: impl Iterator<Item = Op>) {
-    let contents = |judges: &mut [Box<dyn Judge>], subjects: &mut [Box<dyn Subject>]| {
-        judges.iter_mut().zip(subjects).for_each(|(judge, subject)| judge.judge_contents(&subject.contents()));
-    };
-    for (nth, op) in ops.enumerate() {
-        for (judge, subject) in judges.iter_mut().zip(subjects.iter_mut()) {
-            let got = subject.apply(&op);
-            judge.judge(&op, &got);
-        }
-        if nth % 100 == 0 {
-            contents(judges, subjects);
+/// Says what was judged when the judge did not like it.
+struct Judging<'a>(&'a str, usize, &'a Op, &'a Answer);
+
+impl Drop for Judging<'_> {
+    fn drop(&mut self) {
+        let Judging(name, nth, op, got) = self;
+        if std::thread::panicking() {
+            let _ = writeln!(std::io::stderr(), "operation {nth}, {name}: {op:?} answered {got:?}");
         }
     }
-    contents(judges, subjects);
-    judges.iter_mut().for_each(|j| j.end());
+}
+
+/// The same where each has a judge.
+fn judge_all(
+    judges: &mut [Box<dyn Judge>],
+    subjects: &mut [Box<dyn Subject>],
+    ops: impl Iterator<Item = Op>,
+) {
+    for (nth, op) in ops.enumerate() {
+        for ((judge, subject), name) in judges.iter_mut().zip(subjects.iter_mut()).zip(NAMES) {
+            let got = subject.apply(&op);
+            let _judging = Judging(name, nth, &op, &got);
+            judge.judge(&op, &got);
+            if nth % 100 == 0 {
+                judge.judge_contents(&subject.contents());
+            }
+        }
+    }
+    for (judge, subject) in judges.iter_mut().zip(subjects) {
+        judge.judge_contents(&subject.contents());
+        judge.end();
+    }
 }

@@ -90,9 +90,7 @@ impl Ours {
         }
         if end == End::Output {
             // SAFETY: a slice is readable for its length.
-            return Answer::errno(code(unsafe {
-                map.ringbuf_output(bytes.as_ptr(), len.into(), flags, 0)
-            }));
+            return Answer::errno(code(unsafe { map.ringbuf_output(bytes.as_ptr(), len.into(), flags, 0) }));
         }
         let to = map.ringbuf_reserve(len.into(), 0);
         if to.is_null() {
@@ -143,9 +141,7 @@ impl Subject for Ours {
         let (map, slot) = (&self.map, self.slot);
         match op {
             Op::Lookup { key, flags } => self.lookup(key, *flags),
-            Op::Ask { value, flags } => {
-                Answer::errno(code(map.lookup_elem(&[], &mut value.clone(), *flags)))
-            }
+            Op::Ask { value, flags } => Answer::errno(code(map.lookup_elem(&[], &mut value.clone(), *flags))),
             Op::TakeOut { key, flags } => {
                 let mut out = std::vec![0; map.value_buffer_size()];
                 Answer::value(code(map.lookup_and_delete_elem(slot, key, &mut out, *flags)), out)
@@ -167,9 +163,9 @@ impl Subject for Ours {
             Op::TakeBatch(read) => self.read(true, read),
             Op::See { key } => self.see(key),
             // SAFETY: key and value have their sizes; slot 0 is this thread's.
-            Op::Put { key, value, flags } => Answer::errno(code(unsafe {
-                map.update(key.as_ptr(), value.as_ptr(), *flags, 0)
-            })),
+            Op::Put { key, value, flags } => {
+                Answer::errno(code(unsafe { map.update(key.as_ptr(), value.as_ptr(), *flags, 0) }))
+            }
             // SAFETY: as above.
             Op::Remove { key } => Answer::errno(code(unsafe { map.delete(key.as_ptr(), 0) })),
             Op::Produce { len, fill, end, flags } => self.produce(*len, *fill, *end, *flags),

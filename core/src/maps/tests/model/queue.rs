@@ -76,7 +76,8 @@ pub(super) fn lacking(op: &Op, errno: i32) -> Answer {
 pub(super) fn batch(draw: &mut Draw, shape: &Shape) -> Op {
     let key_size = shape.spec.key_size as usize;
     let (keys, values) = (std::vec![0; 2 * key_size], std::vec![0; 2 * shape.value_size]);
-    let read = Read { from: None, room: draw.below(3) as u32, elem_flags: draw.no_flags(), flags: draw.no_flags() };
+    let (elem_flags, flags) = (draw.no_flags(), draw.no_flags());
+    let read = Read { elem_flags, flags, ..Op::read_all(&MapSpec { max_entries: 2, ..shape.spec }) };
     let count = draw.below(3) as u32;
     match draw.below(4) {
         0 => Op::UpdateBatch { keys, values, count, flags: draw.no_flags() },

@@ -93,7 +93,8 @@ impl References {
         if let Err(errno) = self.check(key, value, flags) {
             return errno;
         }
-        let is_none = matches!(self.shape.spec.kind, MapType::Devmap | MapType::Cpumap) && words(value)[0] == 0;
+        let is_none =
+            matches!(self.shape.spec.kind, MapType::Devmap | MapType::Cpumap) && words(value)[0] == 0;
         match is_none {
             true => self.entries.remove(key),
             false => self.entries.insert(key.to_vec(), value.to_vec()),
@@ -105,7 +106,13 @@ impl References {
         let there = self.entries.remove(key).is_some();
         let beyond = words(key)[0] >= self.shape.spec.max_entries;
         match self.shape.spec.kind {
-            MapType::Devmap | MapType::Cpumap | MapType::Xskmap => if beyond { EINVAL } else { 0 },
+            MapType::Devmap | MapType::Cpumap | MapType::Xskmap => {
+                if beyond {
+                    EINVAL
+                } else {
+                    0
+                }
+            }
             MapType::ProgArray | MapType::ArrayOfMaps | MapType::PerfEventArray if beyond => E2BIG,
             _ if there => 0,
             _ => ENOENT,
@@ -125,7 +132,9 @@ impl References {
             }
             Op::DeleteBatch { count, flags: 1.., .. } => Answer::batch((EINVAL, *count)),
             Op::DeleteBatch { keys, count, .. } => {
-                for (done, key) in keys.chunks(self.shape.spec.key_size as usize).take(*count as usize).enumerate() {
+                for (done, key) in
+                    keys.chunks(self.shape.spec.key_size as usize).take(*count as usize).enumerate()
+                {
                     if self.delete(key) != 0 {
                         return Answer::batch((ENOENT, done as u32));
                     }
@@ -219,7 +228,11 @@ pub(super) fn op(draw: &mut Draw, shape: &Shape) -> Op {
         }
         _ => match batch(draw, shape) {
             // Kernel: maps of maps take descriptors in a batch; uxdp: no numbers, see docs/maps.md.
-            Op::UpdateBatch { .. } if matches!(kind, MapType::ArrayOfMaps | MapType::HashOfMaps) => Op::Delete { key },
+            Op::UpdateBatch { .. } if matches!(kind, MapType::ArrayOfMaps | MapType::HashOfMaps) => {
+                Op::Delete { key }
+            }
+            // With room for everything, as above.
+            Op::ReadBatch(_) | Op::TakeBatch(_) if kind == MapType::HashOfMaps => Op::Delete { key },
             batch => batch,
         },
     }

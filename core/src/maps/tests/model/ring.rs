@@ -126,7 +126,10 @@ impl Judge for Ring {
                 // What has to be passed before a record finds its place takes room, too.
                 let may_be_refused = !self.empty || 2 * taken(len) >= self.size();
                 let refused = if self.is_user() { ENOSPC } else { EAGAIN };
-                assert!(got.errno == want || want == 0 && may_be_refused && got.errno == refused, "{op:?} {got:?}");
+                assert!(
+                    got.errno == want || want == 0 && may_be_refused && got.errno == refused,
+                    "{op:?} {got:?}"
+                );
                 match got.errno {
                     0 => self.put(len, fill, end),
                     _ => self.empty = false,
@@ -146,9 +149,10 @@ impl Judge for Ring {
 pub(super) fn op_of<const ROOM: u32>(draw: &mut Draw, shape: &Shape) -> Op {
     let len = ROOM - 8 - draw.below(8) as u32;
     match draw.below(60) {
-        0 => Op::Produce { len: shape.spec.max_entries - 8, fill: 1, end: End::Submit, flags: 0 },
-        1 if shape.spec.kind == MapType::UserRingbuf => {
-            Op::Produce { len: shape.spec.max_entries, fill: 1, end: End::Submit, flags: 0 }
+        0 => {
+            // A user ring may be full.
+            let over = if shape.spec.kind == MapType::UserRingbuf { 0 } else { 8 };
+            Op::Produce { len: shape.spec.max_entries - over, fill: 1, end: End::Submit, flags: 0 }
         }
         _ => op(draw, shape, len, len),
     }

@@ -13,7 +13,19 @@ fn sizes(kind: MapType) -> Vec<Size> {
     let all: &[Size] = match kind {
         MapType::Array | MapType::PercpuArray => &[(4, 1, 1, 0), (4, 8, 2, 0), (4, 12, 7, 0), (4, 40, 50, 0)],
         MapType::Hash | MapType::PercpuHash => {
-            let shapes = [(1, 1), (2, 3), (3, 3), (4, 8), (6, 4), (8, 16), (12, 5), (13, 40), (16, 8), (17, 24), (40, 64)];
+            let shapes = [
+                (1, 1),
+                (2, 3),
+                (3, 3),
+                (4, 8),
+                (6, 4),
+                (8, 16),
+                (12, 5),
+                (13, 40),
+                (16, 8),
+                (17, 24),
+                (40, 64),
+            ];
             let all = shapes.into_iter().flat_map(|(k, v)| [1, 2, 7, 8, 100].map(|n| (k, v, n, 0)));
             return all.chain([(4, 8, 30, BPF_F_NO_PREALLOC), (4, 8, 30, BPF_F_ZERO_SEED)]).collect();
         }
@@ -35,7 +47,9 @@ fn sizes(kind: MapType) -> Vec<Size> {
             (20, 8, 20_000, TRIE),
         ],
         MapType::Queue | MapType::Stack => &[(0, 4, 1, 0), (0, 3, 2, 0), (0, 8, 7, 0), (0, 13, 64, 0)],
-        MapType::BloomFilter => &[(0, 4, 1000, 0), (0, 8, 1000, 0), (0, 13, 300, 0), (0, 40, 45, 0), (0, 257, 1000, 0)],
+        MapType::BloomFilter => {
+            &[(0, 4, 1000, 0), (0, 8, 1000, 0), (0, 13, 300, 0), (0, 40, 45, 0), (0, 257, 1000, 0)]
+        }
         MapType::Devmap | MapType::DevmapHash | MapType::Cpumap => &[(4, 4, 6, 0), (4, 8, 6, 0)],
         // As many as there are CPUs at least. Kernel: an entry is any perf event; uxdp: the ring of a slot.
         MapType::PerfEventArray => &[(4, 4, 1, 0), (4, 4, 2, 0)],
@@ -52,13 +66,15 @@ const HASHES: [u64; 5] = [0, 5, 3, 8, 15];
 fn tested(kind: MapType) -> (fn(&mut Draw, &Shape) -> Op, Judged, u32) {
     match kind {
         MapType::Array | MapType::PercpuArray | MapType::Hash | MapType::PercpuHash => {
-            (keyed::op, Exactly(keyed::model), 3000)
+            (keyed::op, Exactly(keyed::model), 6000)
         }
-        MapType::LruHash | MapType::LruPercpuHash => (keyed::op, ByInvariants(lru::judge), 4000),
+        MapType::LruHash | MapType::LruPercpuHash => (keyed::op, ByInvariants(lru::judge), 10_000),
         MapType::LpmTrie => (trie::op, Exactly(trie::model), 6000),
-        MapType::Queue | MapType::Stack => (queue::op, Exactly(queue::model), 8000),
-        MapType::BloomFilter => (bloom::op, ByInvariants(bloom::judge), 6000),
-        MapType::Ringbuf | MapType::UserRingbuf => (ring::op_of_any, ByInvariants(ring::judge), 4000),
+        MapType::Queue | MapType::Stack => (queue::op, Exactly(queue::model), 20_000),
+        MapType::BloomFilter => (bloom::op, ByInvariants(bloom::judge), 20_000),
+        MapType::Ringbuf | MapType::UserRingbuf => (ring::op_of_any, ByInvariants(ring::judge), 8000),
+        // The kernel waits for programs after each change of such a map.
+        MapType::ArrayOfMaps | MapType::HashOfMaps => (references::op, Exactly(references::model), 400),
         _ => (references::op, Exactly(references::model), 3000),
     }
 }

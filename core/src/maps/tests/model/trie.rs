@@ -46,7 +46,10 @@ impl Trie {
             return None;
         }
         let lengths = self.lengths.range(..=limit).rev().filter(|(_, n)| **n > 0);
-        lengths.map(|(len, _)| *len).find_map(|len| self.prefixes.get(&bits(key, len))).map(|(_, value)| value)
+        lengths
+            .map(|(len, _)| *len)
+            .find_map(|len| self.prefixes.get(&bits(key, len)))
+            .map(|(_, value)| value)
     }
 
     fn update(&mut self, key: &[u8], value: &[u8], flags: u64) -> i32 {
