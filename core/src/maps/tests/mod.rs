@@ -14,6 +14,7 @@ mod kernel;
 mod lpm;
 mod lru;
 mod model;
+mod nonsense;
 mod perf;
 mod private_locks;
 mod progs;
@@ -23,6 +24,7 @@ mod redirect;
 mod ringbuf;
 mod shared;
 mod threads;
+mod town;
 mod user_ringbuf;
 
 use super::memory::test_heap::Heap;

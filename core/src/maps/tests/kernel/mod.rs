@@ -132,11 +132,6 @@ impl KernelMap {
         }
     }
 
-    /// What an entry of a map of maps is set to.
-    pub(in crate::maps) fn as_value(&self) -> [u8; 4] {
-        self.fd.0.to_le_bytes()
-    }
-
     /// The id that an entry with this map shows.
     pub(in crate::maps) fn id(&self) -> u32 {
         self.fd.info("map_id:")

@@ -6,6 +6,7 @@
 //!
 //! `UXDP_ROUNDS` says how many operations a row has, `UXDP_SEED` is another sequence.
 
+mod access;
 mod bloom;
 mod draw;
 mod keyed;
@@ -143,7 +144,9 @@ impl Row {
         let mut draw = Draw::new(seed);
         let ops = (0..if cfg!(miri) { 100 } else { rounds }).map(|_| draw.op(self.op, &shape));
         match &self.judged {
-            Judged::Exactly(model) => compare(&mut *model(shape), &mut subjects, ops),
+            Judged::Exactly(model) => {
+                compare(&mut *access::bound(model(shape), self.spec.flags), &mut subjects, ops);
+            }
             Judged::ByInvariants(judge) => {
                 let mut judges: Vec<_> = subjects.iter().map(|_| judge(shape)).collect();
                 judge_all(&mut judges, &mut subjects, ops);

@@ -2,7 +2,7 @@
 
 use super::Judged::{ByInvariants, Exactly};
 use super::*;
-use spec::flags::{BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, BPF_F_ZERO_SEED};
+use spec::flags::{BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, BPF_F_RDONLY, BPF_F_WRONLY, BPF_F_ZERO_SEED};
 
 /// Key size, value size, entries, flags.
 type Size = (u32, u32, u32, u32);
@@ -59,6 +59,21 @@ fn sizes(kind: MapType) -> Vec<Size> {
     all.to_vec()
 }
 
+/// Types of which there are rows that the control plane may only read, or only write.
+const HAVE_ACCESS: [MapType; 11] = [
+    MapType::Array,
+    MapType::PercpuArray,
+    MapType::Hash,
+    MapType::PercpuHash,
+    MapType::LpmTrie,
+    MapType::Queue,
+    MapType::Stack,
+    MapType::ProgArray,
+    MapType::ArrayOfMaps,
+    MapType::HashOfMaps,
+    MapType::Devmap,
+];
+
 /// Numbers of hashes of a filter, one for each of its sizes.
 const HASHES: [u64; 5] = [0, 5, 3, 8, 15];
 
@@ -69,12 +84,12 @@ fn tested(kind: MapType) -> (fn(&mut Draw, &Shape) -> Op, Judged, u32) {
             (keyed::op, Exactly(keyed::model), 6000)
         }
         MapType::LruHash | MapType::LruPercpuHash => (keyed::op, ByInvariants(lru::judge), 10_000),
-        MapType::LpmTrie => (trie::op, Exactly(trie::model), 6000),
+        MapType::LpmTrie => (trie::op, Exactly(trie::model), 5000),
         MapType::Queue | MapType::Stack => (queue::op, Exactly(queue::model), 20_000),
         MapType::BloomFilter => (bloom::op, ByInvariants(bloom::judge), 20_000),
         MapType::Ringbuf | MapType::UserRingbuf => (ring::op_of_any, ByInvariants(ring::judge), 8000),
         // The kernel waits for programs after each change of such a map.
-        MapType::ArrayOfMaps | MapType::HashOfMaps => (references::op, Exactly(references::model), 400),
+        MapType::ArrayOfMaps | MapType::HashOfMaps => (references::op, Exactly(references::model), 200),
         _ => (references::op, Exactly(references::model), 3000),
     }
 }
@@ -104,6 +119,12 @@ pub(super) fn rows(kind: MapType) -> Vec<Row> {
             }
         }
         _ => {}
+    }
+    if HAVE_ACCESS.contains(&kind) {
+        let first = rows[0].spec;
+        for access in [BPF_F_RDONLY, BPF_F_WRONLY] {
+            rows.push(of(MapSpec { max_entries: 4, ..first.with_flags(first.flags | access) }, op, judged));
+        }
     }
     rows
 }

@@ -45,11 +45,14 @@ impl Trie {
         if limit > self.max() {
             return None;
         }
+        let mut prefix = bits(key, limit);
         let lengths = self.lengths.range(..=limit).rev().filter(|(_, n)| **n > 0);
-        lengths
-            .map(|(len, _)| *len)
-            .find_map(|len| self.prefixes.get(&bits(key, len)))
-            .map(|(_, value)| value)
+        let mut found = lengths.filter_map(|(len, _)| {
+            prefix.truncate(*len);
+            prefix.push(END);
+            self.prefixes.get(&prefix).map(|(_, value)| value)
+        });
+        found.next()
     }
 
     fn update(&mut self, key: &[u8], value: &[u8], flags: u64) -> i32 {
