@@ -11,7 +11,7 @@ use crate::maps::tests::model::{Answer, Contents, Op, Read, Subject, is_ordered}
 use crate::maps::{Batch, BatchInput, MapSpec, MapType};
 use std::vec::Vec;
 
-/// What a program does with a key.
+/// What a program does with a key; of a queue it peeks, pushes and pops.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Does {
     Lookup = 1,
@@ -50,7 +50,11 @@ impl Theirs {
 
     fn run(&mut self, does: Does, mut arguments: Vec<u8>) -> (i32, Vec<u8>) {
         let program = self.programs[does as usize - 1].get_or_insert_with(|| {
-            let insns = keyed(&self.map, self.spec.value_size as i16, does);
+            let value_size = self.spec.value_size as i16;
+            let insns = match is_queue(self.spec.kind) {
+                true => queued(&self.map, value_size, does),
+                false => keyed(&self.map, value_size, does),
+            };
             Program::load(&insns, Attach::Interface).expect("a program can be loaded")
         });
         let answer = program.run(&mut arguments);
@@ -88,6 +92,10 @@ impl Theirs {
         }
         Answer::value(errno, next)
     }
+}
+
+fn is_queue(kind: MapType) -> bool {
+    matches!(kind, MapType::Queue | MapType::Stack)
 }
 
 fn holds_references(kind: MapType) -> bool {
@@ -128,6 +136,26 @@ fn keyed(of: &KernelMap, value_size: i16, does: Does) -> Vec<Insn> {
             insns.extend([load(1, 1, 0, at), store(1, 6, program::VALUE + at, 1)]);
         }
         insns.push(set(0, 0));
+    }
+    insns.push(EXIT);
+    insns
+}
+
+/// The same of a queue, which writes to no packet.
+fn queued(of: &KernelMap, value_size: i16, does: Does) -> Vec<Insn> {
+    const STACK: i16 = -64;
+    let (helper, pushes) = match does {
+        Does::Update => (87, true),
+        Does::Delete => (88, false),
+        Does::Lookup => (89, false),
+    };
+    let mut insns = packet((program::VALUE + value_size).into()).to_vec();
+    let (value, at) = if pushes { (6, program::VALUE) } else { (10, STACK) };
+    insns.extend([copy(2, value), add(2, at.into()), load(8, 3, 6, program::FLAGS)]);
+    insns.extend(program::map(1, &of.fd));
+    insns.push(call(helper));
+    for at in (0..value_size).filter(|_| !pushes) {
+        insns.extend([load(1, 1, 10, STACK + at), store(1, 6, program::VALUE + at, 1)]);
     }
     insns.push(EXIT);
     insns
@@ -180,6 +208,10 @@ impl Subject for Theirs {
             }
             Op::Put { key, value, flags } => {
                 Answer::errno(self.run(Does::Update, arguments(key, value, value_size, *flags)).0)
+            }
+            Op::Remove { key } if is_queue(self.spec.kind) => {
+                let (errno, left) = self.run(Does::Delete, arguments(key, &[], value_size, 0));
+                Answer::value(errno, left[program::VALUE as usize..].to_vec())
             }
             Op::Remove { key } => Answer::errno(self.run(Does::Delete, arguments(key, &[], value_size, 0)).0),
             Op::Produce { .. } | Op::Query { .. } | Op::Consume { .. } => {

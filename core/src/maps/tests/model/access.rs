@@ -41,8 +41,9 @@ impl Subject for Access {
         self.model.kind()
     }
 
-    /// What cannot be read is not seen.
+    /// What cannot be read is not seen; a queue is read by taking out.
     fn contents(&mut self) -> Contents {
-        if self.reads { self.model.contents() } else { Contents::new() }
+        let is_queue = matches!(self.kind(), MapType::Queue | MapType::Stack);
+        if self.reads && (self.writes || !is_queue) { self.model.contents() } else { Contents::new() }
     }
 }

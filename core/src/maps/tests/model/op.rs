@@ -70,17 +70,17 @@ pub(in crate::maps) enum Op {
     ReadBatch(Read),
     /// Lookup and delete.
     TakeBatch(Read),
-    /// A program's lookup on CPU 0; a use of the key.
+    /// A program's lookup on CPU 0; a use of the key. Of a queue: a peek.
     See {
         key: Vec<u8>,
     },
-    /// A program's update on CPU 0.
+    /// A program's update on CPU 0; a push.
     Put {
         key: Vec<u8>,
         value: Vec<u8>,
         flags: u64,
     },
-    /// A program's deletion.
+    /// A program's deletion; a pop.
     Remove {
         key: Vec<u8>,
     },

@@ -72,6 +72,23 @@ impl Ours {
         Answer::value(0, value.to_vec())
     }
 
+    /// What a program does with a queue, in slot 0.
+    fn queue(&self, op: &Op) -> Answer {
+        let mut out = std::vec![0xee; self.map.spec().value_size as usize];
+        // SAFETY: values have their size; slot 0 is this thread's.
+        let errno = code(unsafe {
+            match op {
+                Op::Put { value, flags, .. } => {
+                    return Answer::errno(code(self.map.push(value.as_ptr(), *flags, 0)));
+                }
+                Op::See { .. } => self.map.peek(out.as_mut_ptr(), 0),
+                _ => self.map.pop(out.as_mut_ptr(), 0),
+            }
+        });
+        assert!(errno == 0 || out.iter().all(|b| *b == 0), "what a program may read is zero");
+        Answer::value(errno, out)
+    }
+
     fn produce(&self, len: u32, fill: u8, end: End, flags: u64) -> Answer {
         let map = &self.map;
         let bytes = std::vec![fill; len as usize];
@@ -161,6 +178,11 @@ impl Subject for Ours {
             }
             Op::ReadBatch(read) => self.read(false, read),
             Op::TakeBatch(read) => self.read(true, read),
+            Op::See { .. } | Op::Put { .. } | Op::Remove { .. }
+                if matches!(self.kind(), MapType::Queue | MapType::Stack) =>
+            {
+                self.queue(op)
+            }
             Op::See { key } => self.see(key),
             // SAFETY: key and value have their sizes; slot 0 is this thread's.
             Op::Put { key, value, flags } => {

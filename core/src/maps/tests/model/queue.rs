@@ -39,10 +39,12 @@ impl Queue {
 impl Subject for Queue {
     fn apply(&mut self, op: &Op) -> Answer {
         match op {
-            Op::Update { value, flags, .. } => Answer::errno(self.push(value, *flags)),
+            Op::Update { value, flags, .. } | Op::Put { value, flags, .. } => {
+                Answer::errno(self.push(value, *flags))
+            }
             Op::Lookup { flags: 1.., .. } | Op::TakeOut { flags: 1.., .. } => Answer::errno(EINVAL),
-            Op::Lookup { .. } => Answer::found(self.next()),
-            Op::TakeOut { .. } => {
+            Op::Lookup { .. } | Op::See { .. } => Answer::found(self.next()),
+            Op::TakeOut { .. } | Op::Remove { .. } => {
                 let answer = Answer::found(self.next());
                 match self.spec.kind {
                     MapType::Queue => self.values.pop_front(),
@@ -89,13 +91,16 @@ pub(super) fn batch(draw: &mut Draw, shape: &Shape) -> Op {
 
 pub(super) fn op(draw: &mut Draw, shape: &Shape) -> Op {
     let key = Vec::new();
+    let value = draw.value(shape);
     match draw.below(100) {
-        0..48 => {
-            let flags = draw.of(&[0, 2, 0, 2, 0, 2, 0, 1, 3, 4, 8, 1 << 32]);
-            Op::Update { key, value: draw.value(shape), flags }
-        }
-        48..70 => Op::Lookup { key, flags: draw.no_flags() },
-        70..96 => Op::TakeOut { key, flags: draw.no_flags() },
+        n @ 0..48 => match draw.of(&[0, 2, 0, 2, 0, 2, 0, 1, 3, 4, 8, 1 << 32]) {
+            flags if n < 12 => Op::Put { key, value, flags },
+            flags => Op::Update { key, value, flags },
+        },
+        48..60 => Op::Lookup { key, flags: draw.no_flags() },
+        60..66 => Op::See { key },
+        66..82 => Op::TakeOut { key, flags: draw.no_flags() },
+        82..96 => Op::Remove { key },
         96 => Op::Delete { key },
         97 => Op::NextKey { key: None },
         _ => batch(draw, shape),
