@@ -186,10 +186,14 @@ impl Subject for Ours {
             Op::See { key } => self.see(key),
             // SAFETY: key and value have their sizes; slot 0 is this thread's.
             Op::Put { key, value, flags } => {
-                Answer::errno(code(unsafe { map.update(key.as_ptr(), value.as_ptr(), *flags, 0) }))
+                // SAFETY: key and value have their sizes; slot 0 is this thread's.
+                let answer = unsafe { map.update(key.as_ptr(), value.as_ptr(), *flags, 0) };
+                Answer::errno(code(answer))
             }
-            // SAFETY: as above.
-            Op::Remove { key } => Answer::errno(code(unsafe { map.delete(key.as_ptr(), 0) })),
+            Op::Remove { key } => {
+                // SAFETY: as above.
+                Answer::errno(code(unsafe { map.delete(key.as_ptr(), 0) }))
+            }
             Op::Produce { len, fill, end, flags } => self.produce(*len, *fill, *end, *flags),
             Op::Query { what } => Answer { count: map.ringbuf_query(*what), ..Answer::default() },
             Op::Consume { most, flags } => self.consume(*most, *flags),
