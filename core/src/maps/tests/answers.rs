@@ -38,6 +38,13 @@ fn access_flags_and_freezing_bind_the_control_plane_as_in_linux() {
     }
 }
 
+#[test]
+fn flags_of_a_lookup_are_refused_before_access_is() {
+    let map = make(&spec(MapType::Hash, 4, 4, 2).with_flags(spec::flags::BPF_F_WRONLY));
+    let answers = [0, 1, 4, 8].map(|flags| code(map.lookup_elem(&key(0), &mut [0; 4], flags)));
+    assert_eq!(answers, [1, 22, 1, 22], "of a lock it is asked later");
+}
+
 fn four(map: &Map) -> [i32; 4] {
     let mut value = std::vec![0; map.value_buffer_size()];
     let update = code(map.update_elem(0, &key(0), &value, 0));

@@ -20,6 +20,15 @@ fn entries_are_set_as_a_whole_and_a_value_without_room_takes_no_program() {
 }
 
 #[test]
+fn socket_that_an_entry_holds_is_no_change_whatever_the_flags_say() {
+    let map = make(&spec(MapType::Xskmap, 4, 4, 2));
+    let set = |k, socket, flags| code(map.set_target(0, &key(k), &key(socket), None, flags));
+    assert_eq!(set(0, 7, spec::flags::BPF_NOEXIST), 0);
+    assert_eq!([0, 1, 2, 3].map(|flags| set(0, 7, flags)), [0, 0, 0, 22]);
+    assert_eq!((set(0, 8, 1), set(1, 7, 2), set(2, 7, 1)), (17, 2, 7));
+}
+
+#[test]
 fn target_carries_value_and_program_and_comes_back_when_replaced() {
     for kind in [MapType::Devmap, MapType::Cpumap, MapType::DevmapHash] {
         let map = make(&spec(kind, 4, 8, 2));

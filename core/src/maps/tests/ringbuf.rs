@@ -88,6 +88,14 @@ fn limits_of_room_are_the_kernels() {
     assert_eq!(consume(&map).len(), 1);
 }
 
+#[test]
+fn a_record_that_never_fits_leaves_no_filler() {
+    let map = ring(4096);
+    assert_eq!(put(&map, &[1; 8]), Ok(()));
+    assert!(map.ringbuf_reserve(4096 - 8, 0).is_null());
+    assert_eq!((map.ringbuf_query(3), consume(&map).len()), (16, 1));
+}
+
 /// What fits behind a filler only is refused until the reader passed the filler, not for ever.
 #[test]
 fn a_record_longer_than_half_the_ring_finds_its_place() {
