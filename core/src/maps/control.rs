@@ -162,12 +162,12 @@ impl Map {
     /// ENOENT; EINVAL for sizes, and for flags but BPF_F_LOCK where values have a lock; EBUSY where that is not to be had; EPERM for a map whose control plane may not
     /// read.
     pub fn lookup_elem(&self, key: &[u8], out: &mut [u8], flags: u64) -> Result<(), Errno> {
+        // Flags are seen before access is, as in the kernel.
+        let (0, locked) = fields::split(flags) else { return Err(Errno::EINVAL) };
         self.access.may_read()?;
         self.check_sizes(key, Some(out.len()))?;
-        match fields::split(flags) {
-            (0, false) => {}
-            (0, true) => return self.read_locked(key, out),
-            _ => return Err(Errno::EINVAL),
+        if locked {
+            return self.read_locked(key, out);
         }
         match &self.kind {
             Kind::Array(a) => a.read(index(key)?, out),

@@ -74,6 +74,13 @@ impl Indexed {
         if self.spec.kind == MapType::Xskmap { u64::from(target.value()) | SOCKET } else { target.word() }
     }
 
+    /// Whether that socket is the entry's.
+    fn holds_socket(&self, index: u32, entry: &Entry<'_>) -> bool {
+        let Entry::Target(value, _) = entry else { return false };
+        let word = self.slots.word(index).map_or(0, |w| w.load(Ordering::Relaxed));
+        number(value).is_some_and(|socket| word == u64::from(socket) | SOCKET)
+    }
+
     /// What only some types ask.
     fn check_value(&self, index: u32, value: Option<u32>) -> Result<(), Errno> {
         if self.spec.kind == MapType::Cpumap {
@@ -141,6 +148,10 @@ impl MapOps for Indexed {
         let sockets = self.spec.kind == MapType::Xskmap;
         // Kernel: an entry of a device or CPU map always exists, one of a socket map only when set.
         let there = !sockets || !self.slots.get(index).is_null();
+        // Kernel: the socket that is there once more is no change, BPF_NOEXIST or not.
+        if sockets && flags <= BPF_EXIST && self.holds_socket(index, &entry) {
+            return Ok(None);
+        }
         match (check_update(index, self.slots.len(), flags), there) {
             (Err(Errno::EEXIST), false) => {}
             (Ok(()), false) if flags == BPF_EXIST => return Err(Errno::ENOENT),

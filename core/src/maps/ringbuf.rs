@@ -217,7 +217,8 @@ impl Ring {
             return core::ptr::null_mut();
         }
         let len = (size + HEADER).next_multiple_of(8);
-        if len > self.size {
+        // One byte less than the data is the most, so that there is no filler for what never fits.
+        if len > self.mask() {
             return core::ptr::null_mut();
         }
         // The map's slot, which this process holds: a lock or a record of a slot that nobody holds is taken for a dead one's.

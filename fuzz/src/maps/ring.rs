@@ -40,7 +40,7 @@ impl Ring {
         let filler = if len > rest { rest } else { 0 };
         let fits = |more: u64| self.produced + more - self.consumed <= mask;
         let room = fits(filler + len);
-        let alone = filler + len > mask && fits(filler) && len <= self.size;
+        let alone = filler + len > mask && fits(filler) && len <= mask;
         if filler != 0 && (room || alone) {
             let bytes = vec![0; (filler - HEADER) as usize];
             self.push(Record { bytes, at: core::ptr::null_mut(), ended: Some(Commit::Discard) });

@@ -1,24 +1,9 @@
-//! HASH and PERCPU_HASH as programs use them, against a model, and the properties that they rely on.
+//! HASH and PERCPU_HASH: the properties that programs rely on.
 
 use super::*;
 use spec::flags::{BPF_ANY, BPF_EXIST, BPF_NOEXIST};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::vec::Vec;
-
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    pub(super) fn below(&mut self, n: u64) -> u64 {
-        (self.next() >> 16) % n
-    }
-}
 
 pub(super) fn key_of(n: u64, size: u32) -> Vec<u8> {
     let mut key = std::vec![0; size as usize];
@@ -27,26 +12,6 @@ pub(super) fn key_of(n: u64, size: u32) -> Vec<u8> {
         *b = bytes[i % 8] ^ (i / 8) as u8;
     }
     key
-}
-
-/// What the kernel's map of that type would hold and answer.
-struct Model {
-    elements: HashMap<Vec<u8>, Vec<u8>>,
-    max_entries: usize,
-}
-
-impl Model {
-    fn update(&mut self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
-        match (self.elements.contains_key(key), flags) {
-            (_, 3..) => return Err(Errno::EINVAL),
-            (true, BPF_NOEXIST) => return Err(Errno::EEXIST),
-            (false, BPF_EXIST) => return Err(Errno::ENOENT),
-            (false, _) if self.elements.len() == self.max_entries => return Err(Errno::E2BIG),
-            _ => {}
-        }
-        self.elements.insert(key.to_vec(), value.to_vec());
-        Ok(())
-    }
 }
 
 fn all_keys(map: &Map) -> Vec<Vec<u8>> {
@@ -58,81 +23,6 @@ fn all_keys(map: &Map) -> Vec<Vec<u8>> {
         key = Some(next.clone());
     }
     keys
-}
-
-fn run_against_model(kind: MapType, key_size: u32, value_size: u32, max_entries: u32, seed: u64) {
-    let map = make(&spec(kind, key_size, value_size, max_entries));
-    let mut model = Model { elements: HashMap::new(), max_entries: max_entries as usize };
-    let mut random = Random(seed);
-    let key_space = (u64::from(max_entries) * 3 / 2 + 2).min(1 << (8 * key_size.min(4)));
-    let size = map.value_buffer_size();
-    let stride = map.spec().slot_value_size();
-    for _ in 0..if cfg!(miri) { 300 } else { 20_000 } {
-        let key = key_of(random.below(key_space), key_size);
-        let slot = random.below(4) as u32;
-        match random.below(8) {
-            0..3 => {
-                let mut value = std::vec![0; size];
-                for chunk in value.chunks_mut(stride) {
-                    chunk[..value_size as usize].fill(random.next() as u8);
-                }
-                let flags = [BPF_ANY, BPF_ANY, BPF_NOEXIST, BPF_EXIST, 3][random.below(5) as usize];
-                let got = map.update_elem(slot, &key, &value, flags);
-                assert_eq!(got, model.update(&key, &value, flags), "{kind:?} flags {flags}");
-            }
-            3 => {
-                // A program's update, in slot 1 of the two CPUs.
-                let fill = random.next() as u8;
-                let mut value = model.elements.get(&key).cloned().unwrap_or(std::vec![0; size]);
-                let own = if kind.is_percpu() { stride } else { 0 };
-                value[own..own + value_size as usize].fill(fill);
-                let given = std::vec![fill; value_size as usize];
-                // SAFETY: key and value have their sizes; no other thread is here.
-                let got = unsafe { map.update(key.as_ptr(), given.as_ptr(), BPF_ANY, 1) };
-                assert_eq!(got, model.update(&key, &value, BPF_ANY));
-            }
-            4 | 5 => {
-                let want = model.elements.remove(&key).map(|_| ()).ok_or(Errno::ENOENT);
-                assert_eq!(map.delete_elem(slot, &key).map(|none| assert!(none.is_none())), want);
-            }
-            _ => {
-                let mut out = std::vec![0xee; size];
-                let got = map.lookup_elem(&key, &mut out, 0);
-                // SAFETY: the key has its size.
-                let p = unsafe { map.lookup(key.as_ptr(), 1) };
-                match model.elements.get(&key) {
-                    Some(value) => {
-                        assert_eq!((got, &out), (Ok(()), value));
-                        let own = if kind.is_percpu() { stride } else { 0 };
-                        // SAFETY: the address of a value.
-                        let seen = unsafe { core::slice::from_raw_parts(p, value_size as usize) };
-                        assert_eq!(seen, &value[own..own + value_size as usize]);
-                        assert!(p.addr().is_multiple_of(8));
-                    }
-                    None => assert!(got == Err(Errno::ENOENT) && p.is_null()),
-                }
-            }
-        }
-    }
-    let keys = all_keys(&map);
-    let distinct: HashSet<_> = keys.iter().cloned().collect();
-    assert_eq!(keys.len(), distinct.len(), "no key twice");
-    assert_eq!(distinct, model.elements.keys().cloned().collect());
-}
-
-#[test]
-fn random_operations_do_what_the_model_does() {
-    let shapes = [(1, 1), (2, 3), (4, 8), (6, 4), (8, 16), (12, 5), (13, 40), (16, 8), (17, 24), (40, 64)];
-    for kind in [MapType::Hash, MapType::PercpuHash] {
-        for (i, (key_size, value_size)) in shapes.into_iter().enumerate() {
-            for max_entries in [1, 2, 7, 8, 100] {
-                run_against_model(kind, key_size, value_size, max_entries, 0x1234_5678 + i as u64);
-                if cfg!(miri) {
-                    break;
-                }
-            }
-        }
-    }
 }
 
 #[test]

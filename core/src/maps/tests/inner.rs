@@ -89,27 +89,6 @@ fn inner_maps_have_to_be_like_the_template() {
     }
 }
 
-/// Updates of key 0, which exists, and of key 7, by flags, as Linux 6.18 answered.
-#[test]
-fn flags_of_updates_are_answered_as_linux() {
-    for (kind, flags, want) in [
-        (MapType::ArrayOfMaps, 0, [0, 7]),
-        (MapType::ArrayOfMaps, 1, [22, 22]),
-        (MapType::ArrayOfMaps, 2, [22, 22]),
-        (MapType::ArrayOfMaps, 4, [22, 22]),
-        (MapType::HashOfMaps, 0, [0, 0]),
-        (MapType::HashOfMaps, 1, [17, 0]),
-        (MapType::HashOfMaps, 2, [0, 2]),
-        (MapType::HashOfMaps, 3, [22, 22]),
-        (MapType::HashOfMaps, 4, [22, 22]),
-    ] {
-        let map = outer(kind, 2, &ARRAY);
-        map.set_map(0, &key(0), inner(3, &ARRAY), 0).unwrap();
-        let got = [0, 7].map(|k| code(map.set_map(0, &key(k), inner(4, &ARRAY), flags)));
-        assert_eq!(got, want, "{kind:?} {flags}");
-    }
-}
-
 #[test]
 fn full_hash_of_maps_refuses_a_new_key_and_replaces_a_known_one() {
     let map = outer(MapType::HashOfMaps, 2, &ARRAY);

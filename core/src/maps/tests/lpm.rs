@@ -1,11 +1,9 @@
-//! LPM_TRIE against a model and the kernel's: every answer, every lookup with every length, the whole order of keys; readers beside a writer; memory.
+//! LPM_TRIE: what stands in front of it, memory, readers beside a writer.
 
-use super::kernel::KernelMap;
 use super::random::Random;
 use super::*;
 use crate::sync::AtomicU64;
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
-use std::collections::BTreeMap;
 use std::vec::Vec;
 
 fn trie(data_size: u32, max_entries: u32) -> MapSpec {
@@ -24,153 +22,6 @@ fn masked(data: &[u8], len: u32) -> Vec<u8> {
         *b &= !(0xffu32 >> keep) as u8;
     }
     out
-}
-
-/// Prefix to value; the number of bits first, so that the longest is found from the end.
-#[derive(Default)]
-struct Model(BTreeMap<(u32, Vec<u8>), u64>);
-
-impl Model {
-    fn lookup(&self, data: &[u8], limit: u32) -> Option<u64> {
-        let covers = |(len, prefix): &(u32, Vec<u8>)| *len <= limit && masked(data, *len) == *prefix;
-        self.0.iter().rev().find(|(k, _)| covers(k)).map(|(_, v)| *v)
-    }
-}
-
-/// An address near others, so that prefixes nest and share.
-fn address(random: &mut Random, size: usize) -> Vec<u8> {
-    let mut data = std::vec![0; size];
-    for b in &mut data {
-        *b = match random.below(4) {
-            0 => random.below(256) as u8,
-            1 => 1 << random.below(8),
-            _ => 0,
-        };
-    }
-    data
-}
-
-fn length(random: &mut Random, max: u32) -> u32 {
-    match random.below(4) {
-        0 => max,
-        _ => random.below(u64::from(max) + 1) as u32,
-    }
-}
-
-type Next<'a> = &'a dyn Fn(Option<&[u8]>, &mut [u8]) -> Result<(), Errno>;
-
-fn keys_in_order(next: Next<'_>, size: usize) -> Vec<Vec<u8>> {
-    let mut all = Vec::from([]);
-    let mut out = std::vec![0; size];
-    while next(all.last().map(|k: &Vec<u8>| &k[..]), &mut out).is_ok() {
-        all.push(out.clone());
-        assert!(all.len() <= 100_000, "no end");
-    }
-    all
-}
-
-fn run(data_size: usize, max_entries: u32, steps: u64) {
-    let spec = trie(data_size as u32, max_entries);
-    let (map, kernel) = (make(&spec), KernelMap::create(&spec));
-    let mut model = Model::default();
-    let mut random = Random(77 + data_size as u64 + u64::from(max_entries));
-    let max = 8 * data_size as u32;
-    for step in 0..steps {
-        let data = address(&mut random, data_size);
-        let len = length(&mut random, max + 1);
-        let k = key(len, &data);
-        let what = (data_size, max_entries, step, len);
-        let known = model.0.contains_key(&(len, masked(&data, len)));
-        // Phases of growth and of shrinking.
-        let grows = (step / (steps / 6).max(1)).is_multiple_of(2);
-        match random.below(8) {
-            n if n < if grows { 4 } else { 1 } => {
-                let flags = [0, 0, 0, 1, 2, 3, 4][random.below(7) as usize];
-                let want = match flags {
-                    3.. => 22,
-                    _ if len > max => 22,
-                    1 if known => 17,
-                    2 if !known => 2,
-                    _ if !known && model.0.len() >= max_entries as usize => 28,
-                    _ => 0,
-                };
-                if want == 0 {
-                    model.0.insert((len, masked(&data, len)), step);
-                }
-                assert_eq!(
-                    code(map.update_elem(0, &k, &step.to_le_bytes(), flags)),
-                    want,
-                    "{what:?} {flags}"
-                );
-                if let Some(theirs) = &kernel {
-                    let answer = code(theirs.update_elem(&k, &step.to_le_bytes(), flags));
-                    assert_eq!(answer, want, "{what:?} {flags} kernel's");
-                }
-            }
-            n if n < 5 => {
-                // One that is there, as often as not.
-                let (len, data) = match model.0.iter().nth(random.below(1 + model.0.len() as u64) as usize) {
-                    Some(((len, data), _)) if !grows || random.below(2) == 0 => (*len, data.clone()),
-                    _ => (len, data),
-                };
-                let k = key(len, &data);
-                let was = len <= max && model.0.remove(&(len, masked(&data, len))).is_some();
-                let want = if len > max {
-                    22
-                } else if was {
-                    0
-                } else {
-                    2
-                };
-                assert_eq!(code(map.delete_elem(0, &k)), want, "{what:?} delete");
-                if let Some(theirs) = &kernel {
-                    assert_eq!(code(theirs.delete_elem(&k)), want, "{what:?} delete, kernel's");
-                }
-            }
-            _ => {
-                let want = if len > max { None } else { model.lookup(&data, len) };
-                let mut out = [0; 8];
-                let got = map.lookup_elem(&k, &mut out, 0).ok().map(|()| u64::from_le_bytes(out));
-                assert_eq!(got, want, "{what:?} lookup");
-                // SAFETY: the key has its size.
-                let p = unsafe { map.lookup(k.as_ptr(), 0) }.cast::<u64>();
-                // SAFETY: null, or a value of eight bytes.
-                assert_eq!(unsafe { p.as_ref() }.copied(), want, "{what:?} program's lookup");
-            }
-        }
-        if step % (steps / 12).max(1) == 0 {
-            let ours = keys_in_order(&|k, out| map.next_key(k, out), data_size + 4);
-            assert_eq!(ours.len(), model.0.len(), "{what:?}");
-            if let Some(theirs) = &kernel {
-                let theirs = keys_in_order(&|k, out| theirs.next_key(k, out), data_size + 4);
-                assert!(ours == theirs, "{what:?}: the order of keys");
-            }
-        }
-    }
-    let all: Vec<_> = model.0.keys().cloned().collect();
-    for (len, data) in all {
-        assert_eq!(code(map.delete_elem(0, &key(len, &data))), 0);
-    }
-    assert_eq!(map.next_key(None, &mut std::vec![0; data_size + 4]), Err(Errno::ENOENT));
-}
-
-#[test]
-fn random_operations_do_what_the_model_and_the_kernel_do() {
-    run(4, 8, 4_000);
-    run(4, 500, 12_000);
-    run(1, 50, 6_000);
-    run(2, 300, 6_000);
-    run(3, 300, 6_000);
-    run(8, 300, 6_000);
-    run(16, 300, 6_000);
-    run(256, 60, 3_000);
-}
-
-#[test]
-fn a_large_trie_does_what_the_model_does() {
-    run(4, 20_000, 12_000);
-    run(4, 70_000, 20_000); // with a table in front
-    run(16, 20_000, 6_000);
 }
 
 /// What stands in front of a small trie of IPv4 addresses says what the trie says, which control planes ask: for every 24 bits near the prefixes, with few and with many

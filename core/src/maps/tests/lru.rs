@@ -1,11 +1,8 @@
 //! LRU_HASH and LRU_PERCPU_HASH: never refused, bounded, the newest key there, values right, used keys survive.
 
-use super::hash::Random;
 use super::kernel::KernelMap;
-use super::model::{Op, Ours, Subject};
 use super::*;
-use spec::flags::{BPF_ANY, BPF_EXIST, BPF_F_NO_COMMON_LRU, BPF_NOEXIST};
-use std::collections::HashMap;
+use spec::flags::{BPF_ANY, BPF_F_NO_COMMON_LRU};
 use std::vec::Vec;
 
 const LRUS: [MapType; 2] = [MapType::LruHash, MapType::LruPercpuHash];
@@ -22,85 +19,12 @@ fn put(map: &Map, slot: u32, key: u64) {
     map.update_elem(slot, &key.to_le_bytes(), &value(map, key as u8), BPF_ANY).unwrap();
 }
 
-/// What a program does.
-fn look(map: &Map, key: u64) -> bool {
-    // SAFETY: the key has eight bytes.
-    !unsafe { map.lookup((&raw const key).cast(), 0) }.is_null()
-}
-
-/// What the control plane does.
 fn has(map: &Map, key: u64) -> bool {
     map.lookup_elem(&key.to_le_bytes(), &mut value(map, 0), 0).is_ok()
 }
 
 fn count(map: &Map) -> u64 {
     map.for_each(0, |_, _| core::ops::ControlFlow::Continue(()))
-}
-
-fn run_against_invariants(spec: &MapSpec, seed: u64) {
-    let map = make(spec);
-    let mut written: HashMap<u64, Vec<u8>> = HashMap::new();
-    let mut random = Random(seed);
-    let space = u64::from(spec.max_entries) * 3 + 2;
-    let parts = if spec.flags & BPF_F_NO_COMMON_LRU != 0 { 2 } else { 1 };
-    let alone = map.spec().max_entries == parts;
-    let mut ours = Ours { map: map.clone(), slot: 0 };
-    for turn in 0..if cfg!(miri) { 200 } else { 5000u32 } {
-        let key = random.below(space);
-        let bytes = key.to_le_bytes();
-        let slot = random.below(4) as u32;
-        let there = has(&map, key);
-        match random.below(6) {
-            0..3 => {
-                let flags = [BPF_ANY, BPF_ANY, BPF_NOEXIST, BPF_EXIST][random.below(4) as usize];
-                let given = value(&map, random.next() as u8);
-                let want = match flags {
-                    BPF_NOEXIST if there => Err(Errno::EEXIST),
-                    BPF_EXIST if !there => Err(Errno::ENOENT),
-                    _ => Ok(()),
-                };
-                let got = map.update_elem(slot, &bytes, &given, flags);
-                if alone && flags == BPF_EXIST && got == Err(Errno::ENOENT) {
-                    continue; // as in the kernel, where the only element is evicted for its own update
-                }
-                assert_eq!(got, want, "{spec:?}");
-                if want.is_ok() {
-                    written.insert(key, given);
-                    assert!(has(&map, key), "the newest key is there");
-                }
-            }
-            3 => {
-                let want = if there { Ok(()) } else { Err(Errno::ENOENT) };
-                assert_eq!(map.delete_elem(slot, &bytes).map(|_| ()), want);
-                assert!(!has(&map, key));
-            }
-            4 => assert_eq!(look(&map, key), there),
-            _ => {
-                let answer = ours.apply(&Op::TakeOut { key: bytes.to_vec(), flags: 0 });
-                assert_eq!(answer.errno == 0, there);
-                assert!(!there || answer.bytes == written[&key]);
-            }
-        }
-        if turn % 100 == 0 {
-            let all = ours.contents();
-            assert!(all.len() <= map.spec().max_entries as usize);
-            for (key, value) in all {
-                assert_eq!(written[&u64::from_le_bytes(key.try_into().unwrap())], value);
-            }
-        }
-    }
-}
-
-#[test]
-fn random_operations_keep_the_invariants() {
-    for kind in LRUS {
-        for flags in [0, BPF_F_NO_COMMON_LRU] {
-            for (i, max_entries) in [1, 2, 7, 8, 100].into_iter().enumerate() {
-                let spec = MapSpec { flags, ..spec(kind, 8, 12, max_entries) };
-                run_against_invariants(&spec, 0xabc + i as u64);
-            }
-        }
-    }
 }
 
 #[test]
@@ -115,31 +39,6 @@ fn per_cpu_lists_round_up_and_evict_their_own() {
     }
     assert!((0..100).all(|key| has(&map, key)), "the other CPU's keys stay");
     assert_eq!(count(&map), 200);
-}
-
-#[test]
-fn used_keys_survive_a_stream_of_new_ones_and_looked_at_ones_do_not() {
-    for kind in LRUS {
-        let n = if cfg!(miri) { 100 } else { 2000u64 };
-        let map = make(&spec(kind, 8, 8, n as u32));
-        let survivors = |use_key: &dyn Fn(u64) -> bool| {
-            (0..n / 4).for_each(|key| put(&map, 0, key));
-            let mut random = Random(5);
-            for new in 0..n * 6 {
-                put(&map, (new % 4) as u32, 1 << 32 | new);
-                for _ in 0..4 {
-                    use_key(random.below(n / 4));
-                }
-            }
-            (0..n / 4).filter(|key| has(&map, *key)).count() as u64
-        };
-        let (by_control, by_program) = (survivors(&|k| has(&map, k)), survivors(&|k| look(&map, k)));
-        assert!(by_program * 100 >= n / 4 * 95, "{kind:?}: {by_program} of {} used keys survive", n / 4);
-        assert!(
-            by_control * 10 < n / 4,
-            "{kind:?}: {by_control} keys survive that only the control plane read"
-        );
-    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod kernel;
 mod lpm;
 mod lru;
 mod model;
-mod model_hash;
+mod nonsense;
 mod perf;
 mod private_locks;
 mod progs;
@@ -24,6 +24,7 @@ mod redirect;
 mod ringbuf;
 mod shared;
 mod threads;
+mod town;
 mod user_ringbuf;
 
 use super::memory::test_heap::Heap;
@@ -62,4 +63,10 @@ pub(super) fn resident() -> usize {
 /// An errno, or 0.
 pub(super) fn code<T>(result: Result<T, Errno>) -> i32 {
     result.map_or_else(|e| e.0, |_| 0)
+}
+
+/// A number that whoever runs the tests gives.
+pub(super) fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
 }

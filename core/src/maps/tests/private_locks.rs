@@ -25,10 +25,14 @@ fn writer_that_stands_still_makes_others_busy_and_readers_go_on() {
         let outer = matches!(kind, MapType::ArrayOfMaps | MapType::HashOfMaps);
         let map = make(&MapSpec { inner: outer.then(|| ARRAY.as_inner()), ..spec(kind, 4, 4, 2) });
         let inner = Map::create("inner", 7, &ARRAY, &config(Heap::leaked())).unwrap();
+        let value = core::cell::Cell::new(4);
         let set = || match kind {
             MapType::ProgArray => code(map.set_prog(1, None)),
             _ if outer => code(map.set_map(0, &[1, 0, 0, 0], inner.clone(), 0)),
-            _ => code(map.set_target(0, &[1, 0, 0, 0], &[5, 0, 0, 0], None, 0)),
+            _ => {
+                value.set(value.get() + 1);
+                code(map.set_target(0, &[1, 0, 0, 0], &[value.get(), 0, 0, 0], None, 0))
+            }
         };
         assert_eq!(set(), 0, "{kind:?}");
         let there = map.next_key(None, &mut [0; 4]);

@@ -1,6 +1,6 @@
 //! Threads that disturb each other: values stay whole, keys stay unique, elements come back, whatever meets whatever.
 
-use super::hash::Random;
+use super::random::Random;
 use super::*;
 use crate::sync::{AtomicBool, Ordering::Relaxed};
 use spec::flags::{BPF_ANY, BPF_NOEXIST};

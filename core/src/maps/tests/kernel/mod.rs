@@ -1,10 +1,15 @@
 //! The kernel's own map of a type, through bpf(2) by its number: the oracle of the model tests.
 
-use super::model::{Answer, Contents, Op, Subject};
+mod btf;
+mod program;
+mod references;
+mod ring;
+mod subject;
+
 use crate::error::Errno;
-use crate::maps::{Batch, BatchInput, MapSpec};
+use crate::maps::{Batch, BatchInput, MapSpec, MapType};
 use std::io::Write;
-use std::vec::Vec;
+pub(in crate::maps) use subject::Theirs;
 
 const MAP_CREATE: i64 = 0;
 const LOOKUP: i64 = 1;
@@ -18,12 +23,12 @@ const UPDATE_BATCH: i64 = 26;
 const DELETE_BATCH: i64 = 27;
 
 /// A map in the kernel; closed when dropped.
+#[derive(Debug)]
 pub(in crate::maps) struct KernelMap {
-    fd: i32,
+    fd: Fd,
     key_size: usize,
     /// Bytes of a value as bpf(2) sees it.
     value_size: usize,
-    max_entries: u32,
 }
 
 /// The errno, or 0.
@@ -43,6 +48,17 @@ pub(in crate::maps) fn possible_cpus() -> u32 {
     text.trim().rsplit(['-', ',']).next().and_then(|n| n.parse::<u32>().ok()).map_or(1, |last| last + 1)
 }
 
+/// CI permits everything that is asked here, so there it is a failure.
+fn say_skipped(kind: MapType, why: &str) {
+    assert!(std::env::var("CI").is_err(), "CI has to ask the kernel, but of {kind:?} {why}");
+    std::io::stderr().write_all(std::format!("skipped: of {kind:?} {why} here\n").as_bytes()).unwrap();
+}
+
+/// Whether the kernel is to be left out: in an interpreter, and in an emulator that knows no bpf(2), which says so by `UXDP_NO_KERNEL`.
+fn is_absent() -> bool {
+    cfg!(miri) || std::env::var_os("UXDP_NO_KERNEL").is_some()
+}
+
 impl KernelMap {
     /// `None` where the system does not permit it, with a line that says so. CI permits it, so there it is a failure.
     pub(in crate::maps) fn create(spec: &MapSpec) -> Option<KernelMap> {
@@ -51,11 +67,11 @@ impl KernelMap {
 
     /// A map of maps, with an inner one that is its template.
     pub(in crate::maps) fn create_outer(spec: &MapSpec, inner: &KernelMap) -> Option<KernelMap> {
-        KernelMap::create_with(spec, inner.fd as u32)
+        KernelMap::create_with(spec, inner.fd.0 as u32)
     }
 
     fn create_with(spec: &MapSpec, inner: u32) -> Option<KernelMap> {
-        if cfg!(miri) {
+        if is_absent() {
             return None;
         }
         let mut attr = [0; 16];
@@ -63,20 +79,21 @@ impl KernelMap {
         attr[1] = halves(spec.value_size, spec.max_entries);
         attr[2] = halves(spec.flags, inner);
         attr[8] = spec.extra;
+        let btf = spec.fields.spin_lock.and_then(|at| btf::value_with_lock(at, spec.value_size));
+        if let Some(types) = &btf {
+            attr[6] = halves(types.0 as u32, btf::KEY);
+            attr[7] = btf::VALUE.into();
+        }
         let answer = bpf(MAP_CREATE, &mut attr);
         if answer > 0 {
-            assert!(std::env::var("CI").is_err(), "CI has to ask the kernel, but bpf(2) is not permitted");
-            std::io::stderr()
-                .write_all(format!("skipped: bpf(2) makes no {:?} here\n", spec.kind).as_bytes())
-                .unwrap();
+            say_skipped(spec.kind, "bpf(2) makes none");
             return None;
         }
         let slots = if spec.kind.is_percpu() { possible_cpus() as usize } else { 1 };
         Some(KernelMap {
-            fd: -answer as i32,
+            fd: Fd(-answer as i32),
             key_size: spec.key_size as usize,
             value_size: spec.slot_value_size() * slots,
-            max_entries: spec.max_entries,
         })
     }
 
@@ -85,7 +102,7 @@ impl KernelMap {
         let mut attr = [0; 16];
         // Maps without keys want none.
         let key = if key.is_empty() { 0 } else { key.as_ptr() as u64 };
-        attr[..4].copy_from_slice(&[self.fd as u64, key, value as u64, flags]);
+        attr[..4].copy_from_slice(&[self.fd.0 as u64, key, value as u64, flags]);
         bpf(cmd, &mut attr) as i32
     }
 
@@ -97,16 +114,8 @@ impl KernelMap {
         }
     }
 
-    pub(in crate::maps) fn lookup_elem(&self, key: &[u8], out: &mut [u8], flags: u64) -> Result<(), Errno> {
-        self.answered(LOOKUP, key, out.as_ptr(), flags)
-    }
-
     pub(in crate::maps) fn update_elem(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         self.answered(UPDATE, key, value.as_ptr(), flags)
-    }
-
-    pub(in crate::maps) fn delete_elem(&self, key: &[u8]) -> Result<(), Errno> {
-        self.answered(DELETE, key, core::ptr::null(), 0)
     }
 
     pub(in crate::maps) fn take(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
@@ -116,32 +125,16 @@ impl KernelMap {
     pub(in crate::maps) fn next_key(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
         let mut attr = [0; 16];
         let from = key.map_or(0, |k| k.as_ptr() as u64);
-        attr[..3].copy_from_slice(&[self.fd as u64, from, out.as_mut_ptr() as u64]);
+        attr[..3].copy_from_slice(&[self.fd.0 as u64, from, out.as_mut_ptr() as u64]);
         match bpf(NEXT_KEY, &mut attr) as i32 {
             0 => Ok(()),
             errno => Err(Errno(errno)),
         }
     }
 
-    /// A batch: errno and count.
-    fn batch(&self, cmd: i64, cursors: [u64; 2], keys: &[u8], values: &[u8], count: u32) -> (i32, u32) {
-        let mut attr = [0; 16];
-        attr[..4].copy_from_slice(&[cursors[0], cursors[1], keys.as_ptr() as u64, values.as_ptr() as u64]);
-        attr[4] = halves(count, self.fd as u32);
-        let errno = bpf(cmd, &mut attr) as i32;
-        (errno, attr[4] as u32)
-    }
-
-    /// What an entry of a map of maps is set to.
-    pub(in crate::maps) fn as_value(&self) -> [u8; 4] {
-        self.fd.to_le_bytes()
-    }
-
     /// The id that an entry with this map shows.
     pub(in crate::maps) fn id(&self) -> u32 {
-        let info = std::fs::read_to_string(std::format!("/proc/self/fdinfo/{}", self.fd)).unwrap();
-        let line = info.lines().find_map(|l| l.strip_prefix("map_id:")).unwrap();
-        line.trim().parse().unwrap()
+        self.fd.info("map_id:")
     }
 
     /// A lookup batch, or with `take` a lookup-and-delete batch: errno and count.
@@ -157,7 +150,7 @@ impl KernelMap {
         let (keys, values) = (b.keys.as_mut_ptr() as u64, b.values.as_mut_ptr() as u64);
         let from = from.map_or(0, |f| f.as_ptr() as u64);
         attr[..4].copy_from_slice(&[from, next.as_mut_ptr() as u64, keys, values]);
-        attr[4..7].copy_from_slice(&[halves(b.count, self.fd as u32), b.elem_flags, b.flags]);
+        attr[4..7].copy_from_slice(&[halves(b.count, self.fd.0 as u32), b.elem_flags, b.flags]);
         let errno = bpf(cmd, &mut attr) as i32;
         (errno, attr[4] as u32)
     }
@@ -167,82 +160,37 @@ impl KernelMap {
         let cmd = if delete { DELETE_BATCH } else { UPDATE_BATCH };
         let mut attr = [0; 16];
         attr[2..4].copy_from_slice(&[b.keys.as_ptr() as u64, b.values.as_ptr() as u64]);
-        attr[4..6].copy_from_slice(&[halves(b.count, self.fd as u32), b.elem_flags]);
+        attr[4..6].copy_from_slice(&[halves(b.count, self.fd.0 as u32), b.elem_flags]);
         let errno = bpf(cmd, &mut attr) as i32;
         (errno, attr[4] as u32)
     }
 
     /// Bytes that the kernel says it takes.
     pub(in crate::maps) fn memory(&self) -> usize {
-        let info = std::fs::read_to_string(std::format!("/proc/self/fdinfo/{}", self.fd)).unwrap();
-        let line = info.lines().find_map(|l| l.strip_prefix("memlock:")).unwrap();
-        line.trim().parse().unwrap()
+        self.fd.info("memlock:") as usize
     }
 }
 
-impl Subject for KernelMap {
-    fn apply(&mut self, op: &Op) -> Answer {
-        let mut out = std::vec![0u8; self.value_size];
-        let to = out.as_mut_ptr();
-        match op {
-            Op::Lookup { key, flags } => Answer::value(self.element(LOOKUP, key, to, *flags), out),
-            Op::TakeOut { key, flags } => {
-                Answer::value(self.element(LOOKUP_AND_DELETE, key, to, *flags), out)
-            }
-            Op::Update { key, value, flags } => {
-                Answer::errno(self.element(UPDATE, key, value.as_ptr(), *flags))
-            }
-            Op::Delete { key } => Answer::errno(self.element(DELETE, key, core::ptr::null(), 0)),
-            Op::UpdateBatch { keys, values, count } => {
-                Answer::batch(self.batch(UPDATE_BATCH, [0; 2], keys, values, *count))
-            }
-            Op::DeleteBatch { keys, count } => {
-                Answer::batch(self.batch(DELETE_BATCH, [0; 2], keys, &[], *count))
-            }
-            Op::TakeAll => {
-                let (keys, values) = self.buffers();
-                let cursor = [0u64; 64];
-                let cursors = [0, cursor.as_ptr() as u64];
-                let (errno, n) =
-                    self.batch(LOOKUP_AND_DELETE_BATCH, cursors, &keys, &values, self.max_entries);
-                Answer::all(errno, n, &keys, &values, self.key_size, self.value_size)
-            }
-            Op::ReadAll => {
-                let (keys, values) = self.buffers();
-                let cursor = [0u64; 64];
-                let cursors = [0, cursor.as_ptr() as u64];
-                let (errno, n) = self.batch(LOOKUP_BATCH, cursors, &keys, &values, self.max_entries);
-                Answer::all(errno, n, &keys, &values, self.key_size, self.value_size)
-            }
-        }
+/// A descriptor, closed when dropped.
+#[derive(Debug)]
+struct Fd(i32);
+
+impl Fd {
+    /// What a call answered: a descriptor, or -1.
+    fn answered(answer: i64) -> Option<Fd> {
+        (answer >= 0).then_some(Fd(answer as i32))
     }
 
-    fn contents(&mut self) -> Contents {
-        let mut all = Contents::new();
-        let mut key: Option<Vec<u8>> = None;
-        loop {
-            let mut next = std::vec![0u8; self.key_size];
-            if self.next_key(key.as_deref(), &mut next).is_err() {
-                return all;
-            }
-            let value = self.apply(&Op::Lookup { key: next.clone(), flags: 0 });
-            all.insert(next.clone(), value.bytes);
-            key = Some(next);
-        }
+    /// A number that procfs tells of it.
+    fn info(&self, field: &str) -> u32 {
+        let info = std::fs::read_to_string(std::format!("/proc/self/fdinfo/{}", self.0)).unwrap();
+        info.lines().find_map(|l| l.strip_prefix(field)).unwrap().trim().parse().unwrap()
     }
 }
 
-impl KernelMap {
-    /// Room for all of it.
-    fn buffers(&self) -> (Vec<u8>, Vec<u8>) {
-        let n = self.max_entries as usize;
-        (std::vec![0; n * self.key_size], std::vec![0; n * self.value_size])
-    }
-}
-
-impl Drop for KernelMap {
+impl Drop for Fd {
     fn drop(&mut self) {
         // SAFETY: a descriptor of our own, closed once.
-        unsafe { libc::close(self.fd) };
+        unsafe { libc::close(self.0) };
     }
 }
