@@ -116,6 +116,9 @@ impl Pkt {
         if let Some(hash) = said.hash() {
             (rx.hash, rx.valid) = (hash, rx.valid | vm::RxMeta::HASH);
         }
+        if let Some(nanos) = said.timestamp() {
+            (rx.timestamp, rx.valid) = (nanos, rx.valid | vm::RxMeta::TIMESTAMP);
+        }
         if let Some(tci) = said.vlan_tci() {
             (rx.vlan_tci, rx.vlan_proto, rx.valid) = (tci, ETH_P_8021Q.to_be(), rx.valid | vm::RxMeta::VLAN);
         }

@@ -182,7 +182,8 @@ impl<'pool> Forwarder<'pool> {
     ) -> EndedBy {
         self.allowed = limits.count.unwrap_or(u64::MAX);
         let asked = engine.uses();
-        self.meta = (asked.hash || asked.vlan).then(|| Box::new([RxMeta::default(); BURST]));
+        self.meta =
+            (asked.hash || asked.vlan || asked.timestamp).then(|| Box::new([RxMeta::default(); BURST]));
         let mut last_packet = Instant::now();
         let mut last_progress = last_packet;
         let (mut last_look, mut allowed_then) = (last_packet, self.allowed);

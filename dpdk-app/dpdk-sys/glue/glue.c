@@ -10,6 +10,7 @@
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
+#include <rte_mbuf_dyn.h>
 #include <rte_mempool.h>
 #include <rte_pause.h>
 #include <rte_ring.h>
@@ -118,13 +119,33 @@ int glue_port_by_name(const char *name)
 	return ret != 0 ? negative_errno(ret) : port;
 }
 
+/* When packets came: where mbufs say it, and by what flag. Both are one for all ports, and told by DPDK when the first one asks. */
+static uint64_t timestamp_flag;
+static int timestamp_at;
+/* Nanoseconds of a driver's unit; DPDK leaves the unit to drivers. */
+static const struct {
+	const char *driver;
+	uint32_t nanos;
+} timestamp_units[] = { { "net_pcap", 1000 } };
+static uint32_t timestamp_unit[RTE_MAX_ETHPORTS];
+
+/* 0: it tells none, or in a unit that is not known here. */
+static uint32_t unit_of(const struct rte_eth_dev_info *info)
+{
+	for (size_t i = 0; i < RTE_DIM(timestamp_units); i++)
+		if (info->driver_name != NULL && strcmp(info->driver_name, timestamp_units[i].driver) == 0)
+			return timestamp_units[i].nanos;
+	return 0;
+}
+
 static uint32_t offers(const struct rte_eth_dev_info *info)
 {
 	uint64_t capa = info->rx_offload_capa;
 
 	return ((capa & RTE_ETH_RX_OFFLOAD_RSS_HASH) && info->flow_type_rss_offloads != 0 ? GLUE_OFFERS_HASH : 0) |
 	       (capa & RTE_ETH_RX_OFFLOAD_VLAN_STRIP ? GLUE_OFFERS_VLAN : 0) |
-	       (capa & RTE_ETH_RX_OFFLOAD_SCATTER ? GLUE_OFFERS_SCATTER : 0);
+	       (capa & RTE_ETH_RX_OFFLOAD_SCATTER ? GLUE_OFFERS_SCATTER : 0) |
+	       (unit_of(info) != 0 ? GLUE_OFFERS_TIMESTAMP : 0);
 }
 
 int glue_port_info(uint16_t port, struct glue_port_info *out)
@@ -177,6 +198,13 @@ int glue_port_configure(uint16_t port, struct rte_mempool *pool, uint16_t rx_que
 		conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_VLAN_STRIP;
 	if (use & GLUE_OFFERS_SCATTER)
 		conf.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
+	timestamp_unit[port] = 0;
+	if (use & GLUE_OFFERS_TIMESTAMP) {
+		if (rte_mbuf_dyn_rx_timestamp_register(&timestamp_at, &timestamp_flag) != 0)
+			return -rte_errno;
+		conf.rxmode.offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_TIMESTAMP;
+		timestamp_unit[port] = unit_of(&info);
+	}
 	if ((use & GLUE_OFFERS_SCATTER) && (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS))
 		conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 	if ((ret = rte_eth_dev_configure(port, rx_queues, 1, &conf)) != 0 ||
@@ -348,7 +376,7 @@ static inline uint64_t vouches(const struct rte_mbuf *m) { return (m->ol_flags &
 
 static inline void read_meta(const struct rte_mbuf *m, struct glue_rx_meta *meta)
 {
-	uint64_t flags = m->ol_flags & (RTE_MBUF_F_RX_RSS_HASH | RTE_MBUF_F_RX_VLAN_STRIPPED);
+	uint64_t flags = m->ol_flags & (RTE_MBUF_F_RX_RSS_HASH | RTE_MBUF_F_RX_VLAN_STRIPPED | timestamp_flag);
 
 	meta->valid = 0;
 	if (likely(flags == 0))
@@ -360,6 +388,10 @@ static inline void read_meta(const struct rte_mbuf *m, struct glue_rx_meta *meta
 	if (flags & RTE_MBUF_F_RX_VLAN_STRIPPED) {
 		meta->valid |= GLUE_META_VLAN;
 		meta->vlan_tci = m->vlan_tci;
+	}
+	if ((flags & timestamp_flag) && m->port < RTE_MAX_ETHPORTS && timestamp_unit[m->port] != 0) {
+		meta->valid |= GLUE_META_TIMESTAMP;
+		meta->timestamp = *RTE_MBUF_DYNFIELD(m, timestamp_at, const rte_mbuf_timestamp_t *) * timestamp_unit[m->port];
 	}
 }
 

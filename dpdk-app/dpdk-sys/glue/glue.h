@@ -45,12 +45,14 @@ struct glue_frags {
 
 /* What the driver said about a packet beside its bytes. */
 struct glue_rx_meta {
+	uint64_t timestamp; /* nanoseconds, valid if GLUE_META_TIMESTAMP */
 	uint32_t hash;     /* valid if GLUE_META_HASH */
 	uint16_t vlan_tci; /* host order, valid if GLUE_META_VLAN: the tag was stripped from the bytes */
 	uint16_t valid;
 };
 #define GLUE_META_HASH 1u
 #define GLUE_META_VLAN 2u
+#define GLUE_META_TIMESTAMP 4u
 
 /* Why an mbuf is not given to a program. */
 #define GLUE_CHAINED 0u  /* more than one segment, or more than a program can have */
@@ -76,6 +78,7 @@ struct glue_port_info {
 #define GLUE_OFFERS_HASH 1u    /* tell the hash by which it chose the queue */
 #define GLUE_OFFERS_VLAN 2u    /* take the VLAN tag off and tell it */
 #define GLUE_OFFERS_SCATTER 4u /* receive packets longer than a buffer, in several */
+#define GLUE_OFFERS_TIMESTAMP 8u /* tell when a packet came, in a unit that is known */
 
 struct glue_port_stats {
 	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes;

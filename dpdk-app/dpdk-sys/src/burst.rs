@@ -62,6 +62,7 @@ unsafe impl FrameHead for Frame {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RxMeta {
+    timestamp: u64,
     hash: u32,
     vlan_tci: u16,
     valid: u16,
@@ -76,6 +77,11 @@ impl RxMeta {
     /// The VLAN tag that the device took out of the packet, in host order.
     pub fn vlan_tci(&self) -> Option<u16> {
         (self.valid & 2 != 0).then_some(self.vlan_tci)
+    }
+
+    /// When the packet came, in nanoseconds of the device's clock.
+    pub fn timestamp(&self) -> Option<u64> {
+        (self.valid & 4 != 0).then_some(self.timestamp)
     }
 }
 

@@ -39,15 +39,17 @@ pub struct Offers {
     pub vlan: bool,
     /// Receive packets that are longer than a buffer, in several.
     pub scatter: bool,
+    /// Tell when a packet came.
+    pub timestamp: bool,
 }
 
 impl Offers {
     const fn from_bits(bits: u32) -> Self {
-        Self { hash: bits & 1 != 0, vlan: bits & 2 != 0, scatter: bits & 4 != 0 }
+        Self { hash: bits & 1 != 0, vlan: bits & 2 != 0, scatter: bits & 4 != 0, timestamp: bits & 8 != 0 }
     }
 
     const fn bits(self) -> u32 {
-        self.hash as u32 | (self.vlan as u32) << 1 | (self.scatter as u32) << 2
+        self.hash as u32 | (self.vlan as u32) << 1 | (self.scatter as u32) << 2 | (self.timestamp as u32) << 3
     }
 }
 

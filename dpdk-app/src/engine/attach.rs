@@ -27,6 +27,7 @@ impl Input {
         for (offered, need) in [
             (port.offers.hash, Needs::RX_HASH),
             (port.offers.vlan, Needs::RX_VLAN_TAG),
+            (port.offers.timestamp, Needs::RX_TIMESTAMP),
             (u32::from(port.mtu) + ETHERNET_HEADER > u32::from(data_room), Needs::SEVERAL_BUFFERS),
         ] {
             offers |= if offered { need.bits() } else { 0 };

@@ -90,8 +90,10 @@ impl ProgramEngine {
         let plan = |objects| plan(objects, &inputs).map_err(|e| e.to_string());
         let (before, after) = (plan(&self.objects)?, plan(&next)?);
         let (now, then) = (uses(&self.objects), uses(&next));
-        if then.hash && !now.hash || then.vlan && !now.vlan {
-            return Err("it asks for what the ports were not opened with: the NIC's hash or VLAN tags".into());
+        if then.hash && !now.hash || then.vlan && !now.vlan || then.timestamp && !now.timestamp {
+            return Err(
+                "it asks for what the ports were not opened with: the NIC's hash, VLAN tags or times".into(),
+            );
         }
         for (at, (place, links)) in self.places.iter().zip(after).enumerate() {
             if let Err(error) = place.hook.set_links(links) {
@@ -125,7 +127,12 @@ fn uses(objects: &Objects) -> Offers {
     let has = |need: Needs| needs & need.bits() != 0;
     // Packets in several buffers are received where some program takes them; where another does not, they are refused.
     let scatter = objects.programs.iter().any(|p| p.ready.prog.program().code().frags);
-    Offers { hash: has(Needs::RX_HASH), vlan: has(Needs::RX_VLAN_TAG), scatter }
+    Offers {
+        hash: has(Needs::RX_HASH),
+        vlan: has(Needs::RX_VLAN_TAG),
+        scatter,
+        timestamp: has(Needs::RX_TIMESTAMP),
+    }
 }
 
 /// The programs of each input, or what stands against them: all of it, so that one look is enough.

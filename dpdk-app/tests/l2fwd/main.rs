@@ -2,6 +2,7 @@
 
 mod chains;
 mod common;
+mod device;
 mod egress;
 mod programs;
 mod renew;

@@ -1,0 +1,51 @@
+//! What devices say of packets beside their bytes.
+
+use crate::chains::test_prog;
+use crate::common::{Bench, packets, read_pcap};
+
+/// net_pcap tells the times of its capture, which has one second and then a microsecond more for each packet.
+#[test]
+fn a_program_hears_when_packets_came() {
+    let sent = packets(40, 64);
+    let prog = test_prog("stamp.o:stamp");
+    for engine in ["jit", "interp"] {
+        let bench = Bench::new();
+        let vdevs = [bench.pcap_port(0, &sent, "out.pcap")];
+        let report = bench.report(&vdevs, &["--prog", &prog, "--engine", engine, "--exit-idle", "50"]);
+        assert_eq!(report["ports"][0]["actions"]["tx"], 40, "{report:#}");
+        let times: Vec<_> = read_pcap(&bench.path("out.pcap"))
+            .iter()
+            .map(|p| u64::from_le_bytes(p[16..24].try_into().unwrap()))
+            .collect();
+        let expected: Vec<_> = (0..40).map(|i| 1_000_000_000 + 1000 * i).collect();
+        assert_eq!(times, expected, "{engine}");
+    }
+}
+
+/// A device that tells no times takes no program that asks for them, and the message says so.
+#[test]
+fn a_device_without_times_refuses_a_program_that_asks_for_them() {
+    let bench = Bench::new();
+    let vdevs = ["net_null0".to_owned()];
+    let output =
+        bench.l2fwd(&vdevs, &["--prog", &test_prog("stamp.o:stamp"), "--exit-idle", "50"]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && stderr.contains("rx_timestamp"), "{stderr}");
+}
+
+/// Timers expire between bursts: what packets are told grows while they come, and never shrinks.
+#[test]
+fn timers_expire_while_packets_run() {
+    let prog = test_prog("tick.o:tick");
+    for engine in ["jit", "interp"] {
+        let bench = Bench::new();
+        let vdev = bench.pcap_port(0, &packets(32, 64), "out.pcap") + ",infinite_rx=1";
+        let report = bench.report(&[vdev], &["--prog", &prog, "--engine", engine, "--count", "100000"]);
+        assert_eq!(report["ports"][0]["actions"]["tx"], 100_000, "{report:#}");
+        let ticks: Vec<_> = read_pcap(&bench.path("out.pcap"))
+            .iter()
+            .map(|p| u64::from_le_bytes(p[16..24].try_into().unwrap()))
+            .collect();
+        assert!(ticks.is_sorted() && ticks[0] == 0 && ticks[ticks.len() - 1] > 0, "{engine}");
+    }
+}
