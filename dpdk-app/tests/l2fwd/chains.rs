@@ -120,17 +120,19 @@ fn a_place_without_a_program_and_a_program_without_a_place_are_refused() {
 #[test]
 fn all_that_ports_lack_is_listed_before_the_first_packet() {
     let bench = Bench::new();
-    // Neither virtual device computes a hash or takes VLAN tags off, and buffers of 1,024 bytes are too small for packets of 1,500.
+    // Neither virtual device computes a hash or takes VLAN tags off, one tells no times, and buffers of 1,024 bytes are too small for packets of 1,500.
     let vdevs = [bench.pcap_port(0, &packets(4, 64), "out.pcap"), "net_null0".to_owned()];
     let (metadata, tx) = (bundled("xdp_metadata.o"), bundled("xdp_tx.o"));
     let args = ["--prog", &metadata, "--prog", &tx, "--data-room", "1024", "--exit-idle", "50"];
     let output = bench.l2fwd(&vdevs, &args).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    for (port, name) in [(0, "net_pcap0"), (1, "net_null0")] {
+    for (port, name, times) in [(0, "net_pcap0", ""), (1, "net_null0", "rx_timestamp, ")] {
         for line in [
-            "\"xdp_metadata\" needs: rx_hash, rx_timestamp, rx_vlan_tag, packets in one buffer (no xdp.frags)",
-            "\"xdp_tx\" needs: packets in one buffer (no xdp.frags)",
+            format!(
+                "\"xdp_metadata\" needs: rx_hash, {times}rx_vlan_tag, packets in one buffer (no xdp.frags)"
+            ),
+            "\"xdp_tx\" needs: packets in one buffer (no xdp.frags)".to_owned(),
         ] {
             let line = format!("l2fwd: port {port} ({name}) does not offer what program {line}");
             assert!(stderr.lines().any(|l| l == line), "{line}\n{stderr}");

@@ -49,3 +49,16 @@ fn timers_expire_while_packets_run() {
         assert!(ticks.is_sorted() && ticks[0] == 0 && ticks[ticks.len() - 1] > 0, "{engine}");
     }
 }
+
+/// They do on a port where nothing happens, too.
+#[test]
+fn timers_expire_while_a_port_is_idle() {
+    let bench = Bench::new();
+    let vdevs = [bench.pcap_port(0, &packets(1, 64), "out.pcap")];
+    let args = ["--prog", &test_prog("tick.o:tick"), "--exit-idle", "100", "--map-dump", "clocks"];
+    let report = bench.report(&vdevs, &args);
+    assert_eq!(report["rx"], 1);
+    // The timer takes 16 bytes, then comes the number.
+    let ticks = report["maps"]["clocks"][0]["value"].as_array().unwrap()[16..24].to_vec();
+    assert!(ticks.iter().any(|byte| byte != "0x00"), "{report:#}");
+}

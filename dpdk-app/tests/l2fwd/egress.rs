@@ -5,17 +5,17 @@ use crate::common::{Bench, packets, parse, read_pcap};
 use serde_json::Value;
 
 /// Two lcores wherever there is a processor.
-const TWO_LCORES: &str = "--lcores=0@0,1@0";
-const ONE_LCORE: &str = "--lcores=0@0";
+pub(crate) const TWO_LCORES: &str = "--lcores=0@0,1@0";
+pub(crate) const ONE_LCORE: &str = "--lcores=0@0";
 
 /// Three ports; packets come in at port 0 alone.
-struct Ports {
+pub(crate) struct Ports {
     bench: Bench,
     vdevs: Vec<String>,
 }
 
 impl Ports {
-    fn new(sent: &[Vec<u8>]) -> Self {
+    pub(crate) fn new(sent: &[Vec<u8>]) -> Self {
         let bench = Bench::new();
         let port = |n| bench.pcap_port(n, if n == 0 { sent } else { &[] }, &format!("out{n}.pcap"));
         let vdevs = [0, 1, 2].map(port).to_vec();
@@ -23,7 +23,7 @@ impl Ports {
     }
 
     /// Runs a program of egress.o with these map contents.
-    fn run(&self, lcores: &str, program: &str, maps: &str, args: &[&str]) -> Value {
+    pub(crate) fn run(&self, lcores: &str, program: &str, maps: &str, args: &[&str]) -> Value {
         let contents = self.bench.path("maps.json");
         std::fs::write(&contents, format!(r#"{{"maps": {{{maps}}}}}"#)).unwrap();
         let program = if program.contains('/') {
@@ -37,7 +37,7 @@ impl Ports {
         parse(&command.args(["--json", "--quiet"]).output().unwrap())
     }
 
-    fn out(&self, port: usize) -> Vec<Vec<u8>> {
+    pub(crate) fn out(&self, port: usize) -> Vec<Vec<u8>> {
         read_pcap(&self.bench.path(&format!("out{port}.pcap")))
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::chains::{bundled, numbers, test_prog};
 use crate::common::{Bench, packets, parse};
+use crate::egress::{ONE_LCORE, TWO_LCORES};
 
 /// A process that does not outlive a test that fails.
 struct Ended(Option<Child>);
@@ -39,8 +40,12 @@ impl Running {
 
     /// Returns once packets run: EAL's last words come before.
     fn run(bench: &Bench, path: PathBuf, args: &[&str]) -> Self {
+        Self::run_on(ONE_LCORE, bench, path, args)
+    }
+
+    fn run_on(lcores: &str, bench: &Bench, path: PathBuf, args: &[&str]) -> Self {
         let mut child = bench
-            .l2fwd(&["net_null0".to_owned()], &[&["--json"], args].concat())
+            .l2fwd_with(&[lcores], &["net_null0".to_owned()], &[&["--json"], args].concat())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -171,4 +176,28 @@ fn runs_over_the_limit_are_aborted_and_counted() {
             assert_eq!(report["aborts"]["limit reached"].as_u64().unwrap_or(0), aborted, "{engine}");
         }
     }
+}
+
+/// Packets are on their way to another lcore while what runs there is replaced: each ends in one counter, and all buffers come back, as `parse` sees.
+#[test]
+fn what_runs_on_another_lcore_is_replaced_while_packets_are_handed_over() {
+    let bench = Bench::new();
+    let object = bench.path("prog.o");
+    std::fs::copy(test_prog("egress.o"), &object).unwrap();
+    let contents = bench.path("maps.json");
+    std::fs::write(&contents, r#"{"maps": {"cpus": [{"key": 1, "value": 64, "program": "remote"}]}}"#)
+        .unwrap();
+    let prog = format!("{}:to_cpu", object.display());
+    let args = ["--prog", &prog, "--maps", contents.to_str().unwrap()];
+    let mut running = Running::run_on(TWO_LCORES, &bench, object, &args);
+    for _ in 0..5 {
+        std::thread::sleep(Duration::from_millis(20));
+        let said = running.reload(Path::new(&test_prog("egress.o")));
+        assert!(said.starts_with("l2fwd: reloaded; maps kept: "), "{said}");
+    }
+    let report = running.end();
+    let port = &report["ports"][0];
+    assert!(port["handed_over"].as_u64().unwrap() > 0, "{report:#}");
+    assert_eq!(port["actions"]["redirect"], report["rx"], "{report:#}");
+    assert_eq!(report["reloads"], serde_json::json!({"done": 5, "failed": 0}));
 }

@@ -2,6 +2,7 @@
 
 use crate::chains::{bundled, test_prog};
 use crate::common::{Bench, packets, read_pcap, swapped};
+use crate::egress::{ONE_LCORE, Ports};
 
 /// A packet of 5,000 bytes: three segments of up to 2,048 bytes.
 const LONG: usize = 5000;
@@ -68,4 +69,22 @@ fn a_program_without_frags_gets_no_packet_in_segments() {
     let frags = bundled("xdp_frags.o:xdp_frags");
     let report = bench.report(&vdevs, &["--prog", &frags, "--prog", &tx, "--exit-idle", "50"]);
     assert_eq!(report["ports"][0]["refused"]["chained"], 1, "{report:#}");
+}
+
+#[test]
+fn the_program_of_an_entry_gets_all_segments() {
+    let sent = [packets(20, LONG), packets(20, 64)].concat();
+    let mut expected = sent.clone();
+    for packet in &mut expected {
+        let end = packet.len() - 8;
+        packet[end..].copy_from_slice(b"by entry");
+    }
+    for engine in ["jit", "interp"] {
+        let ports = Ports::new(&sent);
+        let devices = r#""devices": [{"key": 0, "value": 2, "program": "sign"}]"#;
+        let prog = test_prog("jumbo.o:jumbo");
+        let report = ports.run(ONE_LCORE, &prog, devices, &["--engine", engine]);
+        assert_eq!(report["ports"][0]["actions"]["redirect"], 40, "{report:#}");
+        assert_eq!(ports.out(1), expected, "{engine}");
+    }
 }
