@@ -27,7 +27,7 @@ const NETWORK: &str = "set -e
     ip route add 198.51.100.0/24 via 203.0.113.2";
 
 /// A shell in a new network namespace with that network; `$@` in the script is l2fwd's command line.
-fn in_network(l2fwd: &Command, script: &str) -> Command {
+pub(crate) fn in_network(l2fwd: &Command, script: &str) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--net", "sh", "-c", &format!("{NETWORK}\n{script}"), "sh"]);
     command.arg(l2fwd.get_program()).args(l2fwd.get_args());
