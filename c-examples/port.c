@@ -11,7 +11,7 @@
 
 #include <uxdp.h>
 
-enum { MOST = 8, HEADROOM = 256 };
+enum { MOST = 8, HEADROOM = 256, BUFFER = 2048, MTU = 1500 };
 
 static const char *const actions[] = {"XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT"};
 
@@ -51,7 +51,7 @@ static const struct uxdp_helper helpers[] = {
 static int publish_routes(struct uxdp_env *env)
 {
 	static const uint8_t far[6] = {0x02, 0, 0, 0, 0, 9};
-	UXDP_STRUCT(uxdp_link, link, .ifindex = 1, .mtu = 1500, .header_len = 14, .forwards_v4 = 1);
+	UXDP_STRUCT(uxdp_link, link, .ifindex = 1, .mtu = MTU, .header_len = 14, .forwards_v4 = 1);
 	struct uxdp_ip gateway = {.family = 4, .bytes = {192, 0, 2, 254}};
 	struct uxdp_next_hop hop = {.ifindex = 1, .gateway = gateway};
 	UXDP_STRUCT(uxdp_route, route, .table = UXDP_TABLE_MAIN, .nr_hops = 1, .hops = &hop);
@@ -99,7 +99,7 @@ static int load(const char *file, struct uxdp_env *env, struct uxdp_object *befo
 /* One packet through whatever is attached. */
 static int run(struct uxdp_worker *worker, struct uxdp_hook *hook)
 {
-	uint8_t buffer[HEADROOM + 2048];
+	uint8_t buffer[HEADROOM + BUFFER];
 	struct uxdp_ctx ctx;
 	int status = uxdp_ctx_init(&ctx, worker, hook);
 	uint32_t action;
@@ -125,7 +125,8 @@ int main(int argc, char **argv)
 {
 	UXDP_STRUCT(uxdp_env_opts, env_opts, .nr_cpus = 1, .helpers = helpers, .nr_helpers = 1);
 	/* What this port can do: a program that needs more is refused with the list. */
-	UXDP_STRUCT(uxdp_hook_opts, hook_opts, .ingress_ifindex = 1, .offers = UXDP_OFFERS_STATED | UXDP_OFFERS_REDIRECT | UXDP_OFFERS_HEADROOM | UXDP_OFFERS_METADATA);
+	UXDP_STRUCT(uxdp_hook_opts, hook_opts, .ingress_ifindex = 1, .mtu = MTU, .buffer_size = BUFFER,
+		    .offers = UXDP_OFFERS_STATED | UXDP_OFFERS_TX | UXDP_OFFERS_REDIRECT | UXDP_OFFERS_HEADROOM | UXDP_OFFERS_METADATA);
 	UXDP_STRUCT(uxdp_attach_opts, attach, .flags = UXDP_ATTACH_BY_PRIORITY);
 	struct uxdp_object *objects[MOST] = {NULL}, *next = NULL;
 	struct uxdp_prog *progs[MOST];

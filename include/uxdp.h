@@ -137,6 +137,12 @@ struct uxdp_ctx;
 #define UXDP_OFFERS_SEVERAL_BUFFERS (1 << 6)
 
 /**
+ * Offer: packets can be sent back out of the port (UXDP_TX). Programs need it that have the constant XDP_TX for an answer; from others, whose answer is computed or comes
+ * from a map, the host drops and counts it where it cannot send.
+ */
+#define UXDP_OFFERS_TX (1 << 7)
+
+/**
  * Attaches programs in order of their priority, lowest first, as libxdp does; equal ones in the order in which they are given.
  */
 #define UXDP_ATTACH_BY_PRIORITY 1
@@ -1032,6 +1038,14 @@ struct uxdp_hook_opts {
    * 0.
    */
   uint32_t reserved;
+  /**
+   * The port's MTU: bytes of its largest packet without the Ethernet header. 0, with `buffer_size`: nothing is said of it. It counts without UXDP_OFFERS_STATED, too.
+   */
+  uint32_t mtu;
+  /**
+   * Bytes of a packet that one buffer holds, the Ethernet header included and headroom not. Where the MTU does not fit, programs without `xdp.frags` are not attached.
+   */
+  uint32_t buffer_size;
 };
 
 /**
@@ -1713,7 +1727,8 @@ int uxdp_fib_publish(const struct uxdp_fib *fib,
 /**
  * Makes a hook with no program: until uxdp_hook_set, packets are UXDP_ABORTED.
  *
- * `*out` is the caller's until uxdp_hook_free. `env` stays the caller's; NULL is the default one. Any thread. 0, -EINVAL, -E2BIG for options
+ * `*out` is the caller's until uxdp_hook_free. `env` stays the caller's; NULL is the default one. Any thread. 0, -EINVAL (for NULL, unknown offers, an MTU without its
+ * buffer size or the other way round), -E2BIG for options
  * that this version does not know, -ENOMEM.
  */
 int uxdp_hook_create(struct uxdp_env *env,
@@ -1727,7 +1742,7 @@ int uxdp_hook_create(struct uxdp_env *env,
  * Atomic for every worker: a burst uses one set throughout, the next burst may use the next; no packet is lost. Never blocks; the
  * former programs are freed when every online worker was quiescent. The hook takes references of its own: `progs` and the programs stay the
  * caller's. Any thread. 0; -EINVAL for NULL, a program that is not loaded, is of another environment or is for entries of a device or CPU map, or for
- * uxdp_prog_hook's; -EOPNOTSUPP for one that needs what the hook's port does not offer, with the list in uxdp_last_error; -E2BIG for options that this version does not know, -ENOMEM. The hook keeps what it had then.
+ * uxdp_prog_hook's; -EOPNOTSUPP for one that needs what the hook's port does not offer, with the list (and the sizes, where it is for the MTU) in uxdp_last_error; -E2BIG for options that this version does not know, -ENOMEM. The hook keeps what it had then.
  */
 int uxdp_hook_set(struct uxdp_hook *h,
                   struct uxdp_prog *const *progs,
@@ -2008,7 +2023,7 @@ int uxdp_prog_stack_size(const struct uxdp_prog *p);
 
 /**
  * What the program needs of a port: `*needs` gets the bits of UXDP_OFFERS_* without UXDP_OFFERS_STATED; UXDP_OFFERS_SEVERAL_BUFFERS says that it takes no packets in
- * several buffers. Programs that it reaches by tail call have needs of their own.
+ * several buffers, UXDP_OFFERS_TX that the constant XDP_TX is one of its answers. Programs that it reaches by tail call have needs of their own.
  *
  * `p` stays the caller's. Any thread. 0, -EINVAL for NULL and a program that is not loaded.
  */

@@ -8,10 +8,12 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::Write;
 use uxdp_control::session;
+use uxdp_core::helpers::STANDARD;
 use uxdp_core::isa::{Callee, Op, WideImm, decode, helper_name};
 use uxdp_core::maps::spec::flags;
 use uxdp_core::object::{MapDef, MapOrigin, Object, ProgramDef, SlotInit};
 use uxdp_core::program::{AttachType, Code, POISON_CORE, POISON_KFUNC};
+use uxdp_core::vm::{Needs, needs_of_code};
 
 /// What an object holds, as `--json` prints it.
 #[derive(Serialize)]
@@ -47,6 +49,8 @@ struct ProgramReport {
     lines: bool,
     /// What CO-RE or a weak kernel function left open: refused only where it is reached.
     unresolved: Vec<String>,
+    /// What it asks of a port, as far as its code tells; whether packets have to be in one buffer is said by `frags`.
+    needs: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -119,13 +123,20 @@ fn program(object: &Object, index: usize) -> ProgramReport {
         maps: BTreeSet::new(),
         lines: false,
         unresolved: Vec::new(),
+        needs: Vec::new(),
         error: None,
     };
     if def.foreign {
         return report;
     }
     match object.link(index) {
-        Ok(linked) => look_through(linked.code(), object, &mut report),
+        Ok(linked) => {
+            look_through(linked.code(), object, &mut report);
+            match needs_of_code(linked.code(), STANDARD) {
+                Ok(needs) => report.needs = needs.without(Needs::SEVERAL_BUFFERS).names().collect(),
+                Err(e) => report.error = Some(e.to_string()),
+            }
+        }
         Err(e) => report.error = Some(e.to_string()),
     }
     report
@@ -221,7 +232,7 @@ fn show(report: &Report<'_>, out: &mut dyn Write) -> Result<()> {
     if report.programs.is_empty() {
         writeln!(out, "no programs: put them into a section, SEC(\"xdp\")")?;
     } else {
-        let mut t = table(&["PROGRAM", "SECTION", ">INSNS", ">FUNCS", "LINES", "HELPERS", "MAPS"]);
+        let mut t = table(&["PROGRAM", "SECTION", ">INSNS", ">FUNCS", "LINES", "NEEDS", "HELPERS", "MAPS"]);
         for p in &report.programs {
             let helpers: Vec<String> = p
                 .helpers
@@ -233,7 +244,16 @@ fn show(report: &Report<'_>, out: &mut dyn Write) -> Result<()> {
             let lines = if p.lines { "yes" } else { "no" };
             row(
                 &mut t,
-                &[&p.name, &p.section, &p.insns, &p.functions.len(), &lines, &list(&helpers), &list(&maps)],
+                &[
+                    &p.name,
+                    &p.section,
+                    &p.insns,
+                    &p.functions.len(),
+                    &lines,
+                    &list(&p.needs),
+                    &list(&helpers),
+                    &list(&maps),
+                ],
             );
         }
         out.write_all(text(&t).as_bytes())?;

@@ -102,9 +102,15 @@ fn inspect_tells_programs_maps_and_helpers() {
         (&json!(8), &json!(12), &json!(1024))
     );
 
+    let needs = |name: &str| uxdp(&["inspect", &obj(name), "--json"]).json()["programs"][0]["needs"].clone();
+    assert_eq!(needs("xdp_tx"), json!(["tx"]));
+    assert_eq!(needs("xdp_pass"), json!([]));
+    assert_eq!(needs("xdp_fw"), json!(["redirect"]));
+    assert_eq!(needs("xdp_metadata"), json!(["METADATA"]));
+
     let text = uxdp(&["inspect", &obj("xdp_firewall")]);
     assert_eq!(text.code, 0);
-    for word in ["xdp_firewall", "percpu_hash", "map_lookup_elem", "BTF yes"] {
+    for word in ["xdp_firewall", "percpu_hash", "map_lookup_elem", "BTF yes", "NEEDS"] {
         assert!(text.out.contains(word), "{word}: {}", text.out);
     }
 }

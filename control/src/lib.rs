@@ -20,7 +20,7 @@
 //!     // The second one runs where the first one says XDP_PASS.
 //!     Ok([Link { prog: first, chain_call_actions: 1 << Action::Pass as u32 }, Link::of(&second)])
 //! };
-//! let port = Hook::create_at(&env, Some(Needs::REDIRECT))?;
+//! let port = Hook::create_at(&env, Needs::REDIRECT.with(Needs::TX))?;
 //! port.set_links(uxdp_core::mem::Vec::from_slice(&links(&counts)?)?)?;
 //!
 //! let worker = Worker::register(&env, 0)?;

@@ -1,5 +1,6 @@
-/* Several programs at one hook, and what its port offers: chain chain.o (tests/progs) xdp_fw.o. */
+/* Several programs at one hook, and what its port offers: chain chain.o (tests/progs) xdp_fw.o frags.o (tests/progs). */
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,51 @@ static uint32_t run(unsigned bytes, unsigned *ran)
 		*ran = *ran * 10 + (unsigned)count;
 	}
 	return action;
+}
+
+/* What a port says of sending, and of its MTU. `sends` returns XDP_TX, and none of them takes packets in several buffers. */
+static void sizes(struct uxdp_prog *plain, struct uxdp_prog *sends, const char *several)
+{
+	const uint32_t forgets[] = { 1 << UXDP_TX };
+	UXDP_STRUCT(uxdp_attach_opts, forgotten, .chain_call_actions = forgets);
+	UXDP_STRUCT(uxdp_hook_opts, nothing, .offers = UXDP_OFFERS_STATED);
+	UXDP_STRUCT(uxdp_hook_opts, tx, .offers = UXDP_OFFERS_STATED | UXDP_OFFERS_TX, .mtu = 1500, .buffer_size = 1514);
+	UXDP_STRUCT(uxdp_hook_opts, large, .mtu = 9000, .buffer_size = 2048);
+	UXDP_STRUCT(uxdp_hook_opts, both, .offers = UXDP_OFFERS_STATED, .mtu = 9000, .buffer_size = 2048);
+	UXDP_STRUCT(uxdp_hook_opts, half, .mtu = 9000);
+	UXDP_STRUCT(uxdp_hook_opts, old, .mtu = 9000, .buffer_size = 2048);
+	const char *mtu = "packets in one buffer (no xdp.frags): an MTU of 9000 makes frames of 9014 bytes, and a buffer holds 2048";
+	struct uxdp_object *object;
+	struct uxdp_prog *prog;
+	struct uxdp_hook *hook;
+	uint32_t needs;
+	char why[256];
+
+	CHECK(uxdp_prog_needs(sends, &needs) == 0 && needs == (UXDP_OFFERS_TX | UXDP_OFFERS_SEVERAL_BUFFERS));
+	CHECK(uxdp_prog_needs(plain, &needs) == 0 && needs == UXDP_OFFERS_SEVERAL_BUFFERS);
+	CHECK(uxdp_hook_create(NULL, &nothing, &hook) == 0 && uxdp_hook_set(hook, &sends, 1, NULL) == -EOPNOTSUPP);
+	CHECK(uxdp_last_error(why, sizeof(why)) > 0 && strstr(why, "does not offer what program last needs: tx") != NULL);
+	/* After an XDP_TX that is forgotten the port has nothing to send. */
+	CHECK(uxdp_hook_set(hook, &sends, 1, &forgotten) == 0);
+	uxdp_hook_free(hook);
+	CHECK(uxdp_hook_create(NULL, &tx, &hook) == 0 && uxdp_hook_set(hook, &sends, 1, NULL) == 0);
+	uxdp_hook_free(hook);
+	/* Who states the MTU alone has said nothing of the rest. */
+	CHECK(uxdp_hook_create(NULL, &large, &hook) == 0 && uxdp_hook_set(hook, &sends, 1, NULL) == -EOPNOTSUPP);
+	CHECK(uxdp_last_error(why, sizeof(why)) > 0 && strstr(why, "tx") == NULL && strstr(why, mtu) != NULL);
+	CHECK(uxdp_object_open_file(several, NULL, &object) == 0 && uxdp_object_load(object, NULL) == 0);
+	prog = uxdp_object_next_prog(object, NULL);
+	CHECK(uxdp_hook_set(hook, &prog, 1, NULL) == 0 && uxdp_hook_takes_frags(hook) == 1);
+	uxdp_hook_free(hook);
+	uxdp_object_free(object);
+	CHECK(uxdp_hook_create(NULL, &both, &hook) == 0 && uxdp_hook_set(hook, &sends, 1, NULL) == -EOPNOTSUPP);
+	CHECK(uxdp_last_error(why, sizeof(why)) > 0 && strstr(why, "needs: tx, packets in one buffer") != NULL);
+	uxdp_hook_free(hook);
+	CHECK(uxdp_hook_create(NULL, &half, &hook) == -EINVAL);
+	/* A host that was built before the MTU could be stated. */
+	old.sz = offsetof(struct uxdp_hook_opts, mtu);
+	CHECK(uxdp_hook_create(NULL, &old, &hook) == 0 && uxdp_hook_set(hook, &sends, 1, NULL) == 0);
+	uxdp_hook_free(hook);
 }
 
 /* A port says what it offers, and a program that needs more is not attached. */
@@ -74,7 +120,7 @@ int main(int argc, char **argv)
 	struct uxdp_hook *hook;
 	unsigned ran;
 
-	if (argc != 3)
+	if (argc != 4)
 		return 2;
 	CHECK(uxdp_object_open_file(argv[1], NULL, &object) == 0 && uxdp_object_load(object, NULL) == 0);
 	progs[0] = uxdp_object_find_prog(object, "last");
@@ -100,6 +146,7 @@ int main(int argc, char **argv)
 	CHECK(run(60, &ran) == UXDP_DROP && ran == 100);
 
 	offers(progs[1], argv[2]);
+	sizes(progs[1], progs[0], argv[3]);
 	uxdp_hook_free(hook);
 	uxdp_object_free(object);
 	uxdp_worker_quiescent(worker);

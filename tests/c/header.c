@@ -39,7 +39,7 @@ int main(void)
   UXDP_STRUCT(uxdp_map_info, info);
   UXDP_STRUCT(uxdp_prog_stats, stats);
   UXDP_STRUCT(uxdp_test_run_opts, test, .repeat = 3);
-  UXDP_STRUCT(uxdp_hook_opts, hook_opts, .ingress_ifindex = 1, .rx_queue_index = 2);
+  UXDP_STRUCT(uxdp_hook_opts, hook_opts, .ingress_ifindex = 1, .rx_queue_index = 2, .mtu = 1500, .buffer_size = 2048);
 
   if (uxdp_object_open_file("x.o", &plain, &object) != 0 || uxdp_object_open_mem(log, sizeof(log), &open, &object) != 0 ||
       uxdp_object_load(object, &load) != 0 || uxdp_hook_create(NULL, &hook_opts, &hook) != 0 || uxdp_ctx_init(&ctx, worker, hook) != 0 ||

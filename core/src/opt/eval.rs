@@ -71,7 +71,7 @@ pub(super) fn unary(op: Op, size: Size, width: Width, a: i64) -> Option<i64> {
 }
 
 /// Whether a condition holds.
-pub(super) fn compare(cond: Cond, width: Width, a: i64, b: i64) -> bool {
+pub(crate) fn compare(cond: Cond, width: Width, a: i64, b: i64) -> bool {
     // 32-bit numbers keep their order, signed and unsigned, when both are sign-extended.
     let (a, b) = match width {
         Width::W64 => (a, b),

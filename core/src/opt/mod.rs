@@ -16,6 +16,8 @@ mod stack;
 mod turns;
 mod zext;
 
+pub(crate) use eval::compare;
+
 use crate::ir::Module;
 use crate::jit::{CompileError, CompileOptions};
 use crate::program::{Program, Verified};

@@ -75,7 +75,7 @@ mod oracle;
 #[cfg(test)]
 mod sampled;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use error::{Rejection, VerifierError};
 pub use explain::Explanation;

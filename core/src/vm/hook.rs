@@ -8,7 +8,7 @@
 use super::engine::compile_unit;
 use super::grace::Retired;
 use super::run::{Ends, unit_entry, unit_of_none};
-use super::{Action, Counting, Ctx, Engine, Entry, Env, Needs, PacketUse, Prog};
+use super::{Action, Counting, Ctx, Engine, Entry, Env, Missing, Needs, Offers, PacketUse, Prog};
 use crate::error::Errno;
 use crate::jit::exec::ExecCode;
 use crate::mem::Vec;
@@ -33,6 +33,12 @@ impl Link {
     pub fn of(prog: &Arc<Prog>) -> Link {
         Link { prog: prog.clone(), chain_call_actions: prog.program().code().run.chain_call_actions }
     }
+
+    /// What it needs of the port: what its program does, but for an XDP_TX that is forgotten here.
+    pub fn needs(&self) -> Needs {
+        let forgotten = self.chain_call_actions & 1 << Action::Tx as u32 != 0;
+        if forgotten { self.prog.needs().without(Needs::TX) } else { self.prog.needs() }
+    }
 }
 
 /// Programs that run one after the other.
@@ -55,8 +61,8 @@ pub struct Hook {
     entry: AtomicPtr<()>,
     /// Null where nothing is attached.
     unit: AtomicPtr<Unit>,
-    /// What its port offers, if the host said so.
-    offers: Option<Needs>,
+    /// What its port offers, as far as the host said so.
+    offers: Offers,
     /// One replacement at a time.
     replacing: spin::Mutex<()>,
     env: Arc<Env>,
@@ -68,18 +74,18 @@ impl Hook {
     /// # Errors
     /// When memory is short.
     pub fn create(env: &Arc<Env>) -> Result<Arc<Hook>, Errno> {
-        Self::create_at(env, None)
+        Self::create_at(env, Offers::default())
     }
 
-    /// As above, at a port that offers this; `None` says nothing of it, and every program fits.
+    /// As above, at a port that offers this.
     ///
     /// # Errors
     /// When memory is short.
-    pub fn create_at(env: &Arc<Env>, offers: Option<Needs>) -> Result<Arc<Hook>, Errno> {
+    pub fn create_at(env: &Arc<Env>, offers: impl Into<Offers>) -> Result<Arc<Hook>, Errno> {
         Ok(Arc::new(Hook {
             entry: AtomicPtr::new(unit_of_none as Entry as *mut ()),
             unit: AtomicPtr::new(null_mut()),
-            offers,
+            offers: offers.into(),
             replacing: spin::Mutex::new(()),
             env: env.clone(),
         })?)
@@ -108,7 +114,7 @@ impl Hook {
         if !links.iter().all(fits) {
             return Err(Errno::EINVAL);
         }
-        if links.iter().any(|l| !self.missing(&l.prog).is_empty()) {
+        if links.iter().any(|l| !self.missing(l).is_empty()) {
             return Err(Errno::EOPNOTSUPP);
         }
         let place = self.env.grace().reserve()?;
@@ -141,8 +147,8 @@ impl Hook {
     }
 
     /// What a program needs that the port does not offer.
-    pub fn missing(&self, prog: &Prog) -> Needs {
-        self.offers.map_or(Needs::default(), |offers| offers.missing(prog.needs()))
+    pub fn missing(&self, link: &Link) -> Missing {
+        self.offers.missing(link.needs())
     }
 
     /// What is attached, in order, as ids; the number of programs there are.

@@ -1,10 +1,15 @@
-//! What a program needs of the port that it runs on, and what a port offers: a mismatch is found when a program is attached, not when a packet comes.
+//! What a program needs of the port that it runs on: a mismatch with what the port offers is found when a program is attached, not when a packet comes.
 //!
-//! Needs are the calls that the program makes on some path; those of programs that it reaches by tail call are theirs. What a program returns is no need: XDP_TX is
-//! what every port can do, or what the host counts where it cannot.
+//! Needs are the calls that the program makes on some path, and XDP_TX where that constant reaches an exit of its main function ([`super::returned`]). An action that is
+//! computed, or that a map or a helper gave, is no need: whether it is ever XDP_TX shows when a packet comes, and a host whose port cannot send drops and counts that one.
+//! Needs of programs that it reaches by tail call are theirs.
 
+use super::Action;
+use super::returned::returned;
 use crate::helpers::{Helper, HelperSet};
-use crate::program::{Program, Rewrite, Verified};
+use crate::isa::{self, Callee, Op};
+use crate::mem::OutOfMemory;
+use crate::program::{Code, Edge, Program, Rewrite, Verified};
 use core::fmt;
 
 /// A set of things.
@@ -26,8 +31,11 @@ impl Needs {
     pub const RX_VLAN_TAG: Needs = Needs(1 << 5);
     /// Of a port: packets may come in several buffers. Of a program: it takes no such packets.
     pub const SEVERAL_BUFFERS: Needs = Needs(1 << 6);
+    /// Packets can be sent back out of the port that they came from.
+    pub const TX: Needs = Needs(1 << 7);
 
-    const ALL: [(Needs, &'static str); 7] = [
+    const ALL: [(Needs, &'static str); 8] = [
+        (Needs::TX, "tx"),
         (Needs::REDIRECT, "redirect"),
         (Needs::HEADROOM, "headroom"),
         (Needs::METADATA, "metadata"),
@@ -39,7 +47,7 @@ impl Needs {
 
     /// The set with these bits; others are dropped.
     pub const fn from_bits(bits: u32) -> Needs {
-        Needs(bits & 0x7f)
+        Needs(bits & 0xff)
     }
 
     /// As bits.
@@ -52,8 +60,26 @@ impl Needs {
         self.0 == 0
     }
 
-    const fn with(self, other: Needs) -> Needs {
+    /// Whether all of `other` is in it.
+    pub const fn contains(self, other: Needs) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn with(self, other: Needs) -> Needs {
         Needs(self.0 | other.0)
+    }
+
+    /// What is in it and not in `other`.
+    #[must_use]
+    pub const fn without(self, other: Needs) -> Needs {
+        Needs(self.0 & !other.0)
+    }
+
+    /// What is in it, by name.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Needs::ALL.iter().filter(move |(need, _)| self.contains(*need)).map(|(_, name)| *name)
     }
 
     /// What a port that offers `self` lacks for a program with these needs.
@@ -67,7 +93,7 @@ impl fmt::Display for Needs {
     /// The names, with commas.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        for (_, name) in Needs::ALL.iter().filter(|(need, _)| self.0 & need.0 != 0) {
+        for name in self.names() {
             write!(f, "{separator}{name}")?;
             separator = ", ";
         }
@@ -90,13 +116,58 @@ fn of_call(helper: &Helper) -> Needs {
     CALLS.iter().find(|(name, _)| *name == helper.name).map_or(Needs::default(), |(_, need)| *need)
 }
 
-/// What a program needs.
-pub(super) fn needs(program: &Program<Verified>, helpers: HelperSet) -> Needs {
-    let own = if program.code().frags { Needs::default() } else { Needs::SEVERAL_BUFFERS };
-    program.rewrites().insns.iter().fold(own, |all, rewrite| match *rewrite {
+/// What a program needs that was proven: ways that no run takes need nothing.
+///
+/// # Errors
+/// When memory is short.
+pub(super) fn needs(program: &Program<Verified>, helpers: HelperSet) -> Result<Needs, OutOfMemory> {
+    let rewrites = &program.rewrites().insns;
+    let calls = rewrites.iter().fold(Needs::default(), |all, rewrite| match *rewrite {
         Rewrite::CallHelper { row, .. } => all.with(helpers.get(row).map_or(Needs::default(), of_call)),
         _ => all,
-    })
+    });
+    let ways = |pc: u32| match rewrites.get(pc as usize) {
+        None | Some(Rewrite::Dead) => None,
+        Some(_) => Some(program.facts().at(pc).edge),
+    };
+    Ok(calls.with(of_packets(program.code())).with(of_actions(program.code(), ways)?))
+}
+
+/// What a linked program needs that nobody proved, as far as its code tells: ways count that a verdict may find to be closed.
+///
+/// # Errors
+/// When memory is short.
+pub fn needs_of_code(code: &Code, helpers: HelperSet) -> Result<Needs, OutOfMemory> {
+    let mut calls = Needs::default();
+    let mut pc = 0;
+    while (pc as usize) < code.insns.len() {
+        let op = isa::decode(&code.insns, pc);
+        let row = |id: u32| helpers.get(helpers.row_of(id)?);
+        let helper = match op {
+            Ok(Op::Call(Callee::Helper(id))) => row(id),
+            // One that nobody has kept a number of its object's, which may be a helper's.
+            Ok(Op::Call(Callee::Kfunc { id, .. })) => row(id as u32).filter(|h| h.is_kfunc()),
+            _ => None,
+        };
+        calls = calls.with(helper.map_or(Needs::default(), of_call));
+        pc += op.map_or(1, |op| op.slots());
+    }
+    Ok(calls.with(of_packets(code)).with(of_actions(code, |_| Some(Edge::Both))?))
+}
+
+/// What its section says of the packets that it takes.
+fn of_packets(code: &Code) -> Needs {
+    if code.frags { Needs::default() } else { Needs::SEVERAL_BUFFERS }
+}
+
+/// What the constants need that it returns.
+fn of_actions(code: &Code, ways: impl Fn(u32) -> Option<Edge>) -> Result<Needs, OutOfMemory> {
+    let tx = Action::Tx as u32;
+    // Most programs do not have the number.
+    if !code.insns.iter().any(|insn| insn.imm as u32 == tx) {
+        return Ok(Needs::default());
+    }
+    Ok(if returned(code, ways)?.contains(tx) { Needs::TX } else { Needs::default() })
 }
 
 #[cfg(test)]

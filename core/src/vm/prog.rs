@@ -23,6 +23,7 @@ pub struct Prog {
     helpers: HelperSet,
     engine: Engine,
     counting: Counting,
+    needs: Needs,
     stats: ProgStats,
     /// Last: the program's maps go before the environment.
     env: Arc<Env>,
@@ -53,7 +54,9 @@ impl Prog {
         let target = TailTarget { entry: engine.tail_entry(), id: env.new_prog_id()?, release };
         let stats = ProgStats::new(env.nr_cpus())?;
         let helpers = env.helpers();
-        Ok(Arc::new(Prog { target, program, helpers, engine, counting, stats, env: env.clone() })?)
+        let needs = needs(&program, helpers)?;
+        let env = env.clone();
+        Ok(Arc::new(Prog { target, program, helpers, engine, counting, needs, stats, env })?)
     }
 
     /// Its number in the environment, from 1, never used again.
@@ -103,7 +106,7 @@ impl Prog {
 
     /// What it needs of the port that it runs on.
     pub fn needs(&self) -> Needs {
-        needs(&self.program, self.helpers)
+        self.needs
     }
 
     /// Its environment.

@@ -10,7 +10,7 @@ use uxdp_core::maps::MapType;
 use uxdp_core::mem;
 use uxdp_core::sync::Arc;
 use uxdp_core::vm::{
-    self, AbortReason, Ctx, EngineChoice, Env, Hook, Link, Needs, PacketUse, ProgOptions, Worker,
+    self, AbortReason, Ctx, EngineChoice, Env, Hook, Link, Missing, Needs, PacketUse, ProgOptions, Worker,
 };
 
 use super::objects::{Objects, Wanted};
@@ -123,8 +123,8 @@ fn changes(objects: &Objects) -> Changes {
 
 /// What of the devices' offers the programs ask for.
 fn uses(objects: &Objects) -> Offers {
-    let needs = objects.programs.iter().fold(0, |all, p| all | p.ready.prog.needs().bits());
-    let has = |need: Needs| needs & need.bits() != 0;
+    let needs = objects.programs.iter().fold(Needs::default(), |all, p| all.with(p.ready.prog.needs()));
+    let has = |need| needs.contains(need);
     // Packets in several buffers are received where some program takes them; where another does not, they are refused.
     let scatter = objects.programs.iter().any(|p| p.ready.prog.program().code().frags);
     Offers {
@@ -154,18 +154,21 @@ fn plan(objects: &Objects, inputs: &[Input]) -> Result<Vec<mem::Vec<Link>>, Atta
         let mut links =
             mem::Vec::with_capacity(objects.at(*port, *queue).count()).map_err(|e| machine(e.errno()))?;
         for placed in objects.at(*port, *queue) {
-            let prog = &placed.ready.prog;
-            let missing = offers.missing(prog.needs());
-            let sentence = || {
+            let link = placed.link();
+            let Missing { needs, mtu } = offers.missing(link.needs());
+            let lacks = (!needs.is_empty()).then(|| {
                 format!(
-                    "port {port} ({name}) does not offer what program \"{}\" needs: {missing}",
-                    prog.name()
+                    "port {port} ({name}) does not offer what program \"{}\" needs: {needs}",
+                    link.prog.name()
                 )
-            };
-            if !missing.is_empty() && !unfit.contains(&sentence()) {
-                unfit.push(sentence());
+            });
+            let sizes = mtu.map(|mtu| format!("port {port} ({name}): {mtu} (--data-room)"));
+            for sentence in lacks.into_iter().chain(sizes) {
+                if !unfit.contains(&sentence) {
+                    unfit.push(sentence);
+                }
             }
-            links.push(placed.link()).map_err(|e| machine(e.errno()))?;
+            links.push(link).map_err(|e| machine(e.errno()))?;
         }
         if links.is_empty() {
             return Err(AttachError::Place(format!(
@@ -223,7 +226,7 @@ impl Engine for ProgramEngine {
     fn attach(&mut self, inputs: &[Input]) -> Result<(), AttachError> {
         let plan = plan(&self.objects, inputs)?;
         for (input, links) in inputs.iter().zip(plan) {
-            let hook = Hook::create_at(&self.env, Some(input.offers)).map_err(machine)?;
+            let hook = Hook::create_at(&self.env, input.offers).map_err(machine)?;
             hook.set_links(links).map_err(|error| cannot_attach(input, error))?;
             let mut ctx = Box::new(Ctx::empty());
             // SAFETY: the box is writable; worker and hook live as long as the context, in this struct, which stays on one thread.

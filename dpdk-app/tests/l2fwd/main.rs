@@ -4,6 +4,7 @@ mod chains;
 mod common;
 mod device;
 mod egress;
+mod offers;
 mod programs;
 mod renew;
 mod routes;

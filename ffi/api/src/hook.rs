@@ -11,7 +11,7 @@ use core::ffi::c_int;
 use uxdp_core::error::Errno;
 use uxdp_core::mem::Vec;
 use uxdp_core::sync::Arc;
-use uxdp_core::vm::{Env, Hook, Link, Needs, Prog};
+use uxdp_core::vm::{Env, Hook, Link, Mtu, Needs, Offers, Prog};
 
 /// A hook: an attach point, such as a port's queue or just a loop, with an ordered set of programs.
 pub struct uxdp_hook {
@@ -34,7 +34,8 @@ impl uxdp_hook {
 
 /// Makes a hook with no program: until uxdp_hook_set, packets are UXDP_ABORTED.
 ///
-/// `*out` is the caller's until uxdp_hook_free. `env` stays the caller's; NULL is the default one. Any thread. 0, -EINVAL, -E2BIG for options
+/// `*out` is the caller's until uxdp_hook_free. `env` stays the caller's; NULL is the default one. Any thread. 0, -EINVAL (for NULL, unknown offers, an MTU without its
+/// buffer size or the other way round), -E2BIG for options
 /// that this version does not know, -ENOMEM.
 ///
 /// # Safety
@@ -52,7 +53,13 @@ pub unsafe extern "C" fn uxdp_hook_create(
         if opts.offers & !known != 0 {
             return Err(fail(Errno::EINVAL, format_args!("unknown offers {:#x}", opts.offers & !known)));
         }
-        let offers = (opts.offers & UXDP_OFFERS_STATED != 0).then(|| Needs::from_bits(opts.offers));
+        if (opts.mtu == 0) != (opts.buffer_size == 0) {
+            return Err(fail(Errno::EINVAL, format_args!("mtu and buffer_size are stated together")));
+        }
+        let offers = Offers {
+            can: (opts.offers & UXDP_OFFERS_STATED != 0).then(|| Needs::from_bits(opts.offers)),
+            mtu: (opts.mtu != 0).then_some(Mtu { bytes: opts.mtu, buffer: opts.buffer_size }),
+        };
         *out = into_raw(uxdp_hook {
             hook: Hook::create_at(&env, offers)?,
             ingress_ifindex: opts.ingress_ifindex,
@@ -69,7 +76,7 @@ pub unsafe extern "C" fn uxdp_hook_create(
 /// Atomic for every worker: a burst uses one set throughout, the next burst may use the next; no packet is lost. Never blocks; the
 /// former programs are freed when every online worker was quiescent. The hook takes references of its own: `progs` and the programs stay the
 /// caller's. Any thread. 0; -EINVAL for NULL, a program that is not loaded, is of another environment or is for entries of a device or CPU map, or for
-/// uxdp_prog_hook's; -EOPNOTSUPP for one that needs what the hook's port does not offer, with the list in uxdp_last_error; -E2BIG for options that this version does not know, -ENOMEM. The hook keeps what it had then.
+/// uxdp_prog_hook's; -EOPNOTSUPP for one that needs what the hook's port does not offer, with the list (and the sizes, where it is for the MTU) in uxdp_last_error; -E2BIG for options that this version does not know, -ENOMEM. The hook keeps what it had then.
 ///
 /// # Safety
 /// `h` is a handle; `progs` are `n` handles; `opts` is NULL or points at `opts->sz` bytes.
@@ -95,7 +102,7 @@ pub unsafe extern "C" fn uxdp_hook_set(
         // SAFETY: the caller's word.
         let list = unsafe { collect(progs, n, &opts) }?;
         for link in &list {
-            let missing = h.hook.missing(&link.prog);
+            let missing = h.hook.missing(link);
             if !missing.is_empty() {
                 let name = link.prog.name();
                 return Err(fail(

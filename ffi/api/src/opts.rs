@@ -146,6 +146,10 @@ pub struct uxdp_hook_opts {
     pub offers: u32,
     /// 0.
     pub reserved: u32,
+    /// The port's MTU: bytes of its largest packet without the Ethernet header. 0, with `buffer_size`: nothing is said of it. It counts without UXDP_OFFERS_STATED, too.
+    pub mtu: u32,
+    /// Bytes of a packet that one buffer holds, the Ethernet header included and headroom not. Where the MTU does not fit, programs without `xdp.frags` are not attached.
+    pub buffer_size: u32,
 }
 
 /// Offer: what the host says of the port is complete; without it the other bits say nothing.
@@ -164,6 +168,9 @@ pub const UXDP_OFFERS_RX_TIMESTAMP: u32 = 1 << 4;
 pub const UXDP_OFFERS_RX_VLAN_TAG: u32 = 1 << 5;
 /// Not an offer but a demand: packets may come in several buffers, so that programs without `xdp.frags` do not fit.
 pub const UXDP_OFFERS_SEVERAL_BUFFERS: u32 = 1 << 6;
+/// Offer: packets can be sent back out of the port (UXDP_TX). Programs need it that have the constant XDP_TX for an answer; from others, whose answer is computed or comes
+/// from a map, the host drops and counts it where it cannot send.
+pub const UXDP_OFFERS_TX: u32 = 1 << 7;
 
 /// How programs are attached.
 #[repr(C)]
@@ -345,7 +352,7 @@ opts! {
     uxdp_open_opts = 80 { numa_node: -1 }
     uxdp_load_opts = 64 {}
     uxdp_env_opts = 40 {}
-    uxdp_hook_opts = 24 {}
+    uxdp_hook_opts = 32 {}
     uxdp_attach_opts = 32 {}
     uxdp_map_spec = 56 {}
     uxdp_map_info = 64 {}

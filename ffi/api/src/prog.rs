@@ -176,7 +176,7 @@ pub unsafe extern "C" fn uxdp_prog_stack_size(p: *const uxdp_prog) -> c_int {
 }
 
 /// What the program needs of a port: `*needs` gets the bits of UXDP_OFFERS_* without UXDP_OFFERS_STATED; UXDP_OFFERS_SEVERAL_BUFFERS says that it takes no packets in
-/// several buffers. Programs that it reaches by tail call have needs of their own.
+/// several buffers, UXDP_OFFERS_TX that the constant XDP_TX is one of its answers. Programs that it reaches by tail call have needs of their own.
 ///
 /// `p` stays the caller's. Any thread. 0, -EINVAL for NULL and a program that is not loaded.
 ///

@@ -17,8 +17,10 @@ pub(super) fn hook(world: &mut World, bytes: &mut Bytes<'_>) {
             sz: size_of_struct::<uxdp_hook_opts>(bytes),
             ingress_ifindex: bytes.below(4) as u32,
             rx_queue_index: 0,
-            offers: if bytes.rarely(4) { 1 << 31 | u32::from(bytes.byte() & 0x7f) } else { 0 },
+            offers: if bytes.rarely(4) { 1 << 31 | u32::from(bytes.byte()) } else { 0 },
             reserved: 0,
+            mtu: if bytes.rarely(4) { number(bytes) } else { 0 },
+            buffer_size: if bytes.rarely(4) { number(bytes) } else { 0 },
         };
         let mut hook = null_mut();
         // SAFETY: options and place are ours.

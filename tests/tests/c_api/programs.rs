@@ -103,17 +103,17 @@ fn programs_of_entries_run_through_c() {
     }
 }
 
-/// Priorities and chain-call actions, from the objects and from the host.
+/// Priorities and chain-call actions, from the objects and from the host; what a port offers.
 #[test]
 fn programs_of_a_hook_run_as_they_and_the_host_say() {
     let dir = work("chain");
-    let chain = root().join("tests/progs/obj/chain.o");
+    let [chain, frags] = ["chain", "frags"].map(|o| root().join("tests/progs/obj").join(format!("{o}.o")));
     for (name, flags) in
         [("plain", &[][..]), ("asan", &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])]
     {
         let out = dir.join(name);
         compile("chain.c", flags, &out);
-        assert_eq!(run(Command::new(&out).args([&chain, &object("xdp_fw")])), "ok\n");
+        assert_eq!(run(Command::new(&out).args([&chain, &object("xdp_fw"), &frags])), "ok\n");
     }
 }
 

@@ -14,7 +14,7 @@ mod objects;
 mod pruned;
 mod results;
 mod rounds;
-mod world;
+pub(crate) mod world;
 
 use cases::{CASES, expand};
 use world::{program, verdict};

@@ -207,3 +207,56 @@ fn nothing_is_left_when_an_environment_goes() {
         assert_eq!(Arc::strong_count(&env), 1);
     });
 }
+
+#[test]
+fn a_port_that_cannot_send_refuses_a_program_that_does_and_keeps_what_it_had() {
+    on_every_engine(|| {
+        let env = env();
+        let (tx, pass) = (returns(&env, 3), returns(&env, 2));
+        assert!(tx.needs().contains(Needs::TX) && !pass.needs().contains(Needs::TX));
+        let port = Hook::create_at(&env, Needs::REDIRECT).unwrap();
+        port.set(std::slice::from_ref(&pass)).unwrap();
+        assert_eq!(port.set(&[pass.clone(), tx.clone()]), Err(Errno::EOPNOTSUPP));
+        assert_eq!(port.missing(&Link::of(&tx)).to_string(), "tx");
+        let mut ids = [0; 2];
+        assert_eq!((port.program_ids(&mut ids), ids[0]), (1, pass.id()));
+        // An XDP_TX after which the next program runs never gets to the port.
+        let forgetful = Link { prog: tx.clone(), chain_call_actions: 1 << 3 };
+        port.set_links(crate::mem::Vec::from_slice(&[forgetful, Link::of(&pass)]).unwrap()).unwrap();
+        // A port that can, and one of which nothing is said.
+        Hook::create_at(&env, Needs::TX).unwrap().set(std::slice::from_ref(&tx)).unwrap();
+        Hook::create(&env).unwrap().set(&[tx]).unwrap();
+    });
+}
+
+#[test]
+fn an_answer_that_is_computed_is_no_need() {
+    on_every_engine(|| {
+        let env = env();
+        let prog = Asm::default().mov(0, 2).add(0, 1).exit().load(&env, &[]);
+        let port = Hook::create_at(&env, Needs::REDIRECT).unwrap();
+        port.set(std::slice::from_ref(&prog)).unwrap();
+        assert_eq!(Bench::with(&env, &prog).run(), 3, "for the host to drop and count");
+    });
+}
+
+#[test]
+fn a_program_for_one_buffer_is_refused_where_the_mtu_does_not_fit_one() {
+    on_every_engine(|| {
+        let env = env();
+        let whole = returns(&env, 2);
+        let frags = Asm { frags: true, ..Asm::default() }.mov(0, 2).exit().load(&env, &[]);
+        let port = |bytes| {
+            let mtu = Some(Mtu { bytes, buffer: 2048 });
+            Hook::create_at(&env, Offers { mtu, ..Offers::default() }).unwrap()
+        };
+        port(2034).set(&[whole.clone(), frags.clone()]).unwrap();
+        let large = port(2035);
+        assert_eq!(large.set(&[frags.clone(), whole.clone()]), Err(Errno::EOPNOTSUPP));
+        assert_eq!(
+            large.missing(&Link::of(&whole)).to_string(),
+            "packets in one buffer (no xdp.frags): an MTU of 2035 makes frames of 2049 bytes, and a buffer holds 2048"
+        );
+        large.set(&[frags]).unwrap();
+    });
+}
