@@ -5,7 +5,6 @@
 //!
 //! A reference is of use only while a register or a stack slot has it, and a run whose reference is gone would never be proven: there are never more than fit.
 
-use crate::helpers::Handle;
 use crate::host::{Host, Object};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 use core::ffi::c_void;
@@ -23,16 +22,6 @@ pub(crate) enum HeldKind {
     Socket,
     /// [`Host::ct_release`].
     Connection,
-}
-
-impl HeldKind {
-    /// Of what a helper gives; none where it is nothing of the host's.
-    pub(crate) fn of(handle: Handle) -> Option<HeldKind> {
-        match handle {
-            Handle::Sock | Handle::SockCommon => Some(HeldKind::Socket),
-            Handle::Conn | Handle::NewConn => Some(HeldKind::Connection),
-        }
-    }
 }
 
 /// Objects of one kind.

@@ -10,8 +10,7 @@
 //! An aborted run gives back its lock, the records that it had reserved in rings, and the objects of the host that it holds ([`super::held`]).
 
 use super::prog::maps_of;
-use super::{AbortReason, Ctx, HeldKind, WorkerBlock};
-use crate::helpers::{Helper, HelperSet, RetType};
+use super::{AbortReason, Ctx, WorkerBlock};
 use crate::isa::{self, Op};
 use crate::mem::{OutOfMemory, Vec};
 use crate::platform::Clock;
@@ -70,18 +69,6 @@ pub(super) fn set(program: &mut Program<Verified>, insns: u64, nanos: u64) -> Re
     let insns = if insns == 0 { NO_LIMIT } else { insns };
     program.set_limit(Limit { insns: insns.min(NO_LIMIT - 1), nanos, costs });
     Ok(())
-}
-
-/// The helper by which a program gets objects that an aborted run could not give back: its runs cannot be limited. All that the host gives are noted.
-pub(super) fn holder(program: &Program<Verified>, helpers: HelperSet) -> Option<&'static str> {
-    program.rewrites().insns.iter().find_map(|rewrite| {
-        let Rewrite::CallHelper { row, .. } = *rewrite else { return None };
-        let kept = |h: &&Helper| match h.proto.ret {
-            RetType::HandleOrNull(handle) => HeldKind::of(handle).is_none(),
-            _ => false,
-        };
-        helpers.get(row).filter(kept).map(|h| h.name)
-    })
 }
 
 /// What a run of a program starts with.

@@ -1,6 +1,6 @@
 //! Why a proven program does not fit an environment, in words: what the verifier cannot know.
 
-use super::{Env, ProgOptions, limit};
+use super::{Env, ProgOptions};
 use crate::error::{Errno, Status};
 use crate::host::MissingService;
 use crate::platform::Clock;
@@ -18,11 +18,6 @@ pub enum Unfit<'a> {
         map: &'a str,
         /// Whether the program takes packets in several buffers.
         frags: bool,
-    },
-    /// Its runs are to be limited, and it holds objects of the host, which an aborted run could not give back.
-    Holds {
-        /// The helper by which it gets one.
-        helper: &'static str,
     },
     /// The time of its runs is to be limited, and the platform has no clock.
     NoClock,
@@ -44,9 +39,6 @@ impl fmt::Display for Unfit<'_> {
                     "its section is {not}xdp.frags, and map {map} goes with programs that differ in that or attach elsewhere"
                 )
             }
-            Unfit::Holds { helper } => {
-                write!(f, "its runs cannot be limited: an aborted one could not give back what {helper} gave")
-            }
             Unfit::NoClock => f.write_str("the time of runs cannot be limited: the platform has no clock"),
             Unfit::Cpus { verified } => {
                 write!(f, "it was verified for {verified} CPUs, and the environment has more")
@@ -60,7 +52,7 @@ impl core::error::Error for Unfit<'_> {}
 impl Status for Unfit<'_> {
     fn errno(&self) -> Errno {
         match self {
-            Unfit::Service(_) | Unfit::Holds { .. } | Unfit::NoClock => Errno::EOPNOTSUPP,
+            Unfit::Service(_) | Unfit::NoClock => Errno::EOPNOTSUPP,
             Unfit::OtherKind { .. } | Unfit::Cpus { .. } => Errno::EINVAL,
         }
     }
@@ -70,11 +62,6 @@ impl Status for Unfit<'_> {
 pub fn unfit<'a>(env: &Env, program: &'a Program<Verified>, options: &ProgOptions) -> Option<Unfit<'a>> {
     if let Some(missing) = missing_service(env, program) {
         return Some(Unfit::Service(missing));
-    }
-    if options.limit | options.limit_ns != 0
-        && let Some(helper) = limit::holder(program, env.helpers())
-    {
-        return Some(Unfit::Holds { helper });
     }
     if options.limit_ns != 0 && env.platform().clock_ns(Clock::Monotonic).is_none() {
         return Some(Unfit::NoClock);
