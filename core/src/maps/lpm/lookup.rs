@@ -1,6 +1,8 @@
 //! The lookup of a key: by what stands in front of the trie where that knows the answer, else by the trie.
 
 use super::{Bits, LENGTH_BYTES, Long, RETRIES, Trie, Word};
+use crate::error::Errno;
+use crate::maps::memory::load;
 use core::ptr::null_mut;
 
 /// Length and address of a key with an IPv4 address.
@@ -86,6 +88,26 @@ impl Trie {
     unsafe fn find_key_slowly(&self, key: *const u8) -> *mut u8 {
         // SAFETY: the caller's word.
         unsafe { self.find_key(key) }
+    }
+
+    /// Copies the value of a key; whole if no memory is used again meanwhile.
+    ///
+    /// # Safety
+    /// As `find_key`.
+    pub(super) unsafe fn read_at_once(&self, key: *const u8, out: &mut [u8]) -> Result<(), Errno> {
+        // SAFETY: the caller's word.
+        let (limit, data) = unsafe { self.split(key) };
+        if limit > self.max_bits {
+            return Err(Errno::ENOENT);
+        }
+        // SAFETY: the caller's word.
+        let value = self.values.at(unsafe { self.find_at(data, limit) });
+        if value.is_null() {
+            return Err(Errno::ENOENT);
+        }
+        // SAFETY: a value of `value_size` bytes, 8-aligned; the copy is no longer than both.
+        unsafe { load(out.as_mut_ptr(), value, self.value_size.min(out.len())) };
+        Ok(())
     }
 
     /// As `find_at`, where memory may be used again meanwhile.

@@ -4,8 +4,8 @@
 //! withdrawal, in a ring; when no online worker lives in an older epoch, it goes to a free list by size. What never was given out is counted by watermarks, so
 //! that a new map touches no memory.
 //!
-//! Epochs are one process's. In a shared trie nothing waits for readers: a counter moves before memory is written that a reader may still be in, and a reader whose
-//! counter moved looks again.
+//! Epochs are one process's, and of workers alone. A counter moves before used memory is written again, and readers whom nothing waits for, those of a shared trie and of
+//! control planes, look again if it moved.
 
 use super::chunks::Chunks;
 use super::node::{Draft, MAX_UNITS, Node, UNIT, units_for};
@@ -48,7 +48,7 @@ struct Control {
     reuse: Reuse,
 }
 
-/// On a line of its own, which readers of a shared trie load.
+/// On a line of its own, which readers load whom nothing waits for.
 #[repr(C, align(64))]
 struct Reuse {
     /// Moves before used memory is written again.
@@ -178,11 +178,9 @@ impl Pool {
 
     /// Used memory is about to be written.
     fn disturb(&self) {
-        if self.is_shared() {
-            let count = &self.control().reuse.count;
-            count.store(count.load(Relaxed).wrapping_add(1), Ordering::Release); // pairs with `reuses`
-            fence(Ordering::Release); // pairs with `is_undisturbed`
-        }
+        let count = &self.control().reuse.count;
+        count.store(count.load(Relaxed).wrapping_add(1), Ordering::Release); // pairs with `reuses`
+        fence(Ordering::Release); // pairs with `is_undisturbed`
     }
 
     /// Prefixes that there are.

@@ -167,3 +167,32 @@ fn lookups_beside_a_writer_find_what_stays() {
         });
     }
 }
+
+/// A control plane reads without the lock while a writer churns: it finds what stays, and values are whole though their memory is used again at once.
+#[test]
+fn control_planes_read_whole_values_beside_a_writer() {
+    let spec = spec(MapType::LpmTrie, 8, 64, 200).with_flags(spec::flags::BPF_F_NO_PREALLOC);
+    let map = make(&spec);
+    let value = |n: u64| n.to_le_bytes().repeat(8);
+    map.update_elem(1, &key(8, &[10, 0, 0, 0]), &value(7), 0).unwrap();
+    let done = crate::sync::AtomicBool::new(false);
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            let mut random = Random(9);
+            for round in 0..30_000u64 {
+                let k = key(24, &[10, 0, random.below(8) as u8, 0]);
+                match random.below(3) {
+                    0 => drop(map.delete_elem(1, &k)),
+                    _ => map.update_elem(1, &k, &value(round), 0).unwrap(),
+                }
+            }
+            done.store(true, Release);
+        });
+        let mut random = Random(11);
+        while !done.load(Acquire) {
+            let mut out = [0; 64];
+            map.lookup_elem(&key(32, &[10, 0, random.below(8) as u8, 1]), &mut out, 0).expect("the /8 stays");
+            assert!(out.chunks(8).all(|word| word == &out[..8]), "{out:?}");
+        }
+    });
+}
