@@ -107,7 +107,11 @@ type Leaves = [u16; CELLS as usize];
 
 /// Whether a run ends in a cell.
 fn is_end(leaves: &Leaves, cell: usize) -> bool {
-    leaves.get(cell + 1) != Some(&leaves[cell])
+    leaves.get(cell + 1) != leaves.get(cell)
+}
+
+fn leaf_of(leaves: &Leaves, cell: usize) -> u16 {
+    leaves.get(cell).copied().unwrap_or(ASK)
 }
 
 /// The ends in 64 cells, a bit each.
@@ -228,12 +232,12 @@ impl Chunks {
     /// Makes a chunk that no word names.
     fn write(&self, chunk: &Chunk, leaves: &Leaves) {
         let mut runs = 0;
-        for nth in (0..chunk.ends.len()).rev() {
-            chunk.after[nth].store(runs as u8, Relaxed);
-            chunk.ends[nth].store(ends_of(leaves, nth), Relaxed);
+        for (nth, (ends, after)) in chunk.ends.iter().zip(&chunk.after).enumerate().rev() {
+            after.store(runs as u8, Relaxed);
+            ends.store(ends_of(leaves, nth), Relaxed);
             for cell in (64 * nth..64 * (nth + 1)).rev().filter(|cell| is_end(leaves, *cell)) {
                 runs += 1;
-                self.set_leaf(chunk, runs, leaves[cell]);
+                self.set_leaf(chunk, runs, leaf_of(leaves, cell));
             }
         }
     }
@@ -244,7 +248,7 @@ impl Chunks {
             return false;
         }
         let ends = (0..leaves.len()).rev().filter(|cell| is_end(leaves, *cell));
-        (1..).zip(ends).for_each(|(nth, cell)| self.set_leaf(chunk, nth, leaves[cell]));
+        (1..).zip(ends).for_each(|(nth, cell)| self.set_leaf(chunk, nth, leaf_of(leaves, cell)));
         true
     }
 

@@ -32,7 +32,6 @@ mod update;
 
 use super::layout::{CACHE_LINE, Cursor, Layout};
 use super::lock::{After, Locked};
-use super::memory::load;
 use super::ops::{MapOps, Reference};
 use super::spec::flags::{BPF_EXIST, BPF_F_NO_PREALLOC};
 use super::{Making, MapError, MapSpec};
