@@ -106,7 +106,10 @@ fn inspect_tells_programs_maps_and_helpers() {
     assert_eq!(needs("xdp_tx"), json!(["tx"]));
     assert_eq!(needs("xdp_pass"), json!([]));
     assert_eq!(needs("xdp_fw"), json!(["redirect"]));
-    assert_eq!(needs("xdp_metadata"), json!(["METADATA"]));
+    assert_eq!(
+        needs("xdp_metadata"),
+        json!(["redirect", "metadata", "rx_hash", "rx_timestamp", "rx_vlan_tag"])
+    );
 
     let text = uxdp(&["inspect", &obj("xdp_firewall")]);
     assert_eq!(text.code, 0);

@@ -134,7 +134,7 @@ fn ctrl_c_ends_the_loop_and_the_report_still_comes() {
     // EAL's last words come before the loop; from the first on, signals are caught.
     let mut eal = BufReader::new(child.stderr.take().unwrap());
     eal.read_line(&mut String::new()).unwrap();
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(Duration::from_secs(2));
     let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     let begin = Instant::now();
