@@ -35,8 +35,8 @@ static uint32_t run(unsigned bytes, unsigned *ran)
 /* What a port says of sending, and of its MTU. `sends` returns XDP_TX, and none of them takes packets in several buffers. */
 static void sizes(struct uxdp_prog *plain, struct uxdp_prog *sends, const char *several)
 {
-	const uint32_t forgets[] = { 1 << UXDP_TX };
-	UXDP_STRUCT(uxdp_attach_opts, forgotten, .chain_call_actions = forgets);
+	const uint32_t keeps[] = { 1 << UXDP_PASS };
+	UXDP_STRUCT(uxdp_attach_opts, kept, .chain_call_actions = keeps);
 	UXDP_STRUCT(uxdp_hook_opts, nothing, .offers = UXDP_OFFERS_STATED);
 	UXDP_STRUCT(uxdp_hook_opts, tx, .offers = UXDP_OFFERS_STATED | UXDP_OFFERS_TX, .mtu = 1500, .buffer_size = 1514);
 	UXDP_STRUCT(uxdp_hook_opts, large, .mtu = 9000, .buffer_size = 2048);
@@ -52,28 +52,28 @@ static void sizes(struct uxdp_prog *plain, struct uxdp_prog *sends, const char *
 
 	CHECK(uxdp_prog_needs(sends, &needs) == 0 && needs == (UXDP_OFFERS_TX | UXDP_OFFERS_SEVERAL_BUFFERS));
 	CHECK(uxdp_prog_needs(plain, &needs) == 0 && needs == UXDP_OFFERS_SEVERAL_BUFFERS);
-	CHECK(uxdp_hook_create(NULL, &nothing, &hook) == 0 && uxdp_hook_set(hook, &sends, 1, NULL) == -EOPNOTSUPP);
+	CHECK(uxdp_hook_create(NULL, &nothing, &hook) == 0 && uxdp_hook_set(hook, &sends, 1, &kept) == -EOPNOTSUPP);
 	CHECK(uxdp_last_error(why, sizeof(why)) > 0 && strstr(why, "does not offer what program last needs: tx") != NULL);
-	/* After an XDP_TX that is forgotten the port has nothing to send. */
-	CHECK(uxdp_hook_set(hook, &sends, 1, &forgotten) == 0);
+	/* After an XDP_TX that is forgotten, as the object itself says, the port has nothing to send. */
+	CHECK(uxdp_hook_set(hook, &sends, 1, NULL) == 0);
 	uxdp_hook_free(hook);
-	CHECK(uxdp_hook_create(NULL, &tx, &hook) == 0 && uxdp_hook_set(hook, &sends, 1, NULL) == 0);
+	CHECK(uxdp_hook_create(NULL, &tx, &hook) == 0 && uxdp_hook_set(hook, &sends, 1, &kept) == 0);
 	uxdp_hook_free(hook);
 	/* Who states the MTU alone has said nothing of the rest. */
-	CHECK(uxdp_hook_create(NULL, &large, &hook) == 0 && uxdp_hook_set(hook, &sends, 1, NULL) == -EOPNOTSUPP);
+	CHECK(uxdp_hook_create(NULL, &large, &hook) == 0 && uxdp_hook_set(hook, &sends, 1, &kept) == -EOPNOTSUPP);
 	CHECK(uxdp_last_error(why, sizeof(why)) > 0 && strstr(why, "tx") == NULL && strstr(why, mtu) != NULL);
 	CHECK(uxdp_object_open_file(several, NULL, &object) == 0 && uxdp_object_load(object, NULL) == 0);
 	prog = uxdp_object_next_prog(object, NULL);
 	CHECK(uxdp_hook_set(hook, &prog, 1, NULL) == 0 && uxdp_hook_takes_frags(hook) == 1);
 	uxdp_hook_free(hook);
 	uxdp_object_free(object);
-	CHECK(uxdp_hook_create(NULL, &both, &hook) == 0 && uxdp_hook_set(hook, &sends, 1, NULL) == -EOPNOTSUPP);
+	CHECK(uxdp_hook_create(NULL, &both, &hook) == 0 && uxdp_hook_set(hook, &sends, 1, &kept) == -EOPNOTSUPP);
 	CHECK(uxdp_last_error(why, sizeof(why)) > 0 && strstr(why, "needs: tx, packets in one buffer") != NULL);
 	uxdp_hook_free(hook);
 	CHECK(uxdp_hook_create(NULL, &half, &hook) == -EINVAL);
 	/* A host that was built before the MTU could be stated. */
 	old.sz = offsetof(struct uxdp_hook_opts, mtu);
-	CHECK(uxdp_hook_create(NULL, &old, &hook) == 0 && uxdp_hook_set(hook, &sends, 1, NULL) == 0);
+	CHECK(uxdp_hook_create(NULL, &old, &hook) == 0 && uxdp_hook_set(hook, &sends, 1, &kept) == 0);
 	uxdp_hook_free(hook);
 }
 
